@@ -1,0 +1,36 @@
+# `make run` and `make test` are all the set-up there is: both create .venv when it is missing or out of date.
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+MODULE := .venv/bin/python -m
+
+.PHONY: run test bench readme clean
+
+run: .venv/core
+	@$(MODULE) ridgeline plan deepseek-v3 gb200-nvl72
+
+test: .venv/dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright --warnings
+	.venv/bin/lint-imports
+	$(MODULE) pytest
+
+bench: .venv/dev
+	$(MODULE) pytest benchmarks --benchmark-only
+
+readme: .venv/dev
+	.venv/bin/python docs/transcript.py README.md $(shell find docs -name '*.md')
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+
+# Stamps: .venv/core is what a user has, .venv/dev adds what the tests need.
+.venv/core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/core
+	$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,53 @@
+"""Which array library a law computes with: plain Python for numbers, otherwise the library of its inputs.
+
+A law is written once against the array API standard (`xp.maximum`, `xp.where`, ...). Given floats it runs on `math` in
+well under a microsecond per operation; given NumPy or JAX arrays it broadcasts. Knows no law and no unit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+Array = Any
+"""A number or an array of numbers of any library that follows the array API standard."""
+
+
+class _Plain:
+    """The few functions of the array API standard that laws use, on Python numbers."""
+
+    maximum = staticmethod(max)
+    minimum = staticmethod(min)
+    ceil = staticmethod(math.ceil)
+    floor = staticmethod(math.floor)
+    exp = staticmethod(math.exp)
+    expm1 = staticmethod(math.expm1)
+    log = staticmethod(math.log)
+    log1p = staticmethod(math.log1p)
+    sqrt = staticmethod(math.sqrt)
+
+    @staticmethod
+    def where(condition: bool, yes: float, no: float) -> float:
+        return yes if condition else no
+
+
+PLAIN = _Plain()
+
+
+def namespace(*values: Array) -> Any:
+    """Array namespace of `values`: `math` in disguise if all are Python numbers, else that of the first array.
+
+    Examples
+    --------
+    >>> namespace(3, 4.0).maximum(3, 4.0)
+    4.0
+    >>> import numpy as np
+    >>> namespace(3, np.arange(3)).maximum(1, np.arange(3)).tolist()
+    [1, 1, 2]
+    """
+    for value in values:
+        if not isinstance(value, (int, float)):
+            from array_api_compat import array_namespace
+
+            return array_namespace(value)
+    return PLAIN

@@ -1,0 +1,71 @@
+"""Time of a collective on a two-level network: wire time of the slower level, plus the latency of the hops.
+
+With n1 ranks in the domain (one-way bandwidth U per chip) and n2 = ranks / n1 domains (O per chip), buffer S:
+
+    all-reduce               max( 2 (n1-1)/n1 S/U , 2 (n2-1)/n2 (S/n1)/O )     reduction in the switch: at most S/U inside
+    all-gather, reduce-sc.   half of it
+    all-to-all, send         max( near bytes / U , far bytes / O )
+    torus of side a in D dimensions, all-to-all: near bytes x (D a/4 hops on average) / U   (the bisection bound)
+
+The two levels are taken to overlap perfectly. Latency is two hops for an all-reduce and one for the others on a switch,
+and as many times half the way round on a torus. These are lower bounds. Knows no model.
+"""
+
+from __future__ import annotations
+
+from ridgeline.arrays import Array, namespace
+from ridgeline.hardware import System
+from ridgeline.messages import Message, ranks_inside
+
+_ROUNDS = {"all_reduce": 2, "reduce_scatter": 1, "all_gather": 1, "all_to_all": 1, "send": 1}
+
+
+def message_time(message: Message, system: System) -> Array:
+    """Seconds of one message, all ranks starting together; 0 for a group of one rank or an empty message.
+
+    Raises
+    ------
+    InputError
+        If the bandwidth of a level that the group uses is not known.
+    """
+    ranks, size = message.ranks, message.bytes
+    xp = namespace(ranks, size, message.far_bytes, message.stride)
+    rounds = _ROUNDS[message.kind]
+    inside = ranks_inside(ranks, message.stride, system.domain.size)
+    outside = ranks / inside
+    if message.kind in ("all_to_all", "send"):
+        near, far = size * _path(system, inside, xp), message.far_bytes
+        if message.kind == "send":
+            near, far = size * (inside > 1), far * (outside > 1)
+    else:
+        near = rounds * (inside - 1) / inside * size
+        if system.domain.in_network_reduction and message.kind == "all_reduce":
+            near = xp.minimum(near, size * (inside > 1))
+        far = rounds * (outside - 1) / outside * (size / inside)
+    wire = near / (system.scale_up if _any(inside > 1) else 1.0)
+    hops = _hops(system, inside, xp) * (inside > 1)
+    latency = rounds * hops * system.domain.latency
+    if _any(outside > 1):
+        wire = xp.maximum(wire, far / system.scale_out)
+        latency = latency + rounds * system.network.latency * (outside > 1)
+    return (wire + latency) * ((ranks > 1) & (size + message.far_bytes > 0))
+
+
+def _hops(system: System, ranks: Array, xp) -> Array:
+    """Hops of the longest way between `ranks` chips of a compact block: 1 through a switch."""
+    if system.domain.topology == "switched":
+        return 1.0
+    dims = system.domain.dims
+    side = xp.exp(xp.log(1.0 * ranks) / dims)
+    return xp.maximum(dims * side / 2, 1.0 + 0 * side)
+
+
+def _path(system: System, ranks: Array, xp) -> Array:
+    """Average links that a byte of an all-to-all crosses: 1 through a switch, D a/4 on a torus of side a."""
+    if system.domain.topology == "switched":
+        return 1.0
+    return xp.maximum(_hops(system, ranks, xp) / 2, 1.0 + 0.0 * ranks)
+
+
+def _any(condition: Array) -> bool:
+    return bool(condition) if isinstance(condition, bool) else bool(condition.any())

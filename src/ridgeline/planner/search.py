@@ -1,0 +1,232 @@
+"""The search: every valid layout with every batch of a fine grid, evaluated at once, the cheapest that keeps its promises.
+
+    minimise  paid chip-seconds per request   over layouts x batches
+    subject to   memory fits, tpot <= TPOT, ttft <= TTFT
+
+Batches run up to what memory holds, four to an octave, and include the largest that fits and the largest that still keeps
+the TPOT (found by bisection: the floor does not fall when the batch grows). Chips left over by replicas are paid for.
+With a `context` instead of request lengths only decode is planned. Knows no queue: rates are those of a full replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from ridgeline.layout import Layout
+from ridgeline.planner.space import layouts
+from ridgeline.planner.why import explain_loss, nothing_fits, too_slow
+from ridgeline.roofline import Time
+from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.serving import Evaluator, Point
+
+BLOCK = 16384
+"""Points evaluated together: enough to amortise Python, few enough to stay in cache."""
+PER_OCTAVE = 4
+TIE = 0.01
+"""Relative difference below which two costs count as equal."""
+
+
+class Candidates(msgspec.Struct, frozen=True, kw_only=True):
+    """All evaluated points as columns of equal length."""
+
+    layout: Layout
+    batch: np.ndarray
+    tpot: np.ndarray
+    ttft: np.ndarray
+    chip_seconds: np.ndarray
+    """Paid chip-seconds per request (per osl output tokens if only decode is planned): the objective, at the floor."""
+    upper: np.ndarray
+    """The same if nothing overlapped: decides between floors that hardly differ."""
+    feasible: np.ndarray
+    """Keeps TPOT and TTFT; all points fit in memory."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment, evaluated in full."""
+
+    point: Point
+    why: str = ""
+    """For a runner-up: why it loses to the best."""
+
+    @property
+    def layout(self) -> Layout:
+        """Its degrees of parallelism."""
+        return self.point.scenario.layout
+
+    @property
+    def batch(self) -> int:
+        """Sequences in flight in one replica."""
+        return int(self.point.scenario.batch)
+
+
+class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The best plan, the best of other layouts, and every point that was evaluated."""
+
+    scenario: Scenario
+    subject: Subject
+    plans: tuple[Plan, ...]
+    layouts: int
+    candidates: Candidates
+
+    @property
+    def evaluated(self) -> int:
+        """Points evaluated: layouts times batches."""
+        return len(self.candidates.batch)
+
+    def front(self) -> np.ndarray:
+        """Rows of `candidates` that no other beats in both TPOT and chip-seconds, fastest first."""
+        c = self.candidates
+        order = np.lexsort((c.chip_seconds, c.tpot))
+        cost = c.chip_seconds[order]
+        cheaper = np.concatenate([[True], cost[1:] < np.minimum.accumulate(cost)[:-1]])
+        return order[cheaper]
+
+
+def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
+    """Search all layouts and batches of a scenario's model on its system; `top` plans of different layouts.
+
+    Raises
+    ------
+    InputError
+        If nothing fits in memory (by how much, and what would), or nothing keeps the TPOT or TTFT (the nearest miss).
+    """
+    scenario = msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, batch=1, phase="decode")
+    found = subject(scenario)
+    evaluate = Evaluator(scenario, found)
+    space = _reachable(layouts(found.model, found.chips), found)
+    most = evaluate.memory(space, np.ones(len(space.tp))).most_sequences * space.dp
+    if not (most >= 1).any():
+        raise nothing_fits(scenario, found, space, evaluate.memory(space, np.ones(len(space.tp))))
+    space, most = _take(space, most >= 1), most[most >= 1]
+    prefill, alone = Time(), Time()
+    if not evaluate.decode_only:
+        prefill = _blockwise(lambda s: evaluate.prefill(s, evaluate.prompts(s)).time, space)
+        alone = _blockwise(lambda s: evaluate.prefill(s, np.ones(len(s.tp))).time, space)
+    index, batch = _grid(most)
+    tpot_limit = float(scenario.tpot)
+    if tpot_limit:
+        fast = _largest_batch(evaluate, space, most, prefill, alone, tpot_limit)
+        some = np.flatnonzero(fast >= 1)
+        index, batch = np.concatenate([index, some]), np.concatenate([batch, fast[some]])
+        index, batch = np.unique(np.stack([index, batch]), axis=1)
+        index = index.astype(np.int64)
+    candidates = _evaluate(evaluate, space, index, batch, prefill, alone)
+    return _rank(scenario, found, evaluate, candidates, len(space.tp), top)
+
+
+def _reachable(space: Layout, found: Subject) -> Layout:
+    """Layouts whose messages have a known way: inside one domain if the scale-out network is not known."""
+    system = found.system
+    ok = np.ones(len(space.tp), dtype=bool)
+    if system.network.bandwidth is None:
+        ok &= space.chips <= system.domain.size
+    if system.domain.bandwidth is None:
+        ok &= space.chips == 1
+    return _take(space, ok)
+
+
+def _take(layout: Layout, rows: np.ndarray) -> Layout:
+    return Layout(tp=layout.tp[rows], pp=layout.pp[rows], dp=layout.dp[rows], ep=layout.ep[rows], cp=layout.cp[rows])
+
+
+def _pick(time: Time, rows: np.ndarray) -> Time:
+    if isinstance(time.math, float):
+        return time
+    return Time(math=time.math[rows], memory=time.memory[rows], comms=time.comms[rows])
+
+
+def _blockwise(times: Callable[[Layout], Time], space: Layout) -> Time:
+    """`times` of a layout's rows, BLOCK rows at once."""
+    n = len(space.tp)
+    parts = [times(_take(space, np.arange(start, min(start + BLOCK, n)))) for start in range(0, n, BLOCK)]
+    columns = {term: np.concatenate([getattr(part, term) for part in parts]) for term in ("math", "memory", "comms")}
+    return Time(**columns)
+
+
+def _grid(most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each layout the batches 1 .. most, PER_OCTAVE to an octave, and `most` itself; as (row of layout, batch)."""
+    octaves = int(np.ceil(np.log2(most.max()))) if most.max() > 1 else 0
+    steps = np.unique(np.round(2.0 ** (np.arange(octaves * PER_OCTAVE + 1) / PER_OCTAVE)))
+    row, column = np.nonzero(steps[None, :] < most[:, None])
+    row = np.concatenate([row, np.arange(len(most))])
+    batch = np.concatenate([steps[column], most])
+    return row, batch
+
+
+def _largest_batch(
+    evaluate: Evaluator, space: Layout, most: np.ndarray, prefill: Time, alone: Time, limit: float
+) -> np.ndarray:
+    """For each layout the largest batch whose TPOT is within `limit`, 0 if none: bisection over all layouts at once."""
+    low, high = np.zeros(len(most)), most.copy()
+    index = np.arange(len(most))
+    for _ in range(int(np.ceil(np.log2(most.max() + 1))) + 1):
+        middle = np.ceil((low + high) / 2)
+        ok = _evaluate(evaluate, space, index, np.maximum(middle, 1), prefill, alone).tpot <= limit
+        low, high = np.where(ok, middle, low), np.where(ok, high, middle - 1)
+        high = np.maximum(high, low)
+    return low
+
+
+def _evaluate(
+    evaluate: Evaluator, space: Layout, index: np.ndarray, batch: np.ndarray, prefill: Time, alone: Time
+) -> Candidates:
+    """Columns of all points (row of `space`, batch), BLOCK at a time."""
+    n = len(index)
+    tpot, ttft, chip_seconds, upper = (np.empty(n) for _ in range(4))
+    for start in range(0, n, BLOCK):
+        part = slice(start, min(start + BLOCK, n))
+        rows, size = index[part], batch[part]
+        layout = _take(space, rows)
+        decode = evaluate.decode(layout, size).time
+        serving = evaluate.serve(layout, size, decode, _pick(prefill, rows), _pick(alone, rows))
+        tpot[part], ttft[part], chip_seconds[part] = serving.tpot, serving.ttft, serving.chip_seconds
+        upper[part] = serving.chip_seconds * serving.request.upper / serving.request.lower
+    s = evaluate.scenario
+    feasible = (tpot <= (s.tpot or np.inf)) & (ttft <= (s.ttft or np.inf))
+    return Candidates(
+        layout=_take(space, index),
+        batch=batch,
+        tpot=tpot,
+        ttft=ttft,
+        chip_seconds=chip_seconds,
+        upper=upper,
+        feasible=feasible,
+    )
+
+
+def _rank(
+    scenario: Scenario, found: Subject, evaluate: Evaluator, candidates: Candidates, count: int, top: int
+) -> PlanResult:
+    """The cheapest point of each of the best layouts.
+
+    Perfect overlap makes many floors equal. Costs are compared in steps of TIE; of equal ones the faster comes first (in
+    steps of ten TIEs), then the one with fewer stages and context ranks, then the one that needs least overlap.
+    """
+    rows = np.flatnonzero(candidates.feasible)
+    if not len(rows):
+        raise too_slow(scenario, found, candidates)
+    layout, cost = candidates.layout, candidates.chip_seconds[rows]
+    grade = np.floor(np.log(cost / cost.min()) / TIE)
+    speed = np.floor(np.log(candidates.tpot[rows]) / (10 * TIE))
+    extras = (layout.pp * layout.cp)[rows]
+    order = rows[np.lexsort((np.round(np.log(candidates.upper[rows]), 6), extras, speed, grade))]
+    best: dict[tuple[int, ...], int] = {}
+    for row in order:
+        best.setdefault(tuple(int(getattr(layout, d)[row]) for d in layout.__struct_fields__), int(row))
+        if len(best) == top:
+            break
+    plans = [
+        Plan(
+            point=evaluate.point(
+                Layout(**dict(zip(layout.__struct_fields__, degrees, strict=True))), int(candidates.batch[row])
+            )
+        )
+        for degrees, row in best.items()
+    ]
+    losers = [msgspec.structs.replace(other, why=explain_loss(plans[0], other)) for other in plans[1:]]
+    return PlanResult(
+        scenario=scenario, subject=found, plans=(plans[0], *losers), layouts=count, candidates=candidates
+    )

@@ -1,0 +1,130 @@
+"""Why a plan loses to the best, in one sentence; and what to say when nothing is possible: the nearest miss.
+
+A plan's cost per token is price * paid chips * time / tokens; of two plans the one that costs more has more idle chips, or
+more seconds of math, memory traffic or messages per token. The largest of these differences is the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ridgeline.errors import InputError
+from ridgeline.roofline import TERMS
+from ridgeline.units import show
+
+if TYPE_CHECKING:
+    from ridgeline.layout import Layout
+    from ridgeline.memory import DeviceMemory
+    from ridgeline.planner.search import Candidates, Plan
+    from ridgeline.scenario import Scenario, Subject
+
+
+def explain_loss(best: Plan, other: Plan) -> str:
+    """One sentence: how much dearer or slower `other` is than `best`, and from what."""
+    mine, theirs = other.point.serving, best.point.serving
+    assert mine is not None and theirs is not None
+    ratio = mine.chip_seconds / theirs.chip_seconds
+    if ratio < 1.0005:
+        slower, overlap = mine.tpot / theirs.tpot - 1, _upper(other) / _upper(best) - 1
+        if slower > 0.005:
+            return f"same cost, {slower:.0%} slower per token"
+        if overlap > 0.005:
+            return f"same floor, but {overlap:.0%} more work to hide behind it"
+        return "same floor with a more complex layout"
+    dearer = f"{ratio - 1:.1%} dearer" if ratio < 2 else f"{ratio:.1f}x as dear"
+    chips = best.point.subject.chips
+    idle, also = (chips - int(p.point.replicas * p.layout.chips) for p in (other, best))
+    if idle > also:
+        return f"{dearer}: leaves {idle} of {chips} chips idle"
+    term = _worst_term(best, other)
+    binding = TERMS[int(mine.request.binding)]
+    if term == "memory" and other.batch / int(other.layout.chips) < 0.95 * best.batch / int(best.layout.chips):
+        return f"{dearer}: {_batch_reason(best, other)}, so each read of the weights serves fewer tokens"
+    reason = {
+        "math": "more math per chip (parts of the model computed on every rank)",
+        "memory": "more bytes read per token (weights or cache held in more copies)",
+        "comms": f"more traffic between chips: {_largest_message(other)}",
+    }[term]
+    return f"{dearer}, {binding}-bound: {reason}"
+
+
+def _upper(plan: Plan) -> float:
+    """Chip-seconds per request if nothing overlapped."""
+    assert plan.point.serving is not None
+    return plan.point.serving.request.upper * int(plan.layout.chips)
+
+
+def _worst_term(best: Plan, other: Plan) -> str:
+    """The term whose chip-seconds per request grew most."""
+
+    def seconds(plan: Plan, term: str) -> float:
+        assert plan.point.serving is not None
+        return getattr(plan.point.serving.request, term) * int(plan.layout.chips)
+
+    return max(TERMS[:3], key=lambda term: seconds(other, term) - seconds(best, term))
+
+
+def _batch_reason(best: Plan, other: Plan) -> str:
+    per_chip, theirs = other.batch / int(other.layout.chips), best.batch / int(best.layout.chips)
+    full = other.point.memory.used > 0.98 * other.point.memory.capacity
+    why = "memory holds" if full else "the TPOT allows"
+    return f"{why} only {per_chip:.3g} sequences per chip against {theirs:.3g}"
+
+
+def _largest_message(plan: Plan) -> str:
+    """Name and share of the message that takes longest in the decode step."""
+    times: dict[str, float] = {}
+    for layer in plan.point.step.layers:
+        for message, seconds in layer.messages:
+            times[message.name] = times.get(message.name, 0.0) + layer.count * seconds
+    name = max(times, key=lambda key: times[key], default="")
+    if not name or times[name] <= 0:
+        return "in prefill"
+    return f"{name} takes {show(times[name], 's')} of a decode step"
+
+
+def nothing_fits(scenario: Scenario, found: Subject, space: Layout, memory: DeviceMemory) -> InputError:
+    """The error when no layout holds even one sequence: by how much the nearest one misses, and what would fit."""
+    over = memory.used - memory.capacity
+    row = int(np.argmin(over))
+    degrees = {name: int(getattr(space, name)[row]) for name in space.__struct_fields__}
+    layout = " ".join(f"{name}={value}" for name, value in degrees.items() if value > 1) or "one chip"
+    usable = scenario.memory_utilisation * found.system.chip.hbm_capacity
+    weights = float(np.asarray(memory.weights)[row]) * np.prod([degrees[d] for d in ("tp", "pp", "dp")])
+    chips = int(np.ceil(weights / usable * 1.1))
+    narrower = [f for f in ("fp8", "nvfp4") if found.precision.bytes["default"] > (1.5 if f == "fp8" else 0.8)]
+    fixes = [f"about {chips} chips"] if chips > found.chips else []
+    fixes += [f"--weights {name}" for name in narrower]
+    fixes += ["a shorter context"] if np.asarray(memory.cache_per_sequence)[row] > 0.2 * usable else []
+    return InputError(
+        f"{found.model.name} does not fit on {found.chips} chip{'s' * (found.chips > 1)} of {found.system.name}",
+        f"at best ({layout}) {show(float(over[row]), 'B')} too much per chip: weights {show(float(memory.weights[row]), 'B')}, "
+        f"one sequence {show(float(np.asarray(memory.cache_per_sequence)[row]), 'B')}, usable {show(usable, 'B')}",
+        f"what would: {' or '.join(fixes)}" if fixes else "try a larger system",
+    )
+
+
+def too_slow(scenario: Scenario, found: Subject, candidates: Candidates) -> InputError:
+    """The error when no point keeps the promised times: the nearest miss and its layout."""
+    misses: list[str] = []
+    given: list[str] = []
+    for name in ("tpot", "ttft"):
+        limit = float(getattr(scenario, name))
+        if not limit:
+            continue
+        given.append(f"--{name} {show(limit, 's')}")
+        row = int(np.argmin(getattr(candidates, name)))
+        layout = " ".join(
+            f"{d}={int(getattr(candidates.layout, d)[row])}"
+            for d in candidates.layout.__struct_fields__
+            if getattr(candidates.layout, d)[row] > 1
+        )
+        best = float(getattr(candidates, name)[row])
+        misses.append(f"the lowest {name.upper()} floor is {show(best, 's')} ({layout or 'one chip'})")
+    return InputError(
+        f"{' with '.join(given)} for {found.model.name} on {found.chips} chips of {found.system.name}",
+        f"not reachable: {'; '.join(misses)}",
+        "allow more time, or use narrower weights (--weights fp8, nvfp4) or more chips (--chips)",
+    )

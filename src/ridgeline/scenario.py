@@ -1,0 +1,271 @@
+"""One question to Ridgeline: a model, a system, a layout, a workload and options, in four spellings.
+
+The same scenario reads and prints as a command line, a TOML file, a URL query and Python keywords:
+
+    ridgeline step llama-3-70b hgx-h100 --tp 8 --batch 64 --context 8k
+    model=llama-3-70b&system=hgx-h100&tp=8&batch=64&context=8k
+
+Only what differs from the defaults is printed, exactly enough to read back the same numbers. Numbers may be arrays (in
+Python): everything computed from the scenario then has their shape. Knows names, units and options; computes nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, get_args, get_type_hints
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from ridgeline.arrays import Array
+from ridgeline.catalog import BUILT_IN, Catalog, Provenance
+from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.hardware import System, load_system
+from ridgeline.layout import Divisors, Layout
+from ridgeline.model import Architecture, load_model
+from ridgeline.precision import Precision, resolve
+from ridgeline.units import parse, show
+from ridgeline.work import Segment
+
+PHASES = ("decode", "prefill", "mixed")
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked. Quantities may be given as text with a unit ("8k", "20 ms", "$2/h") or as SI numbers.
+
+    Raises
+    ------
+    InputError
+        For a quantity that cannot be read, is negative, not finite or absurd, and for an unknown phase.
+    """
+
+    model: str
+    """Name in the catalogue, or path of a Hugging Face config.json or a model's TOML file."""
+    system: str
+    """Name in the catalogue."""
+    chips: Annotated[Array, "1"] = 0
+    """Chips at hand; 0: the system's own number."""
+    tp: Annotated[Array, "1"] = 1
+    pp: Annotated[Array, "1"] = 1
+    dp: Annotated[Array, "1"] = 1
+    ep: Annotated[Array, "1"] = 1
+    cp: Annotated[Array, "1"] = 1
+    phase: str = "decode"
+    """decode, prefill, or mixed (a decode step that carries one prompt)."""
+    batch: Annotated[Array, "1"] = 1
+    """Sequences in the replica (decode), or prompts (prefill)."""
+    context: Annotated[Array, "tok"] = 0
+    """Tokens in the cache per sequence in decode; 0: isl + osl / 2."""
+    isl: Annotated[Array, "tok"] = 4096
+    """Prompt tokens per request."""
+    osl: Annotated[Array, "tok"] = 1024
+    """Output tokens per request."""
+    cached: Annotated[Array, "tok"] = 0
+    """Of the prompt, tokens already in the cache."""
+    verify: Annotated[Array, "1"] = 1
+    """Tokens computed per sequence and decode step: 1 + drafts under speculative decoding."""
+    accepted: Annotated[Array, "1"] = 1
+    """Tokens gained per sequence and decode step, on average."""
+    weights: str = ""
+    """Stored format ("fp8", "nvfp4,attention=bf16"); empty: as published."""
+    kv: str = ""
+    """Format of the cache; empty: bf16."""
+    activations: str = ""
+    """Format of the activations in matrix multiplications; empty: as narrow as the weights and the chip allow."""
+    skew: Annotated[float, "1"] = 0.0
+    """Exponent of the experts' popularity; 0: uniform routing."""
+    memory_utilisation: Annotated[float, "1"] = 0.9
+    """Share of the memory that weights, cache and activations may fill."""
+    utilisation: Annotated[float, "1"] = 1.0
+    """Share of the paid time in which the chips work at this operating point."""
+    price: str = ""
+    """Price per chip ("$2/h"), or a kind (owned, rented, on-demand, neocloud); empty: the first known."""
+    tpot: Annotated[Array, "s"] = 0.0
+    """Longest allowed time per output token; 0: none."""
+    ttft: Annotated[Array, "s"] = 0.0
+    """Longest allowed time to first token; 0: none."""
+    catalog: str = ""
+    """Folder of a catalogue of one's own."""
+
+    def __post_init__(self) -> None:
+        for name, unit in units().items():
+            value = getattr(self, name)
+            if isinstance(value, str) or type(value) in (int, float, bool):
+                msgspec.structs.force_setattr(self, name, _number(parse(value, unit, f"--{name.replace('_', '-')}")))
+        if self.phase not in PHASES:
+            raise UnknownNameError("phase", self.phase, PHASES)
+        for name in ("batch", "verify", "accepted", "isl", "osl"):
+            _positive(name, getattr(self, name))
+        for name in ("utilisation", "memory_utilisation"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                raise InputError(f"--{name.replace('_', '-')} {value}", "a share above 0 and at most 1", 'such as "60%"')
+
+    @property
+    def layout(self) -> Layout:
+        """Its degrees of parallelism."""
+        return Layout(tp=self.tp, pp=self.pp, dp=self.dp, ep=self.ep, cp=self.cp)
+
+    @property
+    def decode_context(self) -> Array:
+        """Tokens in the cache of a decoding sequence: as given, or the mean over its life, isl + osl / 2."""
+        if isinstance(self.context, (int, float)) and self.context == 0:
+            return self.isl + self.osl / 2
+        return self.context
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The step's groups of sequences."""
+        decode = Segment(seqs=self.batch, new=self.verify, past=self.decode_context, sampled=self.verify)
+        prompts = Segment(seqs=self.batch if self.phase == "prefill" else 1, new=self.isl - self.cached, past=self.cached)
+        return {"decode": [decode], "prefill": [prompts], "mixed": [decode, prompts]}[self.phase]
+
+    # --- spellings -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any], origin: str = "scenario") -> Scenario:
+        """A scenario from names and values as any of the spellings gives them.
+
+        Raises
+        ------
+        InputError
+            For a missing model or system, an unknown field, or a value that cannot be read.
+        """
+        fields = {name.replace("-", "_"): value for name, value in fields.items()}
+        for name in fields:
+            if name not in cls.__struct_fields__:
+                raise UnknownNameError(f"key in {origin}", name, cls.__struct_fields__)
+        for name in ("model", "system"):
+            if name not in fields:
+                raise InputError(origin, f"a {name} is needed", f'such as {name} = "{_EXAMPLE[name]}"')
+        wrong = [n for n, v in fields.items() if n not in units() and not isinstance(v, str)]
+        if wrong:
+            raise InputError(f"{origin}: {wrong[0]} = {fields[wrong[0]]!r}", "text")
+        return cls(**fields)
+
+    @classmethod
+    def from_toml(cls, text: str, origin: str = "scenario") -> Scenario:
+        """A scenario from TOML text with one key per field."""
+        try:
+            return cls.read(tomllib.loads(text), origin)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise InputError(origin, f"not TOML: {error}") from None
+
+    @classmethod
+    def from_query(cls, text: str) -> Scenario:
+        """A scenario from a URL query, with or without the question mark."""
+        return cls.read(dict(parse_qsl(text.removeprefix("?"), keep_blank_values=True)), "query")
+
+    def changed(self) -> dict[str, str]:
+        """Fields that differ from their defaults, as text that reads back exactly."""
+        defaults = dict(zip(reversed(self.__struct_fields__), reversed(self.__struct_defaults__), strict=False))
+        out: dict[str, str] = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name in units():
+                if not (isinstance(value, (int, float)) and value == defaults[name]):
+                    out[name] = exact(value, units()[name])
+            elif value != defaults.get(name):
+                out[name] = value
+        return out
+
+    def to_cli(self, command: str = "step") -> str:
+        """The command line that asks the same."""
+        fields = self.changed()
+        words = ["ridgeline", command, fields.pop("model"), fields.pop("system")]
+        for name, value in fields.items():
+            words += [f"--{name.replace('_', '-')}", value]
+        return shlex.join(words)
+
+    def to_toml(self) -> str:
+        """TOML text that asks the same."""
+        return "".join(f"{name} = {_literal(value, json=True)}\n" for name, value in self.changed().items())
+
+    def to_query(self) -> str:
+        """A URL query that asks the same."""
+        return urlencode(self.changed())
+
+    def to_python(self) -> str:
+        """Python that asks the same."""
+        return f"Scenario({', '.join(f'{name}={_literal(value)}' for name, value in self.changed().items())})"
+
+
+_EXAMPLE = {"model": "deepseek-v3", "system": "gb200-nvl72"}
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scenario's names stand for: the model, the system, and the number formats of one on the other."""
+
+    model: Architecture
+    system: System
+    precision: Precision
+    chips: int
+    catalog: Catalog
+    sources: dict[str, Provenance]
+    """Who says each value of the system, by dotted path."""
+
+
+def subject(scenario: Scenario) -> Subject:
+    """Look up a scenario's names and check that they go together.
+
+    Raises
+    ------
+    InputError
+        For unknown names and formats, and for a layout that does not divide the model.
+    """
+    catalog = BUILT_IN.under(scenario.catalog) if scenario.catalog else BUILT_IN
+    model = load_model(scenario.model, catalog)
+    entry = load_system(scenario.system, catalog)
+    system = entry.value
+    precision = resolve(model, system.chip, scenario.weights, scenario.kv, scenario.activations)
+    if all(isinstance(degree, (int, float)) for degree in msgspec.structs.astuple(scenario.layout)):
+        Divisors.of(model).check(scenario.layout, model.name)
+    return Subject(
+        model=model,
+        system=system,
+        precision=precision,
+        chips=int(scenario.chips) or system.default_chips,
+        catalog=catalog,
+        sources=entry.sources,
+    )
+
+
+@lru_cache(maxsize=1)
+def units() -> dict[str, str]:
+    """Unit of each field that is a quantity."""
+    hints = get_type_hints(Scenario, include_extras=True)
+    return {name: get_args(hint)[1] for name, hint in hints.items() if len(get_args(hint)) == 2}
+
+
+def exact(value: Array, unit: str) -> str:
+    """Shortest text with a unit that `units.parse` reads back as the same number; arrays as a comma-separated list."""
+    if not isinstance(value, (int, float)):
+        return ",".join(exact(float(v), unit) for v in value.ravel())
+    if unit in ("1", "tok"):
+        return repr(int(value)) if value == int(value) else repr(float(value))
+    for digits in range(1, 18):
+        text = show(value, unit, digits)
+        if parse(text, unit) == value:
+            return text
+    return f"{value!r} {unit}"
+
+
+def _literal(text: str, *, json: bool = False) -> str:
+    """A value as TOML or Python writes it: whole numbers bare, all else quoted."""
+    if text.isdigit():
+        return text
+    return msgspec.json.encode(text).decode() if json else repr(text)
+
+
+def _number(value: float) -> float:
+    """Whole numbers as int, so that degrees and counts print and divide as such."""
+    return int(value) if value == int(value) else value
+
+
+def _positive(name: str, value: Array) -> None:
+    low = value if isinstance(value, (int, float)) else value.min()
+    if not low > 0:
+        raise InputError(f"--{name} {low}", "more than 0")

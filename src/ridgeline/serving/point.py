@@ -1,0 +1,194 @@
+"""One deployment at any layouts and batches: its steps, its memory, its speed and what it takes; numbers or arrays.
+
+A prefill step carries CHUNK tokens on every rank of every stage, which is the throughput case; the time to first token is
+that of a single prompt alone. Chips that replicas leave over are paid for. Knows no search.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ridgeline.arrays import Array
+from ridgeline.errors import InputError
+from ridgeline.layout import Layout
+from ridgeline.memory import DeviceMemory, device_memory
+from ridgeline.roofline import Time
+from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.serving.numbers import Numbers, memory_numbers, model_numbers, serving_numbers, step_numbers
+from ridgeline.serving.request import Serving, serve
+from ridgeline.timing import Step, step
+from ridgeline.units import parse, show
+from ridgeline.work import Segment
+
+CHUNK = 8192
+"""Tokens per rank in the largest step: vLLM's default max_num_batched_tokens."""
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A scenario evaluated in full."""
+
+    scenario: Scenario
+    subject: Subject
+    step: Step
+    """The step of the scenario's phase."""
+    prefill: Step | None
+    """The throughput prefill behind `serving`; None where only decode is looked at."""
+    serving: Serving | None
+    """None for a step that is not decode."""
+    memory: DeviceMemory
+    usd_per_chip_second: float | None
+    """None if no price is known."""
+
+    @property
+    def replicas(self) -> Array:
+        """Replicas that the chips make."""
+        return self.subject.chips // self.scenario.layout.chips
+
+    @property
+    def numbers(self) -> Numbers:
+        """Every number of this point with formula, inputs and sources."""
+        found, scenario = self.subject, self.scenario
+        out = step_numbers(found, self.step, f"{scenario.phase}_")
+        if self.prefill is not None:
+            out |= step_numbers(found, self.prefill, "prefill_")
+        if self.serving is not None:
+            out |= serving_numbers(found, scenario, self.serving, self.step, self.prefill, self.usd_per_chip_second)
+        return out | memory_numbers(found, self.memory, scenario) | model_numbers(found)
+
+
+def point(scenario: Scenario) -> Point:
+    """Evaluate one scenario: a step with full breakdown, memory, and for decode speed and cost.
+
+    Quantities of the scenario may be arrays; the results then are, and memory's `fits` tells which points are possible.
+
+    Raises
+    ------
+    InputError
+        For unknown names, a layout that does not divide the model or needs more chips than there are, and (scalars) a
+        point that does not fit in memory: by how much, and what would.
+    """
+    found = subject(scenario)
+    evaluator = Evaluator(scenario, found)
+    layout = scenario.layout
+    _check_chips(scenario, found)
+    if scenario.phase == "decode":
+        return evaluator.point(layout, scenario.batch)
+    held = evaluator.memory(layout, scenario.batch)
+    _check_fit(scenario, found, held)
+    main = step(found.model, found.system, layout, scenario.segments, found.precision, skew=scenario.skew)
+    return Point(
+        scenario=scenario, subject=found, step=main, prefill=None, serving=None, memory=held, usd_per_chip_second=None
+    )
+
+
+class Evaluator:
+    """Decode, prefill and memory of one scenario's subject at any layouts and batches."""
+
+    def __init__(self, scenario: Scenario, found: Subject) -> None:
+        self.scenario, self.found = scenario, found
+        self.decode_only = not isinstance(scenario.context, (int, float)) or bool(scenario.context)
+
+    def decode(self, layout: Layout, batch: Array) -> Step:
+        """A decode step of `batch` sequences."""
+        s = self.scenario
+        return self._step(layout, Segment(seqs=batch, new=s.verify, past=s.decode_context, sampled=s.verify))
+
+    def prompts(self, layout: Layout) -> Array:
+        """Prompts of a full prefill step: a chunk of tokens on every rank of every stage."""
+        new = self.scenario.isl - self.scenario.cached
+        return layout.dp * layout.pp * (CHUNK / new if CHUNK > new else 1.0) * 1.0
+
+    def prefill(self, layout: Layout, prompts: Array) -> Step:
+        """A prefill step of `prompts` prompts."""
+        s = self.scenario
+        return self._step(layout, Segment(seqs=prompts, new=s.isl - s.cached, past=s.cached))
+
+    def memory(self, layout: Layout, batch: Array) -> DeviceMemory:
+        """Memory of the fullest device with `batch` sequences in the replica."""
+        s, f = self.scenario, self.found
+        return device_memory(
+            f.model,
+            layout,
+            f.precision,
+            capacity=f.system.chip.hbm_capacity,
+            seqs=batch,
+            context=s.decode_context,
+            chunk=CHUNK,
+            utilisation=s.memory_utilisation,
+        )
+
+    def serve(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
+        """Speed and chip-seconds of replicas of `layout` from their steps."""
+        s = self.scenario
+        return serve(
+            decode=decode,
+            prefill=prefill,
+            prefill_alone=alone,
+            prompts=self.prompts(layout),
+            batch=batch,
+            isl=s.isl,
+            osl=s.osl,
+            accepted=s.accepted,
+            chips=self.found.chips / (self.found.chips // layout.chips),
+            utilisation=s.utilisation,
+        )
+
+    def point(self, layout: Layout, batch: Array) -> Point:
+        """A decode deployment with all its parts."""
+        degrees = {name: getattr(layout, name) for name in layout.__struct_fields__}
+        scenario = msgspec.structs.replace(self.scenario, batch=batch, **degrees)
+        held = self.memory(layout, batch)
+        _check_fit(scenario, self.found, held)
+        decode = self.decode(layout, batch)
+        prefill = None if self.decode_only else self.prefill(layout, self.prompts(layout))
+        alone = Time() if self.decode_only else self.prefill(layout, 1).time
+        return Point(
+            scenario=scenario,
+            subject=self.found,
+            step=decode,
+            prefill=prefill,
+            serving=self.serve(layout, batch, decode.time, prefill.time if prefill else Time(), alone),
+            memory=held,
+            usd_per_chip_second=chip_price(scenario, self.found),
+        )
+
+    def _step(self, layout: Layout, segment: Segment) -> Step:
+        f = self.found
+        return step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew)
+
+
+def chip_price(scenario: Scenario, found: Subject) -> float | None:
+    """Dollars per chip and second: as given ("$2/h"), or the system's price of the kind that is named; None if unknown.
+
+    Raises
+    ------
+    InputError
+        For a price that cannot be read, or a named kind that the system does not have.
+    """
+    given = scenario.price
+    if given.startswith("$") or given[:1].isdigit():
+        return parse(given, "USD/s", "--price")
+    return found.system.price(given).rate if given or found.system.prices else None
+
+
+def _check_chips(scenario: Scenario, found: Subject) -> None:
+    needed = scenario.layout.chips
+    if isinstance(needed, int) and needed > found.chips:
+        raise InputError(
+            f"a layout of {needed} chips ({scenario.layout})",
+            f"at most the {found.chips} chips of {found.system.name}",
+            f"smaller degrees, or --chips {needed}",
+        )
+
+
+def _check_fit(scenario: Scenario, found: Subject, held: DeviceMemory) -> None:
+    """Refuse a single point that does not fit; of many, `fits` tells."""
+    if not isinstance(held.used, float) or held.used <= held.capacity:
+        return
+    room = held.most_sequences * scenario.dp
+    parts = f"weights {show(held.weights, 'B')}, cache {show(held.cache, 'B')}, reserve {show(held.reserve, 'B')}"
+    raise InputError(
+        f"{found.model.name} with batch {scenario.batch} on {found.system.name} ({scenario.layout})",
+        f"does not fit: {show(held.used, 'B')} of {show(held.capacity, 'B')} per chip ({parts})",
+        f"at most batch {int(room)} fits" if room >= 1 else "use more chips per replica; `ridgeline plan` finds layouts that fit",
+    )

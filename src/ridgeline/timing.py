@@ -1,0 +1,152 @@
+"""One step of one replica: Work over Layout on System -> Time.
+
+    time = sum over layers ( count * (operations / peak rates, messages) ) + embedding and head + (pp - 1) hops
+
+A decode step gives every sequence its next token(s); a prefill step computes prompts; a mixed step does both. The step
+is cut into micro-batches for the pipeline; `Step.time` is what one micro-batch needs through all stages, which is the
+time between two tokens of a sequence, and in which all micro-batches advance. Numbers or arrays; all broadcast.
+
+The floor is `time.lower`. Knows no queue and no money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ridgeline.arrays import Array, namespace
+from ridgeline.collectives import message_time
+from ridgeline.hardware import System
+from ridgeline.layout import Layout, micro_batches, shard
+from ridgeline.messages import Message, layer_messages, stage_message
+from ridgeline.model import Architecture
+from ridgeline.model.architecture import Layer
+from ridgeline.precision import Precision
+from ridgeline.roofline import Time, work_time
+from ridgeline.work import Operation, Segment, Work, embedding_operations, layer_operations
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """A measured-error interval around an estimate, in seconds, that holds the truth with probability `level`."""
+
+    low: Array
+    high: Array
+    level: float
+
+
+class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of layer, on one device: its operations and messages, each with its time, for one micro-batch.
+
+    `time` is of one layer; the step has `count` of them.
+    """
+
+    name: str
+    count: int
+    operations: tuple[tuple[Operation, Time], ...]
+    messages: tuple[tuple[Message, Array], ...]
+    time: Time
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's time on one replica, with everything it is made of.
+
+    `tokens` and `seqs` are the whole replica's. `floor` is the physical bound; `estimate` and `interval` are None until
+    measured constants exist for the system, and `provenance` says which of these the numbers rest on.
+    """
+
+    layers: tuple[LayerTime, ...]
+    time: Time
+    work: Work
+    seqs: Array
+    tokens: Array
+    micro_batches: Array
+    estimate: Array | None = None
+    interval: Interval | None = None
+    provenance: str = "floor only"
+
+    @property
+    def floor(self) -> Array:
+        """Seconds below which the step cannot take: perfect overlap at peak rates."""
+        return self.time.lower
+
+    @property
+    def serial_layers(self) -> Array:
+        """Seconds if overlap is perfect within a layer but layers wait for each other: sum of each layer's longest term."""
+        total: Array = 0.0
+        for layer in self.layers:
+            total = total + layer.count * layer.time.lower
+        return total
+
+
+def layer_name(layer: Layer) -> str:
+    """A layer's kind in words: its mixers and feed-forwards."""
+    parts = [getattr(mixer, "kind", "") or type(mixer).__struct_config__.tag for mixer in layer.mixers]
+    for i, mixer in enumerate(layer.mixers):
+        if getattr(mixer, "window", 0) and parts[i] == "attention":
+            parts[i] = f"window-{mixer.window}"
+    parts += [str(type(feedforward).__struct_config__.tag) for feedforward in layer.feedforwards]
+    return " + ".join(str(part) for part in parts) or "empty"
+
+
+def step(
+    model: Architecture,
+    system: System,
+    layout: Layout,
+    segments: Sequence[Segment],
+    precision: Precision,
+    *,
+    skew: float = 0.0,
+) -> Step:
+    """Time of one step of `segments` (the whole replica's sequences) on one replica of `layout`.
+
+    Raises
+    ------
+    InputError
+        If a group of ranks leaves the scale-up domain of a system whose scale-out bandwidth is unknown, or the chip
+        cannot compute in the needed format.
+    """
+    segments = list(segments)
+    seqs, tokens = _sum(s.seqs for s in segments), _sum(s.tokens for s in segments)
+    share = shard(layout, seqs)
+    domain = system.domain.size
+    layers: list[LayerTime] = []
+    for layer, count in model.kinds:
+        operations = layer_operations(layer, segments, share, precision, skew)
+        messages = layer_messages(layer, model, layout, segments, share, precision, domain)
+        layers.append(_layer_time(layer_name(layer), count, operations, messages, system))
+    ends = embedding_operations(model, segments, share, precision)
+    layers.append(_layer_time("embedding + head", 1, ends, [], system))
+    if not isinstance(layout.pp, int) or layout.pp > 1:
+        hop = stage_message(model, layout, tokens * share.tokens, precision)
+        layers.append(_layer_time("pipeline", 1, [], [hop], system, repeats=layout.pp - 1))
+    total, work = Time(), Work(flop={})
+    for layer in layers:
+        total = total + layer.time * layer.count
+        work = work + Work.of(operation for operation, _ in layer.operations) * layer.count
+    return Step(
+        layers=tuple(layers),
+        time=total,
+        work=work,
+        seqs=seqs,
+        tokens=tokens,
+        micro_batches=micro_batches(layout, seqs),
+    )
+
+
+def _layer_time(
+    name: str, count: int, operations: list[Operation], messages: list[Message], system: System, repeats: Array = 1
+) -> LayerTime:
+    timed = tuple((operation, work_time(operation, system.chip)) for operation in operations)
+    sent = tuple((message, message_time(message, system) * repeats) for message in messages)
+    math, memory, comms = _sum(t.math for _, t in timed), _sum(t.memory for _, t in timed), _sum(t for _, t in sent)
+    return LayerTime(
+        name=name, count=count, operations=timed, messages=sent, time=Time(math=math, memory=memory, comms=comms)
+    )
+
+
+def _sum(values) -> Array:
+    total: Array = 0.0
+    for value in values:
+        total = total + value
+    return total

@@ -1,0 +1,89 @@
+"""Routed experts: how many distinct ones a step touches, and what that reads.
+
+N tokens that each visit k of E experts uniformly at random touch
+
+    distinct = E (1 - (1 - k/E)^N)
+
+of them: k at N = 1, all at N >> E/k. With a popularity that falls as rank^-skew, expert i is visited by a token with
+probability p_i = min(1, c (i+1)^-skew), sum p_i = k, and distinct = sum_i 1 - (1 - p_i)^N, which is never more.
+The hottest expert then carries N p_0 tokens instead of N k / E.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from ridgeline.arrays import Array, namespace
+from ridgeline.model.architecture import Experts
+from ridgeline.precision import Precision
+from ridgeline.work.operation import Operation
+
+
+@lru_cache(maxsize=64)
+def popularity(count: int, active: int, skew: float) -> tuple[float, ...]:
+    """Probability that a token visits each expert, hottest first; sums to `active`.
+
+    Raises nothing: probabilities are capped at 1 and the excess handed to the colder experts.
+    """
+    weights = [(rank + 1.0) ** -skew for rank in range(count)]
+    certain = 0
+    while True:
+        scale = (active - certain) / math.fsum(weights[certain:]) if certain < count else 0.0
+        if certain == count or scale * weights[certain] <= 1.0:
+            return (1.0,) * certain + tuple(scale * w for w in weights[certain:])
+        certain += 1
+
+
+def distinct_experts(tokens: Array, count: int, active: int, skew: float = 0.0) -> Array:
+    """Expected number of distinct experts visited by `tokens` tokens that visit `active` of `count` each.
+
+    Examples
+    --------
+    >>> round(distinct_experts(1, 256, 8), 3), round(distinct_experts(32, 256, 8), 1)
+    (8.0, 163.3)
+    """
+    if active >= count:
+        return count + 0.0 * tokens
+    xp = namespace(tokens)
+    if not skew:
+        return -count * xp.expm1(tokens * math.log1p(-active / count))
+    total = 0.0 * tokens
+    for p in popularity(count, active, skew):
+        total = total + (1.0 if p >= 1.0 else -xp.expm1(tokens * math.log1p(-p)))
+    return total
+
+
+def load_imbalance(count: int, active: int, groups: int = 1, skew: float = 0.0) -> float:
+    """Tokens of the busiest of `groups` expert groups over the mean, experts dealt out round-robin by popularity."""
+    if not skew:
+        return 1.0
+    chances = popularity(count, active, skew)
+    return math.fsum(chances[::groups]) / (active / groups)
+
+
+def expert_operation(
+    experts: Experts, tokens: Array, precision: Precision, held: Array = 1.0, width: Array = 1.0, skew: float = 0.0
+) -> Operation:
+    """The routed experts on `tokens` tokens of all ranks that share them.
+
+    Parameters
+    ----------
+    held
+        Fraction of the experts that is counted (one rank's under expert parallelism).
+    width
+        Fraction of each expert's inner width that is counted (tensor parallelism inside experts).
+    """
+    weight_bytes, number = precision.of("expert")
+    share = held * width
+    visits = tokens * experts.active * held
+    return Operation(
+        name="experts",
+        family="experts",
+        math=number,
+        flop=2.0 * visits * experts.matrices * experts.hidden * experts.width * width,
+        weights=distinct_experts(tokens, experts.count, experts.active, skew)
+        * (experts.expert_parameters * weight_bytes)
+        * share,
+        activations=visits * (2.0 * experts.hidden + experts.matrices * experts.width * width) * precision.activation_bytes,
+    )

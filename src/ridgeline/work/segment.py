@@ -1,0 +1,55 @@
+"""A group of like sequences in one step: how many, how many new tokens each, how many already in the cache.
+
+Decode is `new` = 1 (1 + drafts with speculation), prefill is `new` = the prompt or a chunk of it; a mixed step is a list
+of both. Everything attention needs to know about a step follows from these three numbers:
+
+    pairs(w) = sum over i = 1..new of min(past + i, w)        query-key pairs per sequence, causal, window w
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ridgeline.arrays import Array, namespace
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """`seqs` sequences that each add `new` tokens to `past` cached ones and need logits for `sampled` of them."""
+
+    seqs: Array
+    new: Array = 1
+    past: Array = 0
+    sampled: Array = 1
+
+    @property
+    def tokens(self) -> Array:
+        """New tokens of the group."""
+        return self.seqs * self.new
+
+    def pairs(self, window: float = 0) -> Array:
+        """Query-key pairs of one sequence, causal, each query looking back at most `window` tokens (0: all).
+
+        With n1 = clip(window - past, 0, new) queries that still see everything:
+        pairs = n1 * past + n1 (n1 + 1) / 2 + (new - n1) * window.
+        """
+        if not window:
+            return self.new * (self.past + (self.new + 1) / 2)
+        xp = namespace(self.past, self.new)
+        whole = xp.minimum(xp.maximum(window - self.past, 0 * self.past), self.new + 0 * self.past)
+        return whole * self.past + whole * (whole + 1) / 2 + (self.new - whole) * window
+
+    def entries(self, window: float = 0) -> Array:
+        """Cached entries of one sequence that must be read: each once, however many queries use it."""
+        if not window:
+            return self.past
+        return namespace(self.past).minimum(self.past, window + 0 * self.past)
+
+
+def decode(batch: Array, context: Array, verify: Array = 1) -> Segment:
+    """`batch` sequences, each with `context` tokens in the cache, each computing `verify` tokens (1 + drafts)."""
+    return Segment(seqs=batch, new=verify, past=context, sampled=verify)
+
+
+def prefill(prompts: Array, tokens: Array, past: Array = 0) -> Segment:
+    """`prompts` prompts, each computing `tokens` tokens after `past` cached ones; the last one's logits are needed."""
+    return Segment(seqs=prompts, new=tokens, past=past, sampled=1)

@@ -1,0 +1,60 @@
+"""Distinct experts: never all at batch 1, never only k at batch 1,000 (both are mistakes of published tools)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ridgeline.messages import distinct_groups
+from ridgeline.work.experts import distinct_experts, load_imbalance, popularity
+
+shapes = st.tuples(st.integers(2, 256), st.integers(1, 16)).map(lambda t: (t[0], min(t[0], t[1])))
+
+
+@pytest.mark.parametrize(("tokens", "gigabytes"), [(1, 37.5), (32, 434.0), (4096, 671.0)])
+def test_deepseek_v3_reads_what_its_batch_touches(tokens: int, gigabytes: float) -> None:
+    """Weights of DeepSeek-V3 in fp8 that a step touches: 37.5 GB at batch 1, 434 at 32, all 671 at large batches."""
+    expert, layers, total = 3 * 7168 * 2048, 58, 671.03e9
+    always = total - layers * 256 * expert
+    touched = always + layers * distinct_experts(tokens, 256, 8) * expert
+    assert touched / 1e9 == pytest.approx(gigabytes, rel=0.025)
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.7])
+def test_expectation_is_that_of_drawing(skew: float) -> None:
+    """Against drawing: each of 64 experts is visited by each of 20 tokens with its own probability."""
+    chances = np.array(popularity(64, 4, skew))
+    drawn = np.random.default_rng(0).random((4000, 20, 64)) < chances
+    assert drawn.any(axis=1).sum(axis=1).mean() == pytest.approx(distinct_experts(20, 64, 4, skew), rel=0.01)
+
+
+@given(shape=shapes, tokens=st.integers(1, 10_000), skew=st.floats(0, 2))
+def test_bounds(shape: tuple[int, int], tokens: int, skew: float) -> None:
+    count, active = shape
+    distinct = distinct_experts(tokens, count, active, skew)
+    assert distinct <= min(count, tokens * active) * (1 + 1e-9)
+    assert distinct >= active * (1 - 1e-9)
+    assert distinct <= distinct_experts(tokens, count, active) * (1 + 1e-9), "skew never touches more experts"
+
+
+@given(shape=shapes, skew=st.floats(0, 2))
+def test_popularity_sums_to_the_visits_of_a_token(shape: tuple[int, int], skew: float) -> None:
+    count, active = shape
+    chances = popularity(count, active, skew)
+    assert sum(chances) == pytest.approx(active)
+    assert max(chances) <= 1
+    assert list(chances) == sorted(chances, reverse=True)
+
+
+def test_imbalance_is_one_for_uniform_routing_and_grows_with_skew() -> None:
+    values = [load_imbalance(256, 8, 32, skew) for skew in (0.0, 0.3, 0.6, 1.0)]
+    assert values[0] == 1.0
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize(("groups", "count", "active", "expected"), [(64, 256, 8, 7.68), (1, 256, 8, 1.0), (256, 256, 8, 8.0)])
+def test_distinct_groups(groups: int, count: int, active: int, expected: float) -> None:
+    """7.68 of 64 devices for 8 of 256 experts; one device gets one copy however many of its experts are visited."""
+    assert distinct_groups(groups, count, active) == pytest.approx(expected, abs=0.01)
