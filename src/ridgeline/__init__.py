@@ -1,4 +1,4 @@
-"""How large language models are served, from first principles: how long a step takes, what binds it, what a token costs.
+"""How language models are served, from first principles: how long a step takes, what binds it, what a token costs.
 
     from ridgeline import Scenario, plan, step
 

@@ -2,7 +2,7 @@
 
 With n1 ranks in the domain (one-way bandwidth U per chip) and n2 = ranks / n1 domains (O per chip), buffer S:
 
-    all-reduce               max( 2 (n1-1)/n1 S/U , 2 (n2-1)/n2 (S/n1)/O )     reduction in the switch: at most S/U inside
+    all-reduce               max( 2 (n1-1)/n1 S/U , 2 (n2-1)/n2 (S/n1)/O )    reducing switch: at most S/U inside
     all-gather, reduce-sc.   half of it
     all-to-all, send         max( near bytes / U , far bytes / O )
     torus of side a in D dimensions, all-to-all: near bytes x (D a/4 hops on average) / U   (the bisection bound)

@@ -249,11 +249,14 @@ def format_bytes(name: str) -> float:
 def math_format(weights: str, activations: str, chip: Chip) -> MathFormat:
     """The format in which `weights` and `activations` are multiplied on `chip`, assuming the fastest known kernels.
 
-    The wider of the two, if the chip has it; int8 only if both are. All else, and int4 weights always, is widened to bf16
-    on the way into the multiplier: then only memory gains from the narrow format.
+    The wider of the two, if the chip has it; int8 only if both are. All else, and int4 weights always, is widened to
+    bf16 on the way into the multiplier: then only memory gains from the narrow format.
     """
     pair = {_format(weights).math, _format(activations).math}
-    math = "int8" if pair == {"int8"} else next((wide for wide in ("fp4", "fp8") if pair <= {wide, "fp4"}), "bf16")
+    math: MathFormat = "bf16"
+    for narrow in ("int8", "fp8", "fp4"):
+        if pair <= {narrow, "fp4"} and narrow in pair:
+            math = narrow
     return math if getattr(chip.peak, math) is not None else "bf16"
 
 

@@ -3,8 +3,8 @@
     chips of a replica = tp * pp * dp * cp            ep * moe_tp = tp * dp   (experts)
 
 - `tp` divides heads and feed-forward width; `kv` heads are replicated once tp exceeds them.
-- `pp` divides layers into stages; a step's sequences are cut into min(pp, sequences) micro-batches, which pass the stages
-  one after another, so a token's time is the sum over all layers at the micro-batch's size.
+- `pp` divides layers into stages; a step's sequences are cut into min(pp, sequences) micro-batches, which pass the
+  stages one after another, so a token's time is the sum over all layers at the micro-batch's size.
 - `dp` gives each attention rank its own sequences; the experts are shared by all ranks.
 - `ep` deals out whole experts, the rest of the tp * dp ranks (`moe_tp`) divides each expert's width.
 - `cp` divides each sequence's tokens.
@@ -118,7 +118,7 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
                     raise _indivisible("tp", tp, what, n, name)
         for n in self.kv_heads:
             if n % tp and tp % n:
-                raise InputError(f"tp={tp}", f"a divisor or a multiple of the {n} key-value heads of {name}", _near(tp, n))
+                raise InputError(f"tp={tp}", f"a divisor or multiple of {name}'s {n} key-value heads", _near(tp, n))
         if layout.pp > self.layers:
             raise InputError(f"pp={layout.pp}", f"at most the {self.layers} layers of {name}")
         if not self.experts and ep > 1:

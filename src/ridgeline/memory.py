@@ -71,6 +71,7 @@ def device_memory(
     context: Array,
     chunk: Array = 8192,
     utilisation: float = 0.9,
+    drafts: bool = False,
 ) -> DeviceMemory:
     """Memory of the fullest device of a replica that holds `seqs` sequences of `context` tokens.
 
@@ -80,11 +81,13 @@ def device_memory(
         New tokens per rank in the largest step; activations are sized for it (vLLM's max_num_batched_tokens, 8192).
     utilisation
         Share of the capacity that the engine may use; the rest is the runtime's (vLLM's gpu_memory_utilization, 0.9).
+    drafts
+        Whether the multi-token-prediction layers are loaded too.
     """
     xp = namespace(layout.tp, layout.pp, layout.dp, layout.cp, seqs, context)
     stage = xp.ceil(len(model.layers) / layout.pp) / len(model.layers)
     return DeviceMemory(
-        weights=_weights(model, layout, precision, stage),
+        weights=_weights(model, layout, precision, stage, drafts),
         cache_per_sequence=stage * _cache_per_sequence(model, layout, precision, context),
         logits_per_sequence=4.0 * model.vocab / (layout.tp * layout.pp * layout.cp),
         activations=_activations(model, layout, precision, chunk),
@@ -114,7 +117,7 @@ def layer_weights(layer: Layer, share: Shard, precision: Precision) -> Array:
     return total
 
 
-def _weights(model: Architecture, layout: Layout, precision: Precision, stage: Array) -> Array:
+def _weights(model: Architecture, layout: Layout, precision: Precision, stage: Array, drafts: bool) -> Array:
     """A stage's layers, and the embedding and head that fall to it: with stages the larger of the two."""
     xp = namespace(layout.pp)
     share = shard(layout, 1)
@@ -122,11 +125,14 @@ def _weights(model: Architecture, layout: Layout, precision: Precision, stage: A
     for layer, count in model.kinds:
         if layer.stored:
             body = body + count * layer_weights(layer, share, precision)
+    drafter: Array = sum(m.parameters for m in model.mtp_linears) * precision.of("other")[0]
+    for layer in model.mtp if drafts else ():
+        drafter = drafter + layer_weights(layer, share, precision)
     table = model.vocab * model.hidden / layout.tp
     embedding = (table + model.lookup / layout.tp) * precision.of("embedding")[0]
     head = 0.0 if model.tied else table * precision.of("head")[0]
     ends = xp.where(layout.pp > 1, namespace(embedding).maximum(embedding, head + 0 * embedding), embedding + head)
-    return body * stage + ends
+    return body * stage + ends + (drafter if drafts else 0.0)
 
 
 def _cache_per_sequence(model: Architecture, layout: Layout, precision: Precision, context: Array) -> Array:

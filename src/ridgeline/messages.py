@@ -9,7 +9,7 @@ With t tokens on a rank, hidden size d, b bytes per activation (per device and l
     pipeline             one hop of t d b to the next stage
 
 Distinct ranks among R that hold E/R experts each, for k experts per token: R (1 - C(E - E/R, k) / C(E, k)). Across
-domains (nodes, racks) a token is sent once per distinct domain and forwarded inside; node-limited routing caps that number.
+domains (nodes, racks) a token is sent once per distinct domain and forwarded inside; node-limited routing caps them.
 """
 
 from __future__ import annotations
@@ -154,6 +154,5 @@ def _context_messages(
 def stage_message(model: Architecture, layout: Layout, tokens: Array, precision: Precision) -> Message:
     """One hop between pipeline stages: the hidden vectors of `tokens` tokens of a rank, divided over its tp ranks."""
     size = tokens * model.hidden * precision.activation_bytes / layout.tp
-    return Message(
-        name="stage hop", kind="send", ranks=layout.pp, stride=layout.tp * layout.cp * layout.dp, bytes=size, far_bytes=size
-    )
+    stride = layout.tp * layout.cp * layout.dp
+    return Message(name="stage hop", kind="send", ranks=layout.pp, stride=stride, bytes=size, far_bytes=size)

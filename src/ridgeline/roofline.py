@@ -2,8 +2,8 @@
 
     math = sum over formats of FLOP / peak        memory = bytes / bandwidth        comms = sum of messages
 
-Nothing can be faster than the largest of them (`lower`: perfect overlap), and a machine that overlaps nothing takes their
-sum (`upper`). A memory traffic equals the math at the *ridge point*: peak / bandwidth, in FLOP per byte.
+Nothing can be faster than the largest of them (`lower`: perfect overlap), and a machine that overlaps nothing takes
+their sum (`upper`). A memory traffic equals the math at the *ridge point*: peak / bandwidth, in FLOP per byte.
 
     ridge in tokens per weight     r  = peak * bytes per weight / (2 bandwidth)         (the lecture's "300")
     balance batch                  B* = r * N_total / N_active                          weights' reading = math

@@ -102,7 +102,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in ("utilisation", "memory_utilisation"):
             value = getattr(self, name)
             if not 0 < value <= 1:
-                raise InputError(f"--{name.replace('_', '-')} {value}", "a share above 0 and at most 1", 'such as "60%"')
+                raise InputError(
+                    f"--{name.replace('_', '-')} {value}", "a share above 0 and at most 1", 'such as "60%"'
+                )
 
     @property
     def layout(self) -> Layout:
@@ -120,10 +122,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def segments(self) -> list[Segment]:
         """The step's groups of sequences."""
         decode = Segment(seqs=self.batch, new=self.verify, past=self.decode_context, sampled=self.verify)
-        prompts = Segment(seqs=self.batch if self.phase == "prefill" else 1, new=self.isl - self.cached, past=self.cached)
+        count = self.batch if self.phase == "prefill" else 1
+        prompts = Segment(seqs=count, new=self.isl - self.cached, past=self.cached)
         return {"decode": [decode], "prefill": [prompts], "mixed": [decode, prompts]}[self.phase]
 
-    # --- spellings -----------------------------------------------------------------------------------------------------
+    # --- spellings ----------------------------------------------------------------------------------------------------
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], origin: str = "scenario") -> Scenario:

@@ -15,16 +15,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array
 from ridgeline.collectives import message_time
 from ridgeline.hardware import System
 from ridgeline.layout import Layout, micro_batches, shard
 from ridgeline.messages import Message, layer_messages, stage_message
 from ridgeline.model import Architecture
-from ridgeline.model.architecture import Layer
+from ridgeline.model.architecture import LatentAttention, Layer, Recurrent
 from ridgeline.precision import Precision
 from ridgeline.roofline import Time, work_time
-from ridgeline.work import Operation, Segment, Work, embedding_operations, layer_operations
+from ridgeline.work import Operation, Segment, Work, embedding_operations, layer_operations, linear_operation
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    count: int
+    count: Array
     operations: tuple[tuple[Operation, Time], ...]
     messages: tuple[tuple[Message, Array], ...]
     time: Time
@@ -72,7 +72,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def serial_layers(self) -> Array:
-        """Seconds if overlap is perfect within a layer but layers wait for each other: sum of each layer's longest term."""
+        """Seconds if overlap is perfect within a layer but layers wait for each other: sum of the longest terms."""
         total: Array = 0.0
         for layer in self.layers:
             total = total + layer.count * layer.time.lower
@@ -80,13 +80,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def layer_name(layer: Layer) -> str:
-    """A layer's kind in words: its mixers and feed-forwards."""
-    parts = [getattr(mixer, "kind", "") or type(mixer).__struct_config__.tag for mixer in layer.mixers]
-    for i, mixer in enumerate(layer.mixers):
-        if getattr(mixer, "window", 0) and parts[i] == "attention":
-            parts[i] = f"window-{mixer.window}"
-    parts += [str(type(feedforward).__struct_config__.tag) for feedforward in layer.feedforwards]
-    return " + ".join(str(part) for part in parts) or "empty"
+    """A layer's kind in words: its mixers (with their window) and its feed-forwards."""
+    parts: list[str] = []
+    for mixer in layer.mixers:
+        if isinstance(mixer, Recurrent):
+            parts.append(mixer.kind)
+        else:
+            window = 0 if isinstance(mixer, LatentAttention) else mixer.window
+            parts.append(f"{mixer.__struct_config__.tag}" + (f"-{window}" if window else ""))
+    parts += [str(feedforward.__struct_config__.tag) for feedforward in layer.feedforwards]
+    return " + ".join(parts) or "empty"
 
 
 def step(
@@ -97,8 +100,17 @@ def step(
     precision: Precision,
     *,
     skew: float = 0.0,
+    drafts: Array = 0,
 ) -> Step:
     """Time of one step of `segments` (the whole replica's sequences) on one replica of `layout`.
+
+    Parameters
+    ----------
+    skew
+        Exponent of the experts' popularity; 0: uniform routing.
+    drafts
+        Tokens per sequence that the model's own multi-token-prediction layers draft before the step, one after another;
+        nothing for models without them (a separate draft model is not counted).
 
     Raises
     ------
@@ -117,6 +129,15 @@ def step(
         layers.append(_layer_time(layer_name(layer), count, operations, messages, system))
     ends = embedding_operations(model, segments, share, precision)
     layers.append(_layer_time("embedding + head", 1, ends, [], system))
+    if model.mtp and not (isinstance(drafts, int) and drafts == 0):
+        single = [msgspec.structs.replace(s, new=1, sampled=1) for s in segments]
+        for layer in model.mtp:
+            operations = layer_operations(layer, single, share, precision, skew)
+            messages = layer_messages(layer, model, layout, single, share, precision, domain)
+            layers.append(_layer_time(f"draft: {layer_name(layer)}", drafts, operations, messages, system))
+        merge = [linear_operation(m, seqs * share.tokens, 1.0, precision) for m in model.mtp_linears]
+        ends = embedding_operations(model, single, share, precision)
+        layers.append(_layer_time("draft: embedding + head", drafts, merge + ends, [], system))
     if not isinstance(layout.pp, int) or layout.pp > 1:
         hop = stage_message(model, layout, tokens * share.tokens, precision)
         layers.append(_layer_time("pipeline", 1, [], [hop], system, repeats=layout.pp - 1))
@@ -135,7 +156,7 @@ def step(
 
 
 def _layer_time(
-    name: str, count: int, operations: list[Operation], messages: list[Message], system: System, repeats: Array = 1
+    name: str, count: Array, operations: list[Operation], messages: list[Message], system: System, repeats: Array = 1
 ) -> LayerTime:
     timed = tuple((operation, work_time(operation, system.chip)) for operation in operations)
     sent = tuple((message, message_time(message, system) * repeats) for message in messages)

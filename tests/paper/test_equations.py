@@ -71,13 +71,15 @@ def test_weight_read_floor_of_deepseek_v3(system: str, chips: int, expected: flo
     assert balance(model, host, resolve(model, host.chip), chips).weight_read == pytest.approx(expected, rel=0.005)
 
 
-@pytest.mark.parametrize(("chip", "milliseconds"), [("h100", 23.9), ("gb200", 23.25), ("h200", 29.4), ("vr200", 13.1), ("a100-80", 39.2)])
+@pytest.mark.parametrize(
+    ("chip", "milliseconds"), [("h100", 23.9), ("gb200", 23.25), ("h200", 29.4), ("vr200", 13.1), ("a100-80", 39.2)]
+)
 def test_drain_is_13_to_39_ms_not_20(chip: str, milliseconds: float) -> None:
     assert load_chip(chip).value.drain * 1e3 == pytest.approx(milliseconds, abs=0.05)
 
 
 def test_math_of_2400_sequences_takes_half_a_millisecond() -> None:
-    """2,400 x 37e9 multiply-adds on 72 GB200 in fp8: 0.49 ms, so the 20 ms train is not this step (better: 64 chips)."""
+    """2,400 x 37e9 multiply-adds on 72 GB200 in fp8: 0.49 ms, far below a 20 ms train."""
     result = step(Scenario(model="deepseek-v3", system="gb200-nvl72", dp=64, ep=64, batch=2400, context=1))
     flop = sum(result.step.work.flop.values()) * 64
     assert flop / (72 * 5e15) == pytest.approx(0.49e-3, rel=0.03)
@@ -97,7 +99,7 @@ def test_lecture_presets_give_the_lecture_numbers() -> None:
 
 
 def test_frontier_balances_at_200k_tokens() -> None:
-    """The 200k price step read backwards: 100e9 / (300 x 200k) = 1,667 bytes, so L* of the lecture's frontier is 200k."""
+    """The 200k price step read backwards: 100e9 / (300 x 200k) = 1,667 bytes, so its L* is 200k."""
     scenario = Scenario(model="lecture:frontier", system="lecture:nvl72", dp=64, ep=64, batch=64, context="8k")
     assert step(scenario).numbers["balance_context_tok"].value == pytest.approx(200e3, rel=0.01)
 
@@ -129,7 +131,9 @@ def test_day_six_of_deepseek_at_the_roofline() -> None:
 
 def test_all_to_all_against_math() -> None:
     """On GB200 in fp8 dispatch and combine take 0.71 of the math: 0.75 if every token went to 8 devices, 7.68 do."""
-    scenario = Scenario(model="deepseek-v3", system="gb200-nvl72", dp=64, ep=64, batch=64 * 4000, context=1, memory_utilisation=1)
+    scenario = Scenario(
+        model="deepseek-v3", system="gb200-nvl72", dp=64, ep=64, batch=64 * 4000, context=1, memory_utilisation=1
+    )
     result = step(scenario).step
     wire = sum(
         message.bytes * layer.count / 9e11

@@ -70,5 +70,7 @@ def test_all_to_all_on_a_torus_takes_the_average_way(side: int) -> None:
 
 def test_arrays_broadcast() -> None:
     ranks, size = np.array([1, 2, 8, 16]), np.array([1e6, 1e6, 1e6, 1e6])
-    together = message_time(Message(name="m", kind="all_reduce", ranks=ranks, stride=1, bytes=size), load_system("hgx-h100").value)
+    together = message_time(
+        Message(name="m", kind="all_reduce", ranks=ranks, stride=1, bytes=size), load_system("hgx-h100").value
+    )
     assert together.tolist() == pytest.approx([seconds("all_reduce", "hgx-h100", int(n), 1e6) for n in ranks])

@@ -66,7 +66,10 @@ def test_time_does_not_fall_when_there_is_more_to_do(case: tuple, factor: float)
     """Nearest-neighbour tables of other tools get faster as the context grows; a law must not."""
     model, system, layout, batch, context = case
     base = run(model, system, layout, batch, context)
-    for more in (run(model, system, layout, batch * factor, context), run(model, system, layout, batch, context * factor)):
+    for more in (
+        run(model, system, layout, batch * factor, context),
+        run(model, system, layout, batch, context * factor),
+    ):
         for term in ("math", "memory", "comms"):
             assert getattr(more.time, term) >= getattr(base.time, term) * (1 - 1e-12)
 
@@ -106,7 +109,7 @@ def test_operations_read_every_weight_once(name: str) -> None:
 
 @given(name=models, context=st.integers(1, 300_000))
 def test_cache_read_equals_an_independent_formula(name: str, context: int) -> None:
-    """Against `model.kv`, which counts from the dimensions and knows no operation: KV charged twice is a peer's mistake."""
+    """Against `model.kv`, which counts from dimensions and knows no operation: a peer charges the cache twice."""
     model = load_model(name)
     precision = resolve(model, load_system("hgx-h100").value.chip)
     work = whole_work(model, Segment(seqs=1.0, new=1, past=float(context)), precision)

@@ -54,7 +54,9 @@ def test_imbalance_is_one_for_uniform_routing_and_grows_with_skew() -> None:
     assert values == sorted(values)
 
 
-@pytest.mark.parametrize(("groups", "count", "active", "expected"), [(64, 256, 8, 7.68), (1, 256, 8, 1.0), (256, 256, 8, 8.0)])
+@pytest.mark.parametrize(
+    ("groups", "count", "active", "expected"), [(64, 256, 8, 7.68), (1, 256, 8, 1.0), (256, 256, 8, 8.0)]
+)
 def test_distinct_groups(groups: int, count: int, active: int, expected: float) -> None:
     """7.68 of 64 devices for 8 of 256 experts; one device gets one copy however many of its experts are visited."""
     assert distinct_groups(groups, count, active) == pytest.approx(expected, abs=0.01)

@@ -1,4 +1,4 @@
-"""Pairs and entries of a segment against counting one by one: prefill taken as not causal is a mistake of many tools."""
+"""Pairs and entries of a segment against counting one by one: many tools take prefill as not causal."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Keys:
     where
         File and path inside it, for errors.
     defaults
-        What an absent key means in this family.
+        What an absent key means in this family; a number may be given as the name of another key.
     """
 
     def __init__(self, config: Mapping[str, Any], where: str, defaults: Mapping[str, Any] | None = None) -> None:
@@ -68,6 +68,8 @@ class Keys:
             if default is None:
                 raise self.error(name, "is missing", f"expected a whole number from {low} to {high}")
             return default
+        if isinstance(value, str) and name not in self.config:
+            return self.integer(value, low=low, high=high)
         return self._whole(name, value, low, high)
 
     def optional(self, *names: str) -> int:

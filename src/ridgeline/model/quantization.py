@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from ridgeline.model.keys import Keys
 from ridgeline.model.spec import Dtype, Stored
@@ -61,36 +61,38 @@ def dtypes(c: Keys, block: Keys, layers: int) -> dict[Stored, Dtype]:
     """
     name = c.text("dtype", "torch_dtype", default="bfloat16").removeprefix("torch.")
     if name not in _DTYPES:
-        raise c.error("torch_dtype", f"expected one of {', '.join(_DTYPES)}, got {name!r}")
+        raise c.error("torch_dtype", f"expected one of {', '.join(_DTYPES)}, got {name[:40]!r}")
     base = _DTYPES[name]
     expert = c.text("expert_dtype")
     if not block.config:
         return {"default": base}
-    stored = _format(block)
-    ignored = _ignored(block)
+    inner = block.child("quantization") if "quantization" in block.config else block
+    ignored = _ignored(inner)
     kept: list[Stored] = [part for part, names in _MODULES.items() if _mostly(ignored, names, layers)]
-    found: dict[Stored, Dtype] = {"default": stored}
+    found: dict[Stored, Dtype] = {"default": _format(inner)}
     found |= dict.fromkeys((*_KEPT, *kept), base)
     if expert == "fp4":
         found["expert"] = "mxfp4"
+    if inner.text("kv_cache_quant_algo").upper() == "FP8" or inner.child("kv_cache_scheme").optional("num_bits") == 8:
+        found["kv"] = "fp8"
     return found
 
 
 def _format(block: Keys) -> Dtype:
     """The format of the layers that are converted."""
     method = block.text("quant_method", default="modelopt").lower().replace("_", "-")
-    inner = block.child("quantization") if "quantization" in block.config else block
-    algorithm = inner.text("quant_algo").upper()
+    algorithm = block.text("quant_algo").upper()
     if method in ("fp8", "fbgemm-fp8"):
         return "fp8"
     if method == "mxfp4":
         return "mxfp4"
     if method.startswith("modelopt") and algorithm:
         if algorithm == "MIXED_PRECISION":
-            algorithm = repr(inner.config.get("quantized_layers"))
-        return next((dtype for mark, dtype in _ALGORITHMS.items() if mark in algorithm), None) or _unknown(
-            inner, "quant_algo"
-        )
+            algorithm = repr(block.config.get("quantized_layers"))
+        for mark, dtype in _ALGORITHMS.items():
+            if mark in algorithm:
+                return dtype
+        _unknown(block, "quant_algo")
     if method in ("awq", "gptq", "auto-round", "autoround"):
         return _BITS.get(block.integer("bits", "w_bit", high=16)) or _unknown(block, "bits")
     if method == "bitsandbytes":
@@ -127,7 +129,6 @@ def _unknown(block: Keys, key: str) -> NoReturn:
 
 def _ignored(block: Keys) -> list[Callable[[str], bool]]:
     """Patterns of modules that are not converted, from whichever key holds them."""
-    inner: Mapping[str, Any] = block.config.get("quantization") or block.config
     for key in (
         "modules_to_not_convert",
         "ignore",
@@ -136,7 +137,7 @@ def _ignored(block: Keys) -> list[Callable[[str], bool]]:
         "exclude",
         "llm_int8_skip_modules",
     ):
-        value = inner.get(key)
+        value = block.config.get(key)
         if isinstance(value, list):
             return [_pattern(each) for each in value if isinstance(each, str)]
     return []

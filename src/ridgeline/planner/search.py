@@ -1,11 +1,11 @@
-"""The search: every valid layout with every batch of a fine grid, evaluated at once, the cheapest that keeps its promises.
+"""The search: every valid layout with every batch of a fine grid, evaluated at once; the cheapest within the limits.
 
     minimise  paid chip-seconds per request   over layouts x batches
     subject to   memory fits, tpot <= TPOT, ttft <= TTFT
 
-Batches run up to what memory holds, four to an octave, and include the largest that fits and the largest that still keeps
-the TPOT (found by bisection: the floor does not fall when the batch grows). Chips left over by replicas are paid for.
-With a `context` instead of request lengths only decode is planned. Knows no queue: rates are those of a full replica.
+Batches run up to what memory holds, four to an octave, and include the largest that fits and the largest that still
+keeps the TPOT (found by bisection: the floor does not fall when the batch grows). Chips left over are paid for. With
+a `context` instead of request lengths only decode is planned. Knows no queue: rates are those of a full replica.
 """
 
 from __future__ import annotations
@@ -202,8 +202,8 @@ def _rank(
 ) -> PlanResult:
     """The cheapest point of each of the best layouts.
 
-    Perfect overlap makes many floors equal. Costs are compared in steps of TIE; of equal ones the faster comes first (in
-    steps of ten TIEs), then the one with fewer stages and context ranks, then the one that needs least overlap.
+    Perfect overlap makes many floors equal. Costs are compared in steps of TIE; of equal ones the faster comes first
+    (in steps of ten TIEs), then the one with fewer stages and context ranks, then the one that needs least overlap.
     """
     rows = np.flatnonzero(candidates.feasible)
     if not len(rows):
@@ -227,6 +227,4 @@ def _rank(
         for degrees, row in best.items()
     ]
     losers = [msgspec.structs.replace(other, why=explain_loss(plans[0], other)) for other in plans[1:]]
-    return PlanResult(
-        scenario=scenario, subject=found, plans=(plans[0], *losers), layouts=count, candidates=candidates
-    )
+    return PlanResult(scenario=scenario, subject=found, plans=(plans[0], *losers), layouts=count, candidates=candidates)

@@ -1,7 +1,7 @@
 """Why a plan loses to the best, in one sentence; and what to say when nothing is possible: the nearest miss.
 
-A plan's cost per token is price * paid chips * time / tokens; of two plans the one that costs more has more idle chips, or
-more seconds of math, memory traffic or messages per token. The largest of these differences is the reason.
+A plan's cost per token is price * paid chips * time / tokens; of two plans the dearer one has more idle chips, or more
+seconds of math, memory traffic or messages per token. The largest of these differences is the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def explain_loss(best: Plan, other: Plan) -> str:
     """One sentence: how much dearer or slower `other` is than `best`, and from what."""
     mine, theirs = other.point.serving, best.point.serving
-    assert mine is not None and theirs is not None
+    assert mine is not None
+    assert theirs is not None
     ratio = mine.chip_seconds / theirs.chip_seconds
     if ratio < 1.0005:
         slower, overlap = mine.tpot / theirs.tpot - 1, _upper(other) / _upper(best) - 1
@@ -100,7 +101,8 @@ def nothing_fits(scenario: Scenario, found: Subject, space: Layout, memory: Devi
     fixes += ["a shorter context"] if np.asarray(memory.cache_per_sequence)[row] > 0.2 * usable else []
     return InputError(
         f"{found.model.name} does not fit on {found.chips} chip{'s' * (found.chips > 1)} of {found.system.name}",
-        f"at best ({layout}) {show(float(over[row]), 'B')} too much per chip: weights {show(float(memory.weights[row]), 'B')}, "
+        f"at best ({layout}) {show(float(over[row]), 'B')} too much per chip: "
+        f"weights {show(float(memory.weights[row]), 'B')}, "
         f"one sequence {show(float(np.asarray(memory.cache_per_sequence)[row]), 'B')}, usable {show(usable, 'B')}",
         f"what would: {' or '.join(fixes)}" if fixes else "try a larger system",
     )

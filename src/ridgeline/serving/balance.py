@@ -45,6 +45,10 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes a decode step reads per token of a long context."""
     flop_per_token: float
     """FLOPs of one decoded token without attention's scores and values."""
+    attention_flop: float
+    """FLOPs of scores and values per decoded and cached token, at long context."""
+    math_per_token: float
+    """Seconds of `flop_per_token` on one chip, each part at the peak of its format."""
 
 
 def balance(model: Architecture, system: System, precision: Precision, chips: int) -> Balance:
@@ -84,4 +88,6 @@ def balance(model: Architecture, system: System, precision: Precision, chips: in
         weight_bytes=weights,
         kv_read_per_token=kv_slope,
         flop_per_token=every.total_flop / _MANY,
+        attention_flop=flop_slope,
+        math_per_token=one.math,
     )

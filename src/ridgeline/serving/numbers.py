@@ -1,19 +1,20 @@
 """Every printed number with its formula, the values put into it, and their sources.
 
-    Number: name, value, unit, formula over `inputs`; evaluating the formula with the inputs gives the value.
-
-The tables, `--json` and `ridgeline explain` all print this list, so a number cannot be printed without being explained.
-Formulas are Python expressions. Knows no face; computes nothing that `step`, `memory` and `serving` have not.
+A number *is* its formula: `Number.value` is the formula evaluated with the inputs, in SI units. Tables, `--json` and
+`ridgeline explain` all print this list, so nothing is printed that cannot be explained. Formulas may use one another.
 """
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterable
+from functools import lru_cache, reduce
 from typing import Any
 
 import msgspec
 
+from ridgeline.arrays import Array, namespace
 from ridgeline.memory import DeviceMemory
-from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario, Subject
 from ridgeline.serving.balance import balance
 from ridgeline.serving.request import Serving
@@ -29,7 +30,7 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class Number(msgspec.Struct, frozen=True, kw_only=True):
-    """A result: `value` in `unit` is `formula` of `inputs`. `text` says in words what it is."""
+    """A result: `value` in `unit` is `formula` of `inputs`; `text` says in words what it is."""
 
     name: str
     value: Any
@@ -40,17 +41,159 @@ class Number(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Numbers = dict[str, Number]
+Row = tuple[str, str, str, str]
+"""Name, unit, formula and words of a number."""
+
+MODEL: tuple[Row, ...] = (
+    ("parameters", "1", "N_total", "parameters of the language model"),
+    ("active_parameters", "1", "N_active", "parameters one token uses"),
+    ("weight_bytes", "B", "weights_of_all_layers", "weights that a step of many tokens reads"),
+    ("kv_read_bytes_per_token", "B/tok", "k", "cache read per decoded and cached token, at long context"),
+    ("ridge_flop_per_byte", "FLOP/B", "peak / bandwidth", "ridge point of the chip in the format of most weights"),
+    ("ridge_tokens", "tok", "peak * bytes_per_weight / (2 * bandwidth)", "tokens per read weight at the ridge point"),
+    (
+        "balance_batch",
+        "1",
+        "weight_bytes / bandwidth / math_per_token",
+        "B*: reading all weights takes as long as math",
+    ),
+    ("drain_s", "s", "capacity / bandwidth", "time to read the whole HBM once"),
+    ("weight_read_s", "s", "weight_bytes / (chips * bandwidth)", "all weights read once by all chips"),
+)
+GROWING: tuple[Row, ...] = (
+    ("balance_context_tok", "tok", "math_per_token * bandwidth / k", "L*: reading the cache takes as long as math"),
+    ("attention_context_tok", "tok", "flop_per_token / attention_flop", "L_q: attention's FLOPs equal the weights'"),
+)
+STEP: tuple[Row, ...] = (
+    ("memory_s", "s", "(weights + kv_read + kv_write) / bandwidth", "HBM traffic at peak bandwidth"),
+    ("floor_s", "s", "max(math_s, memory_s, comms_s)", "physical bound: the longest term hides the others"),
+    ("upper_s", "s", "math_s + memory_s + comms_s", "if nothing overlapped, at peak rates"),
+    ("tokens_per_s", "tok/s", "tokens / floor_s", "tokens computed per second by one replica, at the floor"),
+)
+MEMORY: tuple[Row, ...] = (
+    ("memory_weights_bytes", "B", "weights_of_the_device", "weights on the fullest device"),
+    ("memory_cache_bytes", "B", "sequences * cache_per_sequence", "cache on the fullest device"),
+    ("memory_activations_bytes", "B", "activations + sequences * logits", "of the largest step, and logits"),
+    ("memory_reserve_bytes", "B", "(1 - memory_utilisation) * capacity", "kept free for the runtime"),
+    (
+        "memory_used_bytes", "B",
+        "memory_weights_bytes + memory_cache_bytes + memory_activations_bytes + memory_reserve_bytes", "all of it",
+    ),
+    ("memory_capacity_bytes", "B", "capacity", "HBM of one device"),
+)  # fmt: skip
+SPEED: tuple[Row, ...] = (
+    ("request_s", "s", "max(request_math, request_memory, request_comms)", "replica time per request"),
+    ("tpot_s", "s", "batch * request_s / osl", "time per output token of a user, prefills of others included"),
+    ("decode_tpot_s", "s", "decode_floor / accepted", "time per output token if prefills run elsewhere"),
+    ("output_tokens_per_s", "tok/s", "batch / tpot_s", "output tokens per second of one replica"),
+    ("output_tokens_per_s_per_chip", "tok/s", "output_tokens_per_s / paid_chips", "the same per paid chip"),
+    ("tokens_per_s_per_user", "tok/s", "1 / tpot_s", "tokens per second a user sees"),
+)
+FIRST: tuple[Row, ...] = (("ttft_s", "s", "prefill_alone", "prefill of one prompt alone, without waiting"),)
+ENERGY: tuple[Row, ...] = (
+    ("joules_per_output_token", "J/tok", "power * paid_chips * decode_tpot_s / batch", "at full power, decode alone"),
+)
+MONEY: tuple[Row, ...] = (
+    ("usd_per_chip_s", "USD/s", "price", "price of a chip"),
+    ("usd_per_request", "USD", "price * paid_chips * request_s / utilisation", "prefill and decode overlapped"),
+    ("usd_per_output_token", "USD/tok", "price * paid_chips * decode_tpot_s / batch / utilisation", "decode alone"),
+)
+PROMPTS: tuple[Row, ...] = (
+    ("usd_per_input_token", "USD/tok", "price * paid_chips * prefill_per_prompt / isl / utilisation", "prefill alone"),
+    ("usd_per_token", "USD/tok", "usd_per_request / (isl + osl)", "per token of a request, input and output alike"),
+)
 
 
-class _Ledger(dict[str, Number]):
-    """Numbers by name; a formula may use numbers already in it."""
+def model_numbers(found: Subject) -> Numbers:
+    """What follows from model, chip and number formats alone: sizes, ridge, balance batch and context, drain."""
+    model, chip, formats = found.model, found.system.chip, found.precision
+    b = balance(model, found.system, formats, found.chips)
+    config = model.source or "the model's file"
+    main, held = formats.of("expert")
+    given = {
+        "N_total": Given(model.parameters, "1", config),
+        "N_active": Given(model.active_parameters, "1", config),
+        "weights_of_all_layers": Given(b.weight_bytes, "B", f"all matrices, stored as {_formats(found)}"),
+        "k": Given(b.kv_read_per_token, "B/tok", f"all layers' caches in {formats.kv}"),
+        "flop_per_token": Given(b.flop_per_token, "FLOP", "2 per active parameter"),
+        "attention_flop": Given(b.attention_flop, "FLOP", "scores and values of one cached token, all layers"),
+        "math_per_token": Given(b.math_per_token, "s", "FLOPs of a token, each part at the peak of its format"),
+        "peak": Given(chip.math_rate(held), "FLOP/s", source(found, f"chip.peak.{held}")),
+        "bytes_per_weight": Given(main, "1", formats.stored.get("expert", formats.stored["default"])),
+        "chips": Given(found.chips, "1", "--chips"),
+        **_chip(found),
+    }
+    return _evaluate(MODEL + (GROWING if b.kv_read_per_token else ()), given)
 
-    def put(self, name: str, value: Any, unit: str, text: str, formula: str, **inputs: Given | str) -> None:
-        given = {
-            key: Given(self[item].value, self[item].unit, f"see {item}") if isinstance(item, str) else item
-            for key, item in inputs.items()
-        }
-        self[name] = Number(name=name, value=value, unit=unit, text=text, formula=formula, inputs=given)
+
+def step_numbers(found: Subject, result: Step, prefix: str) -> Numbers:
+    """Terms of one step on one device, its floor, and what it achieves; names start with `prefix` ("decode_")."""
+    chip, work = found.system.chip, result.work
+    given = _chip(found) | {
+        "weights": Given(work.weights, "B", "each weight of the device once; distinct experts only"),
+        "kv_read": Given(work.kv_read, "B", "cache entries attended to, each once"),
+        "kv_write": Given(work.kv_write, "B", "cache entries of the new tokens"),
+        "tokens": Given(result.tokens, "tok", "new tokens of all sequences"),
+    }
+    for math, flop in work.flop.items():
+        given[f"flop_{math}"] = Given(flop, "FLOP", "one device, one micro-batch, all layers")
+        given[f"peak_{math}"] = Given(chip.math_rate(math), "FLOP/s", source(found, f"chip.peak.{math}"))
+    sent: dict[str, Given] = {}
+    for layer in result.layers:
+        for message, seconds in layer.messages:
+            key = message.name.replace(" ", "_").replace("-", "_")
+            before = sent[key].value if key in sent else 0.0
+            sent[key] = Given(before + seconds * layer.count, "s", f"{message.kind}, all layers")
+    sent = {key: item for key, item in sent.items() if _any(item.value)}
+    math = " + ".join(f"flop_{name} / peak_{name}" for name in work.flop)
+    terms = (
+        ("math_s", "s", math, "multiplications at peak"),
+        ("comms_s", "s", " + ".join(sent) or "0", "messages between chips"),
+    )
+    own = _evaluate(terms + STEP, given | sent)
+    names = {name: f"{prefix}{name}" for name in own}
+    return {names[name]: _renamed(number, names) for name, number in own.items()}
+
+
+def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Numbers:
+    """What one device holds."""
+    context = f"at a context of {scenario.decode_context} tokens"
+    given = _chip(found) | {
+        "weights_of_the_device": Given(held.weights, "B", "the device's share of the fullest stage"),
+        "sequences": Given(held.sequences, "1", "batch / dp"),
+        "cache_per_sequence": Given(held.cache_per_sequence, "B", context),
+        "activations": Given(held.activations, "B", "a few hidden vectors of a chunk"),
+        "logits": Given(held.logits_per_sequence, "B", "fp32, per sequence"),
+        "memory_utilisation": Given(scenario.memory_utilisation, "1", "--memory-utilisation"),
+    }
+    return _evaluate(MEMORY, given)
+
+
+def serving_numbers(found: Subject, s: Scenario, serving: Serving, decode: Step, price: float | None) -> Numbers:
+    """Speed of one replica, and what it costs if a price per chip and second is known."""
+    replicas = found.chips // s.layout.chips
+    whole = not _any(serving.ttft)
+    given = {
+        "batch": Given(s.batch, "1", "--batch"),
+        "accepted": Given(s.accepted, "1", "--accepted"),
+        "isl": Given(s.isl, "tok", "--isl"),
+        "osl": Given(s.osl, "tok", "--osl"),
+        "utilisation": Given(s.utilisation, "1", "--utilisation"),
+        "paid_chips": Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones too"),
+        "decode_floor": Given(decode.time.lower, "s", "decode_floor_s"),
+        "prefill_alone": Given(serving.ttft, "s", "a step of one prompt"),
+        "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_floor_s / prompts of the step"),
+        "power": Given(found.system.chip.power, "W", source(found, "chip.power")),
+        "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
+    }
+    for term in ("math", "memory", "comms"):
+        told = f"decode_{term}_s * osl / (accepted * batch)" + ("" if whole else f" + prefill_{term}_s / prompts")
+        given[f"request_{term}"] = Given(getattr(serving.request, term), "s", told)
+    rows = SPEED + (() if whole else FIRST)
+    rows += ENERGY if found.system.chip.power is not None else ()
+    rows += MONEY if price is not None else ()
+    rows += PROMPTS if price is not None and not whole else ()
+    return _evaluate(rows, given)
 
 
 def source(found: Subject, path: str) -> str:
@@ -62,199 +205,17 @@ def source(found: Subject, path: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def model_numbers(found: Subject) -> Numbers:
-    """What follows from model, chip and number formats alone: sizes, ridge, balance batch and context, drain."""
-    model, chip = found.model, found.system.chip
-    b = balance(model, found.system, found.precision, found.chips)
-    main = found.precision.math.get("expert", found.precision.math["default"])
-    peak = Given(chip.math_rate(main), "FLOP/s", source(found, f"chip.peak.{main}"))
-    bandwidth = Given(chip.hbm_bandwidth, "B/s", source(found, "chip.hbm_bandwidth"))
-    capacity = Given(chip.hbm_capacity, "B", source(found, "chip.hbm_capacity"))
-    config = model.source or "the model's file"
-    n = _Ledger()
-    total, active = Given(model.parameters, "1", config), Given(model.active_parameters, "1", config)
-    n.put("parameters", model.parameters, "1", "parameters of the language model", "N_total", N_total=total)
-    n.put("active_parameters", model.active_parameters, "1", "parameters one token uses", "N_active", N_active=active)
-    weights = Given(b.weight_bytes, "B", f"all matrices at {found.precision.stored}")
-    n.put("weight_bytes", b.weight_bytes, "B", "bytes of weights that a full step reads", "weights", weights=weights)
-    kv = Given(b.kv_read_per_token, "B/tok", f"all layers' caches at {found.precision.kv}")
-    n.put("kv_read_bytes_per_token", b.kv_read_per_token, "B/tok", "cache read per decoded and cached token", "k", k=kv)
-    flop = Given(b.flop_per_token, "FLOP", "2 per active parameter, attention's scores left out")
-    n.put(
-        "ridge_flop_per_byte", b.ridge_flop_per_byte, "FLOP/B", f"ridge point of the chip in {main}",
-        "peak / bandwidth", peak=peak, bandwidth=bandwidth,
-    )  # fmt: skip
-    held = Given(found.precision.bytes.get("expert", found.precision.bytes["default"]), "1", "bytes per weight")
-    n.put(
-        "ridge_tokens", b.ridge_tokens, "tok", "tokens per read weight at which math takes as long as reading",
-        "peak * bytes_per_weight / (2 * bandwidth)", peak=peak, bytes_per_weight=held, bandwidth=bandwidth,
-    )  # fmt: skip
-    math = b.weight_bytes / chip.hbm_bandwidth / b.balance_batch
-    seconds = Given(math, "s", "FLOPs of one token at the peaks of their formats")
-    n.put(
-        "balance_batch", b.balance_batch, "1", "B*: batch at which reading all weights takes as long as the math",
-        "weights / bandwidth / math_per_token", weights=weights, bandwidth=bandwidth, math_per_token=seconds,
-    )  # fmt: skip
-    if b.balance_context:
-        n.put(
-            "balance_context_tok", b.balance_context, "tok", "L*: context at which reading the cache takes as long as the math",
-            "math_per_token * bandwidth / k", math_per_token=seconds, bandwidth=bandwidth, k=kv,
-        )  # fmt: skip
-    if b.attention_context:
-        slope = Given(b.flop_per_token / b.attention_context, "FLOP", "scores and values of one cached token, all layers")
-        n.put(
-            "attention_context_tok", b.attention_context, "tok", "L_q: context at which attention's FLOPs equal the weights'",
-            "flop_per_token / attention_flop_per_cached_token", flop_per_token=flop, attention_flop_per_cached_token=slope,
-        )  # fmt: skip
-    n.put("drain_s", b.drain, "s", "time to read the whole HBM once", "capacity / bandwidth", capacity=capacity, bandwidth=bandwidth)
-    n.put(
-        "weight_read_s", b.weight_read, "s", "floor of a full step: all weights read once with all chips",
-        "weights / (chips * bandwidth)", weights=weights, chips=Given(found.chips, "1", "--chips"), bandwidth=bandwidth,
-    )  # fmt: skip
-    return n
-
-
-def step_numbers(found: Subject, result: Step, prefix: str = "") -> Numbers:
-    """Terms of one step on one device, its floor, and what it achieves. Names start with `prefix` ("decode_")."""
+def _chip(found: Subject) -> dict[str, Given]:
     chip = found.system.chip
-    n = _Ledger()
-    bandwidth = Given(chip.hbm_bandwidth, "B/s", source(found, "chip.hbm_bandwidth"))
-    work, time = result.work, result.time
-    flops = {f"flop_{m}": Given(v, "FLOP", "one device, one micro-batch, all layers") for m, v in work.flop.items()}
-    peaks = {f"peak_{m}": Given(chip.math_rate(m), "FLOP/s", source(found, f"chip.peak.{m}")) for m in work.flop}
-    formula = " + ".join(f"flop_{m} / peak_{m}" for m in work.flop)
-    n.put(f"{prefix}math_s", time.math, "s", "seconds of multiplications at peak", formula, **flops, **peaks)
-    reads = {
-        "weights": Given(work.weights, "B", "each weight of the device once; distinct experts only"),
-        "kv_read": Given(work.kv_read, "B", "cache entries attended to, each once"),
-        "kv_write": Given(work.kv_write, "B", "cache entries of the new tokens"),
+    return {
+        "bandwidth": Given(chip.hbm_bandwidth, "B/s", source(found, "chip.hbm_bandwidth")),
+        "capacity": Given(chip.hbm_capacity, "B", source(found, "chip.hbm_capacity")),
     }
-    n.put(
-        f"{prefix}memory_s", time.memory, "s", "seconds of HBM traffic at peak bandwidth",
-        "(weights + kv_read + kv_write) / bandwidth", **reads, bandwidth=bandwidth,
-    )  # fmt: skip
-    sent: dict[str, Given] = {}
-    for layer in result.layers:
-        for message, seconds in layer.messages:
-            key = message.name.replace(" ", "_").replace("-", "_")
-            total = (sent[key].value if key in sent else 0.0) + seconds * layer.count
-            sent[key] = Given(total, "s", f"{message.kind}, all layers; {source(found, 'domain.bandwidth')}")
-    used = {key: given for key, given in sent.items() if _any(given.value)}
-    n.put(f"{prefix}comms_s", time.comms, "s", "seconds of messages between chips", " + ".join(used) or "0", **used)
-    terms = {term: f"{prefix}{term}_s" for term in ("math", "memory", "comms")}
-    n.put(
-        f"{prefix}floor_s", time.lower, "s", "physical bound: the longest term, all else hidden behind it",
-        "max(math, memory, comms)", **terms,
-    )  # fmt: skip
-    n.put(
-        f"{prefix}upper_s", time.upper, "s", "if nothing overlapped, still at peak rates",
-        "math + memory + comms", **terms,
-    )  # fmt: skip
-    n.put(
-        f"{prefix}tokens_per_s", result.tokens / time.lower, "tok/s", "tokens computed per second by one replica at the floor",
-        "tokens / floor", tokens=Given(result.tokens, "tok", "all sequences' new tokens"), floor=f"{prefix}floor_s",
-    )  # fmt: skip
-    return n
 
 
-def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Numbers:
-    """What one device holds."""
-    n = _Ledger()
-    capacity = Given(held.capacity, "B", source(found, "chip.hbm_capacity"))
-    put = n.put
-    weights = Given(held.weights, "B", "the device's share of the fullest stage")
-    put("memory_weights_bytes", held.weights, "B", "weights on the fullest device", "weights", weights=weights)
-    put(
-        "memory_cache_bytes", held.cache, "B", "cache on the fullest device", "sequences * cache_per_sequence",
-        sequences=Given(held.sequences, "1", "batch / dp"),
-        cache_per_sequence=Given(held.cache_per_sequence, "B", f"at context {scenario.decode_context} tok"),
-    )  # fmt: skip
-    put(
-        "memory_activations_bytes", held.activations + held.sequences * held.logits_per_sequence, "B",
-        "activations of the largest step, and logits", "activations + sequences * logits_per_sequence",
-        activations=Given(held.activations, "B", "a few hidden vectors of a chunk"),
-        sequences=Given(held.sequences, "1", "batch / dp"),
-        logits_per_sequence=Given(held.logits_per_sequence, "B", "fp32"),
-    )  # fmt: skip
-    put(
-        "memory_reserve_bytes", held.reserve, "B", "kept free for the runtime", "(1 - utilisation) * capacity",
-        utilisation=Given(scenario.memory_utilisation, "1", "--memory-utilisation"), capacity=capacity,
-    )  # fmt: skip
-    parts = {key: f"memory_{key}_bytes" for key in ("weights", "cache", "activations", "reserve")}
-    put("memory_used_bytes", held.used, "B", "all of it", " + ".join(parts), **parts)
-    put("memory_capacity_bytes", held.capacity, "B", "HBM of one device", "capacity", capacity=capacity)
-    return n
-
-
-def serving_numbers(
-    found: Subject, scenario: Scenario, serving: Serving, decode: Step, prefill: Step | None, price: float | None
-) -> Numbers:
-    """Speed of one replica, and what it costs if a price per chip and second is known."""
-    n = _Ledger()
-    s = scenario
-    batch, accepted = Given(s.batch, "1", "--batch"), Given(s.accepted, "1", "--accepted")
-    osl, isl = Given(s.osl, "tok", "--osl"), Given(s.isl, "tok", "--isl")
-    replicas = found.chips // s.layout.chips
-    chips = Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones shared out")
-    used = Given(s.utilisation, "1", "--utilisation")
-    request: Time = serving.request
-    terms = {
-        key: Given(getattr(request, key), "s", f"per request: decode_{key}_s osl / (accepted batch) + prefill_{key}_s / prompts")
-        for key in ("math", "memory", "comms")
-    }
-    n.put("request_s", request.lower, "s", "seconds of the replica per request", "max(math, memory, comms)", **terms)
-    n.put(
-        "tpot_s", serving.tpot, "s", "time per output token of a user, prefills of others included",
-        "batch * request / osl", batch=batch, request="request_s", osl=osl,
-    )  # fmt: skip
-    n.put(
-        "decode_tpot_s", serving.decode_tpot, "s", "time per output token if prefills run elsewhere",
-        "decode_floor / accepted", decode_floor=Given(decode.time.lower, "s", "see decode_floor_s"), accepted=accepted,
-    )  # fmt: skip
-    if prefill is not None:
-        alone = Given(serving.ttft, "s", "one prompt, nothing else running")
-        n.put("ttft_s", serving.ttft, "s", "prefill of one prompt alone, without waiting", "prefill_alone", prefill_alone=alone)
-    n.put(
-        "output_tokens_per_s", serving.output_rate, "tok/s", "output tokens per second of one replica",
-        "batch / tpot", batch=batch, tpot="tpot_s",
-    )  # fmt: skip
-    n.put(
-        "output_tokens_per_s_per_chip", serving.output_rate_per_chip, "tok/s", "the same per paid chip",
-        "output_tokens_per_s / chips", output_tokens_per_s="output_tokens_per_s", chips=chips,
-    )  # fmt: skip
-    n.put("tokens_per_s_per_user", serving.user_rate, "tok/s", "tokens per second a user sees", "1 / tpot", tpot="tpot_s")
-    if found.system.chip.power is not None:
-        power = Given(found.system.chip.power, "W", source(found, "chip.power"))
-        joules = power.value * chips.value * serving.decode_tpot / s.batch
-        n.put(
-            "joules_per_output_token", joules, "J/tok", "energy per output token at full power, decode alone",
-            "power * chips * decode_tpot / batch", power=power, chips=chips, decode_tpot="decode_tpot_s", batch=batch,
-        )  # fmt: skip
-    if price is None:
-        return n
-    n.put("usd_per_chip_s", price, "USD/s", "price of a chip", "price", price=Given(price, "USD/s", _price_source(found, s)))
-    money: dict[str, Given | str] = {"price": "usd_per_chip_s", "chips": chips, "utilisation": used}
-    if prefill is not None:
-        per_prompt = Given(serving.chip_seconds_per_input * s.isl * s.utilisation / chips.value, "s", "prefill_floor_s / prompts")
-        n.put(
-            "usd_per_input_token", price * serving.chip_seconds_per_input, "USD/tok", "dollars per prompt token, prefill alone",
-            "price * chips * prefill_per_prompt / isl / utilisation", prefill_per_prompt=per_prompt, isl=isl, **money,
-        )  # fmt: skip
-    n.put(
-        "usd_per_output_token", price * serving.chip_seconds_per_output, "USD/tok", "dollars per output token, decode alone",
-        "price * chips * decode_tpot / batch / utilisation", decode_tpot="decode_tpot_s", batch=batch, **money,
-    )  # fmt: skip
-    n.put(
-        "usd_per_request", price * serving.chip_seconds, "USD", "dollars per request, prefill and decode overlapped",
-        "price * chips * request / utilisation", request="request_s", **money,
-    )  # fmt: skip
-    if prefill is not None:
-        n.put(
-            "usd_per_token", price * serving.chip_seconds / (s.isl + s.osl), "USD/tok",
-            "dollars per token of a request, input and output alike",
-            "usd_per_request / (isl + osl)", usd_per_request="usd_per_request", isl=isl, osl=osl,
-        )  # fmt: skip
-    return n
+def _formats(found: Subject) -> str:
+    stored = found.precision.stored
+    return ", ".join(name if part == "default" else f"{part} {name}" for part, name in stored.items())
 
 
 def _price_source(found: Subject, scenario: Scenario) -> str:
@@ -264,6 +225,43 @@ def _price_source(found: Subject, scenario: Scenario) -> str:
         return f"--price {given}"
     price = found.system.price(given)
     return f"{price.kind}, {'; '.join(found.catalog.citations(price.source))}, {price.date}"
+
+
+def _evaluate(rows: Iterable[Row], given: dict[str, Given]) -> Numbers:
+    """Numbers of the rows in order; a formula may use the inputs and the numbers before it."""
+    numbers: Numbers = {}
+    known = dict(given)
+    for name, unit, formula, text in rows:
+        inputs = {key: known[key] for key in _names(formula)}
+        value = eval(_code(formula), {"max": _largest}, {key: item.value for key, item in inputs.items()})
+        numbers[name] = Number(name=name, value=value, unit=unit, text=text, formula=formula, inputs=inputs)
+        known[name] = Given(value, unit, f"see {name}")
+    return numbers
+
+
+def _renamed(number: Number, names: dict[str, str]) -> Number:
+    """A number under its full name; inputs that are numbers themselves point to theirs."""
+    inputs = {
+        key: Given(item.value, item.unit, f"see {names[key]}") if key in names else item
+        for key, item in number.inputs.items()
+    }
+    return msgspec.structs.replace(number, name=names[number.name], inputs=inputs)
+
+
+@lru_cache(maxsize=256)
+def _names(formula: str) -> tuple[str, ...]:
+    nodes = [node.id for node in ast.walk(ast.parse(formula)) if isinstance(node, ast.Name)]
+    return tuple(dict.fromkeys(name for name in nodes if name != "max"))
+
+
+@lru_cache(maxsize=256)
+def _code(formula: str) -> Any:
+    return compile(formula, "<formula>", "eval")
+
+
+def _largest(*values: Array) -> Array:
+    xp = namespace(*values)
+    return reduce(xp.maximum, (value + 0.0 * sum(values) for value in values))
 
 
 def _any(value: Any) -> bool:

@@ -1,14 +1,14 @@
-"""One deployment at any layouts and batches: its steps, its memory, its speed and what it takes; numbers or arrays.
+"""One deployment at any layouts and batches: its steps, memory, speed and what it takes; numbers or arrays.
 
-A prefill step carries CHUNK tokens on every rank of every stage, which is the throughput case; the time to first token is
-that of a single prompt alone. Chips that replicas leave over are paid for. Knows no search.
+A prefill step carries CHUNK tokens on every rank of every stage, which is the throughput case; the time to first token
+is that of a single prompt alone. Chips that replicas leave over are paid for. Knows no search.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from ridgeline.arrays import Array
+from ridgeline.arrays import Array, namespace
 from ridgeline.errors import InputError
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
@@ -52,7 +52,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if self.prefill is not None:
             out |= step_numbers(found, self.prefill, "prefill_")
         if self.serving is not None:
-            out |= serving_numbers(found, scenario, self.serving, self.step, self.prefill, self.usd_per_chip_second)
+            out |= serving_numbers(found, scenario, self.serving, self.step, self.usd_per_chip_second)
         return out | memory_numbers(found, self.memory, scenario) | model_numbers(found)
 
 
@@ -91,12 +91,13 @@ class Evaluator:
     def decode(self, layout: Layout, batch: Array) -> Step:
         """A decode step of `batch` sequences."""
         s = self.scenario
-        return self._step(layout, Segment(seqs=batch, new=s.verify, past=s.decode_context, sampled=s.verify))
+        segment = Segment(seqs=batch, new=s.verify, past=s.decode_context, sampled=s.verify)
+        return self._step(layout, segment, drafts=s.verify - 1)
 
     def prompts(self, layout: Layout) -> Array:
         """Prompts of a full prefill step: a chunk of tokens on every rank of every stage."""
         new = self.scenario.isl - self.scenario.cached
-        return layout.dp * layout.pp * (CHUNK / new if CHUNK > new else 1.0) * 1.0
+        return layout.dp * layout.pp * namespace(new).maximum(CHUNK / new, 1.0 + 0 * new)
 
     def prefill(self, layout: Layout, prompts: Array) -> Step:
         """A prefill step of `prompts` prompts."""
@@ -115,6 +116,7 @@ class Evaluator:
             context=s.decode_context,
             chunk=CHUNK,
             utilisation=s.memory_utilisation,
+            drafts=not isinstance(s.verify, int) or s.verify > 1,
         )
 
     def serve(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
@@ -152,9 +154,9 @@ class Evaluator:
             usd_per_chip_second=chip_price(scenario, self.found),
         )
 
-    def _step(self, layout: Layout, segment: Segment) -> Step:
+    def _step(self, layout: Layout, segment: Segment, drafts: Array = 0) -> Step:
         f = self.found
-        return step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew)
+        return step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew, drafts=drafts)
 
 
 def chip_price(scenario: Scenario, found: Subject) -> float | None:
@@ -190,5 +192,7 @@ def _check_fit(scenario: Scenario, found: Subject, held: DeviceMemory) -> None:
     raise InputError(
         f"{found.model.name} with batch {scenario.batch} on {found.system.name} ({scenario.layout})",
         f"does not fit: {show(held.used, 'B')} of {show(held.capacity, 'B')} per chip ({parts})",
-        f"at most batch {int(room)} fits" if room >= 1 else "use more chips per replica; `ridgeline plan` finds layouts that fit",
+        f"at most batch {int(room)} fits"
+        if room >= 1
+        else "more chips per replica; `ridgeline plan` finds layouts that fit",
     )

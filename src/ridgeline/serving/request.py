@@ -33,6 +33,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """The same if prefills run elsewhere."""
     ttft: Array
     """Seconds of a prompt's prefill alone, without queueing."""
+    prefill_per_prompt: Array
+    """Seconds of the replica per prompt in a full prefill step; 0 if only decode is looked at."""
     output_rate: Array
     """Output tokens per second of the replica."""
     output_rate_per_chip: Array
@@ -82,6 +84,7 @@ def serve(
         tpot=tpot,
         decode_tpot=decode_tpot,
         ttft=prefill_alone.lower,
+        prefill_per_prompt=prefill.lower / prompts,
         output_rate=batch / tpot,
         output_rate_per_chip=batch / tpot / chips,
         user_rate=1.0 / tpot,

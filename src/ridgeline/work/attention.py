@@ -96,7 +96,11 @@ def _latent(mixer: LatentAttention, seg: Segment, precision: Precision, heads: A
         flop=2.0 * pairs * width * mixer.heads * heads,
         kv_read=seg.seqs * seg.entries(topk * seg.new) * entry * context,
         kv_write=seg.tokens * entry * context,
-        activations=seg.tokens * mixer.heads * (mixer.kv_elements + mixer.value_dim) * heads * precision.activation_bytes,
+        activations=seg.tokens
+        * mixer.heads
+        * (mixer.kv_elements + mixer.value_dim)
+        * heads
+        * precision.activation_bytes,
     )
 
 
@@ -118,7 +122,9 @@ def _indexer(indexer: Indexer, seg: Segment, precision: Precision, ratio: Array,
     )
 
 
-def _compressed(mixer: CompressedAttention, seg: Segment, precision: Precision, heads: Array, context: Array) -> Operation:
+def _compressed(
+    mixer: CompressedAttention, seg: Segment, precision: Precision, heads: Array, context: Array
+) -> Operation:
     entry = mixer.kv_elements * precision.kv_bytes
     pairs, read, write = seg.pairs(mixer.window), seg.entries(mixer.window), seg.new
     if mixer.ratio:

@@ -85,5 +85,7 @@ def expert_operation(
         weights=distinct_experts(tokens, experts.count, experts.active, skew)
         * (experts.expert_parameters * weight_bytes)
         * share,
-        activations=visits * (2.0 * experts.hidden + experts.matrices * experts.width * width) * precision.activation_bytes,
+        activations=visits
+        * (2.0 * experts.hidden + experts.matrices * experts.width * width)
+        * precision.activation_bytes,
     )

@@ -38,7 +38,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: Operation) -> Operation:
         """The same operation on a further group of sequences."""
-        assert self.name == other.name and self.math == other.math
+        assert (self.name, self.math) == (other.name, other.math)
         return Operation(
             name=self.name,
             family=self.family,

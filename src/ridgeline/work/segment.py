@@ -1,7 +1,7 @@
 """A group of like sequences in one step: how many, how many new tokens each, how many already in the cache.
 
-Decode is `new` = 1 (1 + drafts with speculation), prefill is `new` = the prompt or a chunk of it; a mixed step is a list
-of both. Everything attention needs to know about a step follows from these three numbers:
+Decode is `new` = 1 (1 + drafts with speculation), prefill is `new` = the prompt or a chunk of it; a mixed step is a
+list of both. Everything attention needs to know about a step follows from these three numbers:
 
     pairs(w) = sum over i = 1..new of min(past + i, w)        query-key pairs per sequence, causal, window w
 """

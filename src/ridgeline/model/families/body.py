@@ -55,10 +55,9 @@ def heads(c: Keys) -> int:
     return c.integer("num_attention_heads", "n_head", "n_heads")
 
 
-def kv_heads(c: Keys, *, required: bool = False) -> int:
-    """Key-value heads; as many as query heads if absent, where the family's class says so."""
-    queries = heads(c)
-    count = c.integer("num_key_value_heads", default=None if required else queries)
+def kv_heads(c: Keys) -> int:
+    """Key-value heads."""
+    queries, count = heads(c), c.integer("num_key_value_heads")
     if queries % count:
         raise c.error("num_key_value_heads", f"expected a divisor of {queries} query heads, got {count}")
     return count
@@ -73,14 +72,12 @@ def head_dim(c: Keys, *, explicit: bool = True) -> int:
     return size
 
 
-def grouped(
-    c: Keys, *, bias_key: str = "attention_bias", bias: bool = False, required: bool = False, **more: Any
-) -> AttentionSpec:
+def grouped(c: Keys, *, bias_key: str = "attention_bias", bias: bool = False, **more: Any) -> AttentionSpec:
     """Grouped-query attention with the usual keys; `more` goes to the part."""
     biased = c.flag(bias_key, default=bias) if bias_key else bias
     sizes: dict[str, Any] = {
         "heads": heads(c),
-        "kv_heads": kv_heads(c, required=required) if "kv_heads" not in more else 0,
+        "kv_heads": kv_heads(c) if "kv_heads" not in more else 0,
         "head_dim": head_dim(c) if "head_dim" not in more else 0,
         "qkv_bias": biased,
         "out_bias": biased,
@@ -155,17 +152,17 @@ def stack(mixers: Sequence[PartSpec], feedforwards: Sequence[PartSpec]) -> tuple
     return tuple(zip(mixers, feedforwards, strict=True))
 
 
-def sparse_layers(c: Keys, *, first_dense: int = 0) -> list[bool]:
+def sparse_layers(c: Keys) -> list[bool]:
     """Which layers are mixtures: `mlp_layer_types`, else all from `first_k_dense_replace` on at `moe_layer_freq`."""
     n = depth(c)
     types = c.texts("mlp_layer_types", length=n, allowed=("dense", "sparse"))
-    first = c.integer("first_k_dense_replace", default=first_dense, low=0)
     _, frequency = c.get("moe_layer_freq")
+    c.ignore("first_k_dense_replace")
     if types is not None:
         return [kind == "sparse" for kind in types]
     if isinstance(frequency, list):
         return [each == 1 for each in c.integers("moe_layer_freq", length=n) or ()]
-    period = c.integer("moe_layer_freq", default=1)
+    first, period = c.integer("first_k_dense_replace", low=0), c.integer("moe_layer_freq", default=1)
     return [i >= first and i % period == 0 for i in range(n)]
 
 

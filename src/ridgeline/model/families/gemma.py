@@ -100,7 +100,7 @@ def gemma4(c: Keys) -> Body:
     types = [*types[:-1], "full_attention"]
     from_keys, shared = c.flag("attention_k_eq_v"), _shared(c, n)
     overrides = _overrides(c, types, from_keys=from_keys)
-    base = grouped(c, norms=2, qk_norm="head", required=True)
+    base = grouped(c, norms=2, qk_norm="head")
     wide = c.flag("use_double_wide_mlp")
     table, once, each_layer = _per_layer(c, hidden, n)
     plain = dense(c, bias_key="", norms=2)

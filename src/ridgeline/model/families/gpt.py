@@ -67,7 +67,7 @@ def cohere(c: Keys) -> Body:
 
 def glm4(c: Keys) -> Body:
     """GLM-4 dense (9B, 32B): biases on q, k, v, norms before and after."""
-    part = grouped(c, bias_key="", qkv_bias=c.flag("attention_bias"), norms=2)
+    part = grouped(c, bias_key="", qkv_bias=c.flag("attention_bias", default=True), norms=2)
     return Body(layers=stack([part] * depth(c), [dense(c, bias_key="", norms=2)] * depth(c)))
 
 

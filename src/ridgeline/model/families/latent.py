@@ -39,14 +39,14 @@ def latent_attention(c: Keys, indexer: IndexerSpec | None = None) -> LatentSpec:
 def _mixture(c: Keys) -> ExpertsSpec:
     """Routed and shared experts of one width, node-limited if `n_group` says so."""
     width = c.integer("moe_intermediate_size")
-    shared = c.integer("n_shared_experts", "num_shared_experts", default=0, low=0)
+    shared = c.integer("n_shared_experts", "num_shared_experts", low=0)
     groups, limit = c.integer("n_group", "num_expert_group", default=1), c.integer("topk_group", default=1)
     return experts(c, width=width, shared_width=shared * width, groups=groups, group_limit=limit)
 
 
-def feedforwards(c: Keys, *, first_dense: int = 0) -> list[Parts]:
+def feedforwards(c: Keys) -> list[Parts]:
     """Per layer a dense feed-forward or a mixture."""
-    sparse = sparse_layers(c, first_dense=first_dense)
+    sparse = sparse_layers(c)
     c.ignore("intermediate_size")
     plain = (dense(c, bias_key=""),) if not all(sparse) else ()
     mixture = (_mixture(c),) if any(sparse) else ()
@@ -154,17 +154,9 @@ def _compression(c: Keys, n: int) -> tuple[list[int], list[int]]:
     modules = c.integer("num_nextn_predict_layers", default=0, low=0, high=64)
     types = c.texts("layer_types", length=n, allowed=tuple(_RATIOS))
     if types is not None:
-        rates = _RATIOS | c.child("compress_rates").config
-        return [c_rate(c, rates[kind]) for kind in types], [0] * modules
-    name, listed = c.get("compress_ratios")
-    if not isinstance(listed, list) or len(listed) not in (n, n + modules):
-        raise c.error(name, f"expected a list of {n} or {n + modules} ratios", "one per layer and prediction module")
-    ratios = c.integers(name, length=len(listed)) or []
-    return ratios[:n], (ratios[n:] or [0] * modules)[:modules]
-
-
-def c_rate(c: Keys, value: object) -> int:
-    """A compression ratio, checked."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**6:
-        raise c.error("compress_rates", "expected whole numbers")
-    return value
+        rates = c.child("compress_rates")
+        return [rates.integer(kind, default=_RATIOS[kind], low=0) for kind in types], [0] * modules
+    ratios = c.listed("compress_ratios")
+    if ratios is None or len(ratios) not in (n, n + modules):
+        raise c.error("compress_ratios", f"expected a list of {n} ratios, and one more per prediction module")
+    return ratios[:n], (ratios[n:] or [0] * modules)

@@ -38,8 +38,7 @@ def qwen3_next(c: Keys) -> Body:
     """Qwen3-Next and Qwen3.5: gated delta nets, a gated full attention every `full_attention_interval` layers."""
     n, every = depth(c), c.integer("full_attention_interval", default=4)
     recurrent = recurrent_layers(c, "layer_types") or [(i + 1) % every != 0 for i in range(n)]
-    c.flag("attn_output_gate")
-    full = grouped(c, gated=True, qk_norm="head", required=True)
+    full = grouped(c, gated=c.flag("attn_output_gate", default=True), qk_norm="head")
     delta = DeltaSpec(
         key_heads=c.integer("linear_num_key_heads"),
         value_heads=c.integer("linear_num_value_heads"),
@@ -73,7 +72,7 @@ def kimi_linear(c: Keys) -> Body:
         conv=nested.integer("short_conv_kernel_size", default=c.optional("linear_conv_kernel_dim") or None),
     )
     latent = latent_attention(c)
-    layers = zip((kda if each else latent for each in recurrent), feedforwards(c, first_dense=1), strict=True)
+    layers = zip((kda if each else latent for each in recurrent), feedforwards(c), strict=True)
     return Body(layers=tuple((mixer, *ffn) for mixer, ffn in layers))
 
 

@@ -40,7 +40,7 @@ def jamba(c: Keys) -> Body:
         inner_norms=True,
     )
     attention, plain = (
-        grouped(c, bias_key="", head_dim=head_dim(c, explicit=False), required=True),
+        grouped(c, bias_key="", head_dim=head_dim(c, explicit=False)),
         dense(c, bias_key=""),
     )
     period, offset = c.integer("attn_layer_period"), c.integer("attn_layer_offset", low=0)
@@ -110,7 +110,7 @@ def falcon_h1(c: Keys) -> Body:
     inner = c.integer("mamba_d_ssm", default=c.integer("mamba_expand", default=2) * hidden_size(c))
     mamba = _mamba2(c, inner=inner, gated_norm=c.flag("mamba_rms_norm"), out_bias=c.flag("projectors_bias"), norms=0)
     c.ignore("mamba_use_mlp")
-    return Body(layers=((grouped(c, required=True), mamba, dense(c)),) * depth(c))
+    return Body(layers=((grouped(c), mamba, dense(c)),) * depth(c))
 
 
 _NEMOTRON = {"M": "linear_attention", "*": "full_attention", "E": "moe", "-": "mlp"}
@@ -148,7 +148,7 @@ def _nemotron_part(c: Keys, kind: str) -> PartSpec:
     bias = c.flag("mlp_bias")
     if kind == "full_attention":
         size = c.integer("head_dim", "attention_head_dim", default=hidden_size(c) // heads(c))
-        return grouped(c, head_dim=size, required=True)
+        return grouped(c, head_dim=size)
     if kind == "linear_attention":
         return Mamba2Spec(
             heads=c.integer("mamba_num_heads"),
@@ -162,7 +162,7 @@ def _nemotron_part(c: Keys, kind: str) -> PartSpec:
         )
     if kind == "mlp":
         return dense(c, bias_key="", gated=False, bias=bias)
-    shared = c.integer("n_shared_experts", default=1, low=0) * c.integer("moe_shared_expert_intermediate_size")
+    shared = c.integer("n_shared_experts", low=0) * c.integer("moe_shared_expert_intermediate_size")
     groups, limit = c.integer("n_group", default=1), c.integer("topk_group", default=1)
     return experts(
         c,

@@ -25,13 +25,13 @@ from ridgeline.model.keys import Keys
 
 def mixtral(c: Keys) -> Body:
     """Mixtral."""
-    attention = uniform_window(c, grouped(c, bias_key="", required=True))
+    attention = uniform_window(c, grouped(c, bias_key=""))
     return Body(layers=stack(attention, [experts(c, width=c.integer("intermediate_size"))] * depth(c)))
 
 
 def phimoe(c: Keys) -> Body:
     """Phi-3.5-MoE: norms with shift, biases by `attention_bias` and `lm_head_bias`."""
-    attention = uniform_window(c, grouped(c, required=True, norms=2))
+    attention = uniform_window(c, grouped(c, norms=2))
     mixture = experts(c, width=c.integer("intermediate_size"), norms=2)
     return Body(layers=stack(attention, [mixture] * depth(c)), norms=2, head_bias=c.flag("lm_head_bias"))
 
@@ -58,7 +58,7 @@ def granitemoe(c: Keys) -> Body:
 
 def qwen2_moe(c: Keys) -> Body:
     """Qwen 1.5 and 2 mixtures: biases on q, k, v, a gated shared expert; windows on even layers if any."""
-    part = grouped(c, bias_key="", qkv_bias=c.flag("qkv_bias", default=True), required=True)
+    part = grouped(c, bias_key="", qkv_bias=c.flag("qkv_bias", default=True))
     windows = c.flag("use_sliding_window")
     last = c.integer("max_window_layers", default=28, low=0)
     attention = alternating(c, part, full=lambda i: not windows or i % 2 == 1 or i >= last)
@@ -68,7 +68,7 @@ def qwen2_moe(c: Keys) -> Body:
 
 def qwen3_moe(c: Keys) -> Body:
     """Qwen 3 mixtures: norms on q and k, no shared expert; one window for all layers if any."""
-    part = grouped(c, qk_norm="head", required=True)
+    part = grouped(c, qk_norm="head")
     window = c.integer("sliding_window") if c.flag("use_sliding_window") else 0
     c.ignore("max_window_layers")
     if c.optional("shared_expert_intermediate_size"):
@@ -89,7 +89,6 @@ def glm4_moe(c: Keys) -> Body:
         bias_key="",
         qkv_bias=c.flag("attention_bias"),
         qk_norm="head" if c.flag("use_qk_norm") else "",
-        required=True,
     )
     return _shared(c, part)
 
@@ -101,7 +100,7 @@ def dots1(c: Keys) -> Body:
 
 def _shared(c: Keys, part: AttentionSpec) -> Body:
     width = c.integer("moe_intermediate_size")
-    shared = c.integer("n_shared_experts", default=0, low=0)
+    shared = c.integer("n_shared_experts", low=0)
     mixture = experts(c, width=width, shared_width=shared * width)
     sparse = sparse_layers(c)
     plain = mixture if all(sparse) else dense(c, bias_key="")
@@ -116,7 +115,7 @@ def minimax_m2(c: Keys) -> Body:
         raise c.error("shared_intermediate_size", "expected 0: this family has no shared expert")
     c.ignore("attn_type_list")
     norm = "full" if c.flag("use_qk_norm", default=True) else ""
-    part = grouped(c, bias_key="", qk_norm=norm, required=True)
+    part = grouped(c, bias_key="", qk_norm=norm)
     layers = stack([part] * depth(c), [experts(c, width=c.integer("intermediate_size"))] * depth(c))
     c.ignore("mtp_transformer_layers")
     return Body(layers=layers, mtp=repeated_last(c, layers, "num_mtp_modules") if c.flag("use_mtp") else ())
@@ -124,7 +123,7 @@ def minimax_m2(c: Keys) -> Body:
 
 def gpt_oss(c: Keys) -> Body:
     """gpt-oss: biases everywhere, attention sinks, windows on even layers."""
-    part = grouped(c, bias=True, sinks=True, required=True)
+    part = grouped(c, bias=True, sinks=True)
     attention = alternating(c, part, full=lambda i: i % 2 == 1)
     c.ignore("experts_per_token")
     mixture = experts(c, width=c.integer("intermediate_size"), bias=True, router_bias=True)
@@ -141,7 +140,7 @@ def llama4(c: Keys) -> Body:
     rope = c.integers("no_rope_layers", length=n) if c.config.get("no_rope_layers") else None
     rope = rope or [int((i + 1) % every != 0) for i in range(n)]
     types = c.texts("layer_types", length=n, allowed=("full_attention", "chunked_attention"))
-    part = grouped(c, required=True)
+    part = grouped(c)
     chunked = with_window(part, chunk, chunked=True) if chunk else part
     full = [kind == "full_attention" for kind in types] if types else [not each for each in rope]
     width = c.integer("intermediate_size")
@@ -161,7 +160,7 @@ def mimo_v2(c: Keys) -> Body:
         types = ["sliding_attention" if each else "full_attention" for each in pattern]
     if types is None:
         types = ["full_attention" if i == 0 or (i + 1) % 6 == 0 else "sliding_attention" for i in range(n)]
-    part = grouped(c, out_bias=False, value_dim=c.integer("v_head_dim"), head_dim=head_dim(c), required=True)
+    part = grouped(c, out_bias=False, value_dim=c.integer("v_head_dim"), head_dim=head_dim(c))
     windowed = AttentionSpec(
         heads=c.integer("swa_num_attention_heads", default=queries),
         kv_heads=c.integer("swa_num_key_value_heads", default=2 * part.kv_heads),
@@ -171,7 +170,7 @@ def mimo_v2(c: Keys) -> Body:
         sinks=c.flag("add_swa_attention_sink_bias", default=True),
         window=c.integer("sliding_window", "sliding_window_size"),
     )
-    sparse = sparse_layers(c, first_dense=1)
+    sparse = sparse_layers(c)
     mixture = experts(c)
     plain = dense(c, bias_key="")
     attention = [part if kind == "full_attention" else windowed for kind in types]

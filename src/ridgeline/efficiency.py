@@ -1,0 +1,202 @@
+"""What a kernel and a message take on a real device, from the seconds they take at peak rates and a few constants.
+
+    kernel    t = fixed + serial depth + passes activations + max(math, memory) + (1 - overlap) min(math, memory)
+              math = flop / (compute F) + softmax scores            memory = bytes / (bandwidth W)
+    message   t = fixed + hop (ranks - 1) + min( wire / eager , switch + wire / bulk )
+
+F and W are dense datasheet peaks, `wire` is the message's bytes over the link's peak, without latency. Every term is one
+physical effect:
+`fixed` launch, prologue and drain; `serial` the loop that one thread block runs alone (over the inner dimension of a
+matrix, over cached tokens, over experts); `passes` how often inputs and outputs cross HBM (quantising, permuting);
+`softmax` one exponential; `overlap` how much of the smaller of math and memory hides behind the larger; `eager` and `bulk`
+the low-latency and the full-bandwidth protocol of a collective. No term falls when FLOPs, bytes, depth or ranks grow and
+efficiencies are at most 1, so t rises with the work and is never below max(math, memory) at peak, nor below `wire`.
+
+One kernel each: query, key and value projections together; output projection; gate and up together; down; the head;
+attention with its rotation and cache write; all routed experts of a layer (routing, both matrices, activation, sum).
+`depth` of a matrix: its inner dimension on the device; of attention: the tokens that a query sees (at most its window);
+of experts: distinct experts read. `scores`: query-key pairs times heads on the device.
+
+Unknown here: host time between kernels, clocks under power limits, contention of messages with kernels, skewed routing.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ridgeline.arrays import Array, namespace
+from ridgeline.errors import UnknownNameError
+from ridgeline.hardware import Chip, formats, math_format
+
+Provenance = Literal["measured kernels", "pooled", "spec sheet only"]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Count = Annotated[float, Meta(ge=0)]
+
+KERNELS = ("gemm", "prefill attention", "decode attention", "prefill latent", "decode latent", "experts")
+LINKS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "dispatch", "combine")
+ANY = "any"
+"""Stands for all engines, or for all chips."""
+MEASURED_AS = {"int8": "fp8", "fp4": "nvfp4"}
+"""Stored format whose kernels stand for those of a math format, where it is not the format of that name."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """What constants were fitted to: `place` is a chip, a generation of chips or ANY; `engine` may be ANY.
+
+    `rows` measured times; `error`: 80% of |ln(measured / law)| are below it, for a pool on chips that were left out.
+    """
+
+    family: str
+    format: str
+    place: str
+    engine: str
+    rows: int
+    error: Count
+
+
+class KernelConstants(Row, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """Constants of a family of kernels; seconds, shares of a peak, and numbers of passes over HBM."""
+
+    fixed: Count
+    serial: Count
+    passes: Count
+    compute: Share
+    bandwidth: Share
+    overlap: Annotated[float, Meta(ge=0, le=1)]
+    softmax: Count
+
+
+class LinkConstants(Row, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """Constants of a collective inside one scale-up domain; seconds and shares of the peak bandwidth."""
+
+    fixed: Count
+    hop: Count
+    eager: Share
+    switch: Count
+    bulk: Share
+
+
+class Constants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that was fitted, where from, and which chips are alike."""
+
+    source: str
+    notice: str
+    generations: dict[str, tuple[str, ...]]
+    kernels: tuple[KernelConstants, ...]
+    links: tuple[LinkConstants, ...]
+
+
+def kernel_time(
+    constants: KernelConstants,
+    math: Array,
+    memory: Array,
+    activations: Array = 0.0,
+    depth: Array = 0.0,
+    scores: Array = 0.0,
+) -> Array:
+    """Seconds of one kernel; numbers or arrays.
+
+    Parameters
+    ----------
+    math, memory
+        Seconds at peak rates: flop / F, and bytes of weights and cache / W.
+    activations
+        Seconds in which the inputs and outputs cross HBM once at peak: bytes / W.
+    depth, scores
+        As in the module's text.
+
+    Examples
+    --------
+    >>> h100 = KernelConstants(family="gemm", format="bf16", place="h100", engine="any", rows=1, error=0.1, fixed=3e-6,
+    ...     serial=0.0, passes=0.5, compute=0.8, bandwidth=0.9, overlap=0.75, softmax=0.0)
+    >>> round(kernel_time(h100, math=100e-6, memory=9e-6) * 1e6, 1)  # 3 + 125 + 10 / 4
+    130.5
+    """
+    xp = namespace(math, memory)
+    math = math * (1.0 / constants.compute) + constants.softmax * scores
+    memory = memory * (1.0 / constants.bandwidth)
+    visible = math + memory - constants.overlap * xp.minimum(math, memory)
+    return constants.fixed + constants.serial * depth + constants.passes * activations + visible
+
+
+def link_time(constants: LinkConstants, wire: Array, ranks: Array) -> Array:
+    """Seconds of one message among `ranks` ranks that takes `wire` seconds at peak bandwidth; 0 if it sends nothing.
+
+    A low-latency dispatch sends a token once per expert, not once per rank: its wire time is that of topk copies.
+    """
+    xp = namespace(wire, ranks)
+    sent = xp.minimum(wire * (1.0 / constants.eager), constants.switch + wire * (1.0 / constants.bulk))
+    return (constants.fixed + constants.hop * (ranks - 1) + sent) * (wire > 0)
+
+
+def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) -> KernelConstants:
+    """Constants of a kernel that reads weights (attention: a cache) of the format `stored`.
+
+    The first that was fitted of: this engine on this chip; all engines on this chip; this engine, then all engines, on
+    chips of its generation; all chips. At each of these kernels of the stored format come before those of the format
+    that is multiplied in.
+
+    Raises
+    ------
+    UnknownNameError
+        For a family or a number format that does not exist.
+    """
+    if family not in KERNELS:
+        raise UnknownNameError("kernel family", family, KERNELS)
+    index = _index()
+    for place, who in _places(chip.name, engine):
+        for number in _formats(stored, chip):
+            if found := index.get((family, number, place, who)):
+                return found
+    raise AssertionError(f"no constants of {family} for any chip")
+
+
+def link_constants(kind: str, chip: Chip, engine: str = ANY) -> LinkConstants:
+    """Constants of a collective, found as those of a kernel are (UnknownNameError); "send" is taken as an all_to_all."""
+    kind = "all_to_all" if kind == "send" else kind
+    if kind not in LINKS:
+        raise UnknownNameError("collective", kind, LINKS)
+    index = _index()
+    return next(found for place, who in _places(chip.name, engine) if (found := index.get((kind, "", place, who))))
+
+
+def provenance(constants: Row, chip: Chip) -> Provenance:
+    """What constants rest on when they are used for `chip`."""
+    if constants.place == chip.name:
+        return "measured kernels"
+    return "pooled" if chip.vendor == "NVIDIA" else "spec sheet only"
+
+
+def kernel_format(stored: str, chip: Chip) -> str:
+    """Name of kernels by format: "fp8", or "mxfp4@bf16" where the chip multiplies in a wider format than it could."""
+    math = math_format(stored, stored, chip)
+    return stored if math == formats()[stored].math else f"{stored}@{math}"
+
+
+@lru_cache(maxsize=1)
+def constants() -> Constants:
+    """All fitted constants, as shipped."""
+    return msgspec.json.decode(files("ridgeline.catalog").joinpath("constants.json").read_bytes(), type=Constants)
+
+
+@lru_cache(maxsize=1)
+def _index() -> dict[tuple[str, str, str, str], Row]:
+    table = constants()
+    return {(row.family, row.format, row.place, row.engine): row for row in (*table.kernels, *table.links)}
+
+
+def _places(chip: str, engine: str) -> list[tuple[str, str]]:
+    alike = [name for name, chips in constants().generations.items() if chip in chips]
+    return [(place, who) for place in (chip, *alike) for who in (engine, ANY)] + [(ANY, ANY)]
+
+
+def _formats(stored: str, chip: Chip) -> tuple[str, ...]:
+    if stored not in formats():
+        raise UnknownNameError("number format", stored, formats())
+    math = math_format(stored, stored, chip)
+    return kernel_format(stored, chip), MEASURED_AS.get(math, math)

@@ -1,0 +1,1 @@
+"""Predictions held against measurements, and the constants fitted to measurements."""

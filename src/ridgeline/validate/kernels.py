@@ -1,0 +1,167 @@
+"""Constants of `efficiency.py`, fitted to measured kernels: `fit_kernels(folder)` regenerates what the product ships.
+
+    minimise  sum over rows of soft|ln(law / measured)|  +  sum over constants of ((theta - parent) / spread)^2
+
+Partial pooling from the top down: all chips, a generation, a chip, one engine on it; the constants of each level are the
+prior of the next, so few or one-sided rows leave a constant where its relatives have it. theta is the logarithm of a time
+and the logit of a share. The error of a pool is that of a fit without the chip, on the chip. Needs SciPy and DuckDB.
+Unknown here: end-to-end steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.special import expit, logit
+
+from ridgeline.efficiency import ANY, LINKS, Constants, KernelConstants, LinkConstants, Row, kernel_time, link_time
+from ridgeline.validate.readings import Readings, kernel_readings, link_readings
+
+SOURCE = "kernel tables of aiconfigurator-core 0.12.0 (NVIDIA), https://pypi.org/project/aiconfigurator-core/"
+NOTICE = (
+    "Constants fitted to measurements in aiconfigurator-core, Copyright (c) 2025 NVIDIA CORPORATION & AFFILIATES, "
+    "licensed under the Apache License, Version 2.0"
+)
+GENERATIONS = {
+    "ampere": ("a100-40", "a100-80", "a100-pcie-80"),
+    "hopper": ("h100", "h100-pcie", "h20", "h200", "h800"),
+    "blackwell": ("b200", "b300", "gb200", "gb300", "vr200", "rubin-ultra"),
+    "workstation": ("rtx-pro-6000", "rtx-5090", "rtx-4090", "l40s", "rtx-a6000", "rtx-3090", "gb10"),
+}
+"""Chips that borrow from each other. Those nobody measured come after the ones their design follows."""
+START: dict[str, dict[str, float]] = {
+    "kernel": {
+        "fixed": 6e-6, "serial": 1e-9, "passes": 1.0, "softmax": 2e-13, "compute": 0.7, "bandwidth": 0.8, "overlap": 0.5,
+    },
+    "experts": {"fixed": 3e-5, "serial": 1e-7},
+    "link": {"fixed": 5e-6, "hop": 5e-7, "switch": 1e-5, "eager": 0.3, "bulk": 0.6},
+}  # fmt: skip
+"""What is expected before any row is seen."""
+SHARES = frozenset({"compute", "bandwidth", "overlap", "eager", "bulk"})
+SHARE_LIMIT = 0.999
+LOOSE, TIGHT = 1.5, 0.5
+"""Spread of theta around the start, and around a parent."""
+SCALE, WEIGHT = 0.08, 300.0
+"""Error beyond which a row counts linearly; rows that a group counts as, however many it has."""
+
+Group = Sequence[Readings]
+
+
+def fit_kernels(folder: Path) -> Constants:
+    """Constants of all kernels and collectives measured in `folder`; a few minutes on one core."""
+    return fit([*kernel_readings(Path(folder)), *link_readings(Path(folder))], errors=True)
+
+
+def fit(readings: Sequence[Readings], errors: bool = False) -> Constants:
+    """Constants of `readings`; with `errors`, pools get the error of a fit without the chip that is predicted."""
+    rows = list(_rows(readings))
+    if errors:
+        left_out = _errors_left_out(readings)
+        rows = [msgspec.structs.replace(row, error=left_out.get(_key(row), row.error)) for row in rows]
+    kernels = tuple(row for row in rows if isinstance(row, KernelConstants))
+    links = tuple(row for row in rows if isinstance(row, LinkConstants))
+    return Constants(source=SOURCE, notice=NOTICE, generations=GENERATIONS, kernels=kernels, links=links)
+
+
+def write(constants: Constants, path: Path) -> None:
+    """Write `constants` as JSON, one row per line."""
+    text = msgspec.json.encode(constants).decode()
+    path.write_text(text.replace('["', '\n["').replace("],\"", "],\n\"") + "\n")
+
+
+def log_errors(row: Row, reading: Readings) -> Any:
+    """ln(law / measured) of each row of a reading."""
+    law: Callable[..., Any] = kernel_time if isinstance(row, KernelConstants) else link_time
+    return np.log(law(row, *reading.inputs) / reading.seconds)
+
+
+def _rows(readings: Iterable[Readings]) -> Iterator[Row]:
+    """The tree of fits of every family and format, from all chips down to one engine on one chip."""
+    families: dict[tuple[str, str], list[Readings]] = {}
+    for reading in readings:
+        families.setdefault((reading.family, reading.format), []).append(reading)
+    for group in families.values():
+        yield from (top := [_fit(group, ANY, ANY, None)])
+        for place, near in _split(group, lambda r: _generation(r.chip)):
+            yield from (middle := [_fit(near, place, ANY, top[0])])
+            for engine, same in _split(near, lambda r: r.engine):
+                yield _fit(same, place, engine, middle[0])
+            for chip, here in _split(near, lambda r: r.chip):
+                yield from (low := [_fit(here, chip, ANY, middle[0])])
+                engines = _split(here, lambda r: r.engine)
+                for engine, same in engines if len(engines) > 1 else ():
+                    yield _fit(same, chip, engine, low[0])
+
+
+def _split(group: Group, by: Callable[[Readings], str]) -> list[tuple[str, list[Readings]]]:
+    return [(name, [r for r in group if by(r) == name]) for name in sorted({by(r) for r in group})]
+
+
+def _generation(chip: str) -> str:
+    return next(name for name, chips in GENERATIONS.items() if chip in chips)
+
+
+def _fit(group: Group, place: str, engine: str, parent: Row | None) -> Row:
+    first = group[0]
+    kind, law = (LinkConstants, link_time) if first.family in LINKS else (KernelConstants, kernel_time)
+    start = START["link"] if kind is LinkConstants else START["kernel"] | START.get(first.family, {})
+    if parent is not None:
+        start = {name: max(getattr(parent, name), 1e-15) for name in start}
+    spread = LOOSE if parent is None else TIGHT
+    inputs = [np.concatenate(columns) for columns in zip(*(r.inputs for r in group), strict=True)]
+    measured = np.concatenate([r.seconds for r in group])
+    weight = np.concatenate([np.full(len(r.seconds), 1.0 / len(r.seconds)) for r in group])
+    weight = np.sqrt(weight * min(WEIGHT * len(group), measured.size) / len(group)) / SCALE
+    names, before = list(start), np.array([_theta(name, value) for name, value in start.items()])
+    label = {"family": first.family, "format": first.format, "place": place, "engine": engine, "rows": measured.size}
+
+    def constants(theta: Any, digits: int = 17) -> Row:
+        values = {name: _value(name, x, digits) for name, x in zip(names, theta, strict=True)}
+        return kind(**label, error=0.0, **values)
+
+    def residuals(theta: Any) -> Any:
+        miss = np.log(law(constants(theta), *inputs) / measured)
+        soft = np.sign(miss) * np.sqrt(2 * SCALE * (np.sqrt(SCALE**2 + miss**2) - SCALE))
+        return np.concatenate([weight * soft, (theta - before) / spread])
+
+    best = constants(least_squares(residuals, before, x_scale="jac", max_nfev=60).x, digits=3)
+    if kind is KernelConstants and not np.any(inputs[4]):
+        best = msgspec.structs.replace(best, softmax=0.0)
+    errors = np.abs(np.log(law(best, *inputs) / measured))
+    return msgspec.structs.replace(best, error=_digits(np.percentile(errors, 80)))
+
+
+def _theta(name: str, value: float) -> float:
+    return float(logit(min(value, SHARE_LIMIT)) if name in SHARES else np.log(value))
+
+
+def _value(name: str, theta: float, digits: int) -> float:
+    return _digits(min(expit(theta), SHARE_LIMIT) if name in SHARES else np.exp(theta), digits)
+
+
+def _digits(value: Any, digits: int = 3) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def _key(row: Row) -> tuple[str, str, str, str]:
+    return row.family, row.format, row.place, row.engine
+
+
+def _errors_left_out(readings: Sequence[Readings]) -> dict[tuple[str, str, str, str], float]:
+    """80th percentile of |ln(law / measured)| of each pool on chips (for ANY: generations) that it was fitted without."""
+    found: dict[tuple[str, str, str, str], list[Any]] = {}
+    for by in (lambda r: r.chip, lambda r: _generation(r.chip)):
+        for name, absent in _split(readings, by):
+            others = {_key(row): row for row in _rows(r for r in readings if by(r) != name)}
+            for reading in absent:
+                generation = _generation(reading.chip)
+                keys = [(ANY, ANY)] if generation == name else [(generation, ANY), (generation, reading.engine)]
+                for key in ((reading.family, reading.format, *place) for place in keys):
+                    if key in others:
+                        found.setdefault(key, []).append(np.abs(log_errors(others[key], reading)))
+    return {key: _digits(np.percentile(np.concatenate(errors), 80)) for key, errors in found.items()}
