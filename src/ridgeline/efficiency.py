@@ -4,13 +4,13 @@
               math = flop / (compute F) + softmax scores            memory = bytes / (bandwidth W)
     message   t = fixed + hop (ranks - 1) + min( wire / eager , switch + wire / bulk )
 
-F and W are dense datasheet peaks, `wire` is the message's bytes over the link's peak, without latency. Every term is one
-physical effect:
-`fixed` launch, prologue and drain; `serial` the loop that one thread block runs alone (over the inner dimension of a
-matrix, over cached tokens, over experts); `passes` how often inputs and outputs cross HBM (quantising, permuting);
-`softmax` one exponential; `overlap` how much of the smaller of math and memory hides behind the larger; `eager` and `bulk`
-the low-latency and the full-bandwidth protocol of a collective. No term falls when FLOPs, bytes, depth or ranks grow and
-efficiencies are at most 1, so t rises with the work and is never below max(math, memory) at peak, nor below `wire`.
+F and W are dense datasheet peaks, `wire` is the message's bytes over the link's peak, without latency. Every term is
+one physical effect: `fixed` launch, prologue and drain; `serial` the loop that one thread block runs alone (over the
+inner dimension of a matrix, over cached tokens, over experts); `passes` how often inputs and outputs cross HBM
+(quantising, permuting); `softmax` one exponential; `overlap` how much of the smaller of math and memory hides behind the
+larger; `eager` and `bulk` the low-latency and the full-bandwidth protocol of a collective. No term falls when FLOPs,
+bytes, depth or ranks grow and shares are at most 1, so t rises with the work and is never below max(math, memory) at
+peak, nor below `wire`.
 
 One kernel each: query, key and value projections together; output projection; gate and up together; down; the head;
 attention with its rotation and cache write; all routed experts of a layer (routing, both matrices, activation, sum).
@@ -41,8 +41,8 @@ KERNELS = ("gemm", "prefill attention", "decode attention", "prefill latent", "d
 LINKS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "dispatch", "combine")
 ANY = "any"
 """Stands for all engines, or for all chips."""
-MEASURED_AS = {"int8": "fp8", "fp4": "nvfp4"}
-"""Stored format whose kernels stand for those of a math format, where it is not the format of that name."""
+MEASURED_AS = {"bf16": ("bf16",), "fp8": ("fp8", "bf16"), "int8": ("fp8", "bf16"), "fp4": ("nvfp4", "fp8", "bf16")}
+"""Stored formats whose kernels stand for others that are multiplied in the same format, nearest first."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
@@ -138,8 +138,8 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     """Constants of a kernel that reads weights (attention: a cache) of the format `stored`.
 
     The first that was fitted of: this engine on this chip; all engines on this chip; this engine, then all engines, on
-    chips of its generation; all chips. At each of these kernels of the stored format come before those of the format
-    that is multiplied in.
+    chips of its generation; all chips. At each of these, kernels of the stored format come before those that are
+    multiplied alike (`MEASURED_AS`).
 
     Raises
     ------
@@ -157,7 +157,7 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
 
 
 def link_constants(kind: str, chip: Chip, engine: str = ANY) -> LinkConstants:
-    """Constants of a collective, found as those of a kernel are (UnknownNameError); "send" is taken as an all_to_all."""
+    """Constants of a collective, found as those of a kernel are (UnknownNameError); "send" counts as all_to_all."""
     kind = "all_to_all" if kind == "send" else kind
     if kind not in LINKS:
         raise UnknownNameError("collective", kind, LINKS)
@@ -198,5 +198,4 @@ def _places(chip: str, engine: str) -> list[tuple[str, str]]:
 def _formats(stored: str, chip: Chip) -> tuple[str, ...]:
     if stored not in formats():
         raise UnknownNameError("number format", stored, formats())
-    math = math_format(stored, stored, chip)
-    return kernel_format(stored, chip), MEASURED_AS.get(math, math)
+    return kernel_format(stored, chip), *MEASURED_AS[math_format(stored, stored, chip)]

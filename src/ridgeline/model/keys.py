@@ -22,7 +22,8 @@ _ARITHMETIC = re.compile(
 )
 _HARMLESS = re.compile(
     r"coef|coeff|loss|jitter|scal|norm_topk|dtype|dt_|chunk|overlap|kernel|act$|_alpha|_beta|dropout|capacity"
-    r"|output_router|theta|freq|init|renormalize|router|_eps|method|func|use_mamba|attn_config|linear_rope|time_step|before_gate|_min$|_max$|multiplier"
+    r"|output_router|theta|freq|init|renormalize|router|_eps|method|func|use_mamba|attn_config|linear_rope|time_step"
+    r"|before_gate|_min$|_max$|multiplier"
 )
 
 
@@ -140,16 +141,11 @@ class Keys:
         return [Keys(each, f"{self.where}: {name}[{i}]") for i, each in enumerate(values)]
 
     def finish(self, family: str) -> None:
-        """Refuse what nobody read but would change the arithmetic."""
+        """Refuse numbers and lists that nobody read but that look as if they changed the arithmetic."""
         for key, value in self.config.items():
-            if key in self.read or not value or not isinstance(key, str):
-                continue
-            if _ARITHMETIC.search(key) and not _HARMLESS.search(key) and value != "auto":
-                raise self.error(
-                    key,
-                    f"is not known for model_type `{family}`",
-                    "it would change the arithmetic; remove it if it does not",
-                )
+            unread = key not in self.read and value and isinstance(value, int | list) and not isinstance(value, bool)
+            if unread and _ARITHMETIC.search(key) and not _HARMLESS.search(key):
+                raise self.error(key, f"is not known for model_type `{family}`", "it would change the arithmetic")
 
     def _list(self, name: str, value: Any, length: int | None) -> list[Any]:
         if not isinstance(value, list):

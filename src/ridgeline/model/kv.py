@@ -77,6 +77,11 @@ class PerToken(msgspec.Struct, frozen=True, kw_only=True):
     read: float
     """That a decode step reads per token of a context no longer than any window or selection."""
 
+    @property
+    def stored(self) -> float:
+        """That a token of a short context keeps: growing + windowed."""
+        return self.growing + self.windowed
+
 
 def per_token(model: Architecture, kv_bytes: float) -> PerToken:
     """KV bytes per token of a model at `kv_bytes` per element."""

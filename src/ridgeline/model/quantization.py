@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from ridgeline.model.keys import Keys
 from ridgeline.model.spec import Dtype, Stored
@@ -38,6 +38,17 @@ _MODULES: dict[Stored, tuple[str, ...]] = {
     "expert": ("mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2", "feed_forward.experts.0.down_proj"),
 }
 """Names of modules that stand for a part, without the prefix of the layer."""
+_MARKS: dict[str, Stored] = {
+    "shared_expert": "shared_expert",
+    "expert": "expert",
+    "indexer": "indexer",
+    "attn": "attention",
+    "mlp": "ffn",
+    "feed_forward": "ffn",
+    "lm_head": "head",
+    "mixer": "attention",
+}
+"""What in a module's name tells its part, the most telling first."""
 _ALGORITHMS: dict[str, Dtype] = {"NVFP4": "nvfp4", "MXFP4": "mxfp4", "W4": "int4", "FP8": "fp8", "INT8": "int8"}
 """Marks in ModelOpt's names of algorithms, the narrowest first."""
 _BITS: dict[int, Dtype] = {4: "int4", 8: "int8"}
@@ -53,6 +64,8 @@ def dtypes(c: Keys, block: Keys, layers: int) -> dict[Stored, Dtype]:
         The config, for its base dtype (`dtype`, formerly `torch_dtype`).
     block
         Its `quantization_config` (or the content of `hf_quant_config.json`); empty if there is none.
+    layers
+        Number of layers, to tell lists that name most of them.
 
     Raises
     ------
@@ -63,36 +76,66 @@ def dtypes(c: Keys, block: Keys, layers: int) -> dict[Stored, Dtype]:
     if name not in _DTYPES:
         raise c.error("torch_dtype", f"expected one of {', '.join(_DTYPES)}, got {name[:40]!r}")
     base = _DTYPES[name]
-    expert = c.text("expert_dtype")
+    experts = c.text("expert_dtype")
     if not block.config:
         return {"default": base}
     inner = block.child("quantization") if "quantization" in block.config else block
-    ignored = _ignored(inner)
-    kept: list[Stored] = [part for part, names in _MODULES.items() if _mostly(ignored, names, layers)]
-    found: dict[Stored, Dtype] = {"default": _format(inner)}
-    found |= dict.fromkeys((*_KEPT, *kept), base)
-    if expert == "fp4":
+    mixed = (
+        inner.text("quant_algo").upper() == "MIXED_PRECISION"
+        and inner.text("quant_method", default="modelopt") == "modelopt"
+    )
+    found: dict[Stored, Dtype] = {"default": base} if mixed else _uniform(inner, base, layers)
+    if experts == "fp4":
         found["expert"] = "mxfp4"
-    if inner.text("kv_cache_quant_algo").upper() == "FP8" or inner.child("kv_cache_scheme").optional("num_bits") == 8:
+    found |= _named(inner.child("quantized_layers"))
+    _, cache = inner.get("kv_cache_quant_algo", "kv_cache_scheme")
+    if cache and ("fp8" in str(cache).lower() or (isinstance(cache, Mapping) and cache.get("num_bits") == 8)):
         found["kv"] = "fp8"
     return found
+
+
+def _uniform(block: Keys, base: Dtype, layers: int) -> dict[Stored, Dtype]:
+    """One format for all linear layers but those that the block leaves out."""
+    ignored = _ignored(block.config)
+    found: dict[Stored, Dtype] = {"default": _format(block)}
+    for part in _KEPT:
+        found[part] = base
+    for part, names in _MODULES.items():
+        # "mlp*" leaves out what stands beside the experts, not the experts themselves (Gemma 4)
+        patterns = [text for text in ignored if "expert" in text] if part == "expert" else ignored
+        if _mostly([_pattern(text) for text in patterns], names, layers):
+            found[part] = base
+    return found
+
+
+def _named(quantized: Keys) -> dict[Stored, Dtype]:
+    """ModelOpt's mixed precision: an algorithm per module, here that of the first module of a part."""
+    found: dict[Stored, Dtype] = {}
+    for name in quantized.config:
+        part: Stored | None = next((part for mark, part in _MARKS.items() if mark in name), None)
+        if part is not None and part not in found:
+            found[part] = _algorithm(quantized.child(name))
+    return found
+
+
+def _algorithm(block: Keys) -> Dtype:
+    """The format of a ModelOpt algorithm."""
+    algorithm = block.text("quant_algo").upper()
+    for mark, dtype in _ALGORITHMS.items():
+        if mark in algorithm:
+            return dtype
+    _unknown(block, "quant_algo")
 
 
 def _format(block: Keys) -> Dtype:
     """The format of the layers that are converted."""
     method = block.text("quant_method", default="modelopt").lower().replace("_", "-")
-    algorithm = block.text("quant_algo").upper()
     if method in ("fp8", "fbgemm-fp8"):
         return "fp8"
     if method == "mxfp4":
         return "mxfp4"
-    if method.startswith("modelopt") and algorithm:
-        if algorithm == "MIXED_PRECISION":
-            algorithm = repr(block.config.get("quantized_layers"))
-        for mark, dtype in _ALGORITHMS.items():
-            if mark in algorithm:
-                return dtype
-        _unknown(block, "quant_algo")
+    if method.startswith("modelopt") and block.text("quant_algo"):
+        return _algorithm(block)
     if method in ("awq", "gptq", "auto-round", "autoround"):
         return _BITS.get(block.integer("bits", "w_bit", high=16)) or _unknown(block, "bits")
     if method == "bitsandbytes":
@@ -127,7 +170,7 @@ def _unknown(block: Keys, key: str) -> NoReturn:
     raise block.error(key, f"is not a known quantisation, got {block.config.get(key)!r:.60}")
 
 
-def _ignored(block: Keys) -> list[Callable[[str], bool]]:
+def _ignored(block: Mapping[str, Any]) -> list[str]:
     """Patterns of modules that are not converted, from whichever key holds them."""
     for key in (
         "modules_to_not_convert",
@@ -137,9 +180,9 @@ def _ignored(block: Keys) -> list[Callable[[str], bool]]:
         "exclude",
         "llm_int8_skip_modules",
     ):
-        value = block.config.get(key)
+        value = block.get(key)
         if isinstance(value, list):
-            return [_pattern(each) for each in value if isinstance(each, str)]
+            return [each for each in value if isinstance(each, str)]
     return []
 
 

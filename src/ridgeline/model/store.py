@@ -8,10 +8,9 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from ridgeline.catalog.loader import BUILT_IN, Catalog
+from ridgeline.catalog.loader import BUILT_IN, LARGEST, Catalog
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.model.architecture import Architecture
-from ridgeline.model.config import MOST_BYTES, read_config
 from ridgeline.model.spec import Spec, build, from_toml
 
 
@@ -52,14 +51,16 @@ def load(name: str, catalog: Catalog = BUILT_IN) -> Architecture:
 def _from_file(path: Path) -> Spec:
     if path.suffix == ".toml":
         return from_toml(_text(path), where=str(path))
+    from ridgeline.model.config import read_config  # families are only needed for foreign files
+
     return read_config(path)
 
 
 def _text(path: Path) -> str:
     """The text of a model file (InputError if it is none, or too large)."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(str(path), f"is larger than {MOST_BYTES // 10**6} MB, not a model file")
+        if path.stat().st_size > LARGEST:
+            raise InputError(str(path), f"is larger than {LARGEST // 10**6} MB, not a model file")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror or type(error).__name__})") from None

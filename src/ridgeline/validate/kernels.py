@@ -2,9 +2,9 @@
 
     minimise  sum over rows of soft|ln(law / measured)|  +  sum over constants of ((theta - parent) / spread)^2
 
-Partial pooling from the top down: all chips, a generation, a chip, one engine on it; the constants of each level are the
-prior of the next, so few or one-sided rows leave a constant where its relatives have it. theta is the logarithm of a time
-and the logit of a share. The error of a pool is that of a fit without the chip, on the chip. Needs SciPy and DuckDB.
+Partial pooling from the top down: all chips, a generation, a chip, one engine on it; the constants of each level are
+the prior of the next, so few or one-sided rows leave a constant where its relatives have it. theta is the logarithm of
+a time and the logit of a share. The error of a pool is that of a fit without the chip, on the chip. Needs SciPy, DuckDB.
 Unknown here: end-to-end steps.
 """
 
@@ -36,7 +36,8 @@ GENERATIONS = {
 """Chips that borrow from each other. Those nobody measured come after the ones their design follows."""
 START: dict[str, dict[str, float]] = {
     "kernel": {
-        "fixed": 6e-6, "serial": 1e-9, "passes": 1.0, "softmax": 2e-13, "compute": 0.7, "bandwidth": 0.8, "overlap": 0.5,
+        "fixed": 6e-6, "serial": 1e-9, "passes": 1.0, "softmax": 2e-13,
+        "compute": 0.7, "bandwidth": 0.8, "overlap": 0.5,
     },
     "experts": {"fixed": 3e-5, "serial": 1e-7},
     "link": {"fixed": 5e-6, "hop": 5e-7, "switch": 1e-5, "eager": 0.3, "bulk": 0.6},
@@ -71,7 +72,7 @@ def fit(readings: Sequence[Readings], errors: bool = False) -> Constants:
 def write(constants: Constants, path: Path) -> None:
     """Write `constants` as JSON, one row per line."""
     text = msgspec.json.encode(constants).decode()
-    path.write_text(text.replace('["', '\n["').replace("],\"", "],\n\"") + "\n")
+    path.write_text(text.replace('["', '\n["').replace('],"', '],\n"') + "\n")
 
 
 def log_errors(row: Row, reading: Readings) -> Any:
@@ -153,7 +154,7 @@ def _key(row: Row) -> tuple[str, str, str, str]:
 
 
 def _errors_left_out(readings: Sequence[Readings]) -> dict[tuple[str, str, str, str], float]:
-    """80th percentile of |ln(law / measured)| of each pool on chips (for ANY: generations) that it was fitted without."""
+    """80th percentile of |ln(law / measured)| of pools on chips (ANY: on generations) that they were fitted without."""
     found: dict[tuple[str, str, str, str], list[Any]] = {}
     for by in (lambda r: r.chip, lambda r: _generation(r.chip)):
         for name, absent in _split(readings, by):

@@ -1,8 +1,8 @@
 """Measured kernels, as seconds beside what the laws of `efficiency.py` need of each shape.
 
 Reads a folder of parquet tables named `system__group__engine__version__table.parquet`, as collected by aiconfigurator
-(columns: shapes, number formats, latency in milliseconds, expert exchanges in microseconds). Kept are shapes that serving
-meets, and at each the fastest kernel that an engine has, since engines choose. Left out, with the reason: `LEFT_OUT`.
+(columns: shapes, number formats, latency in milliseconds, expert exchanges in microseconds). Kept are shapes that
+serving meets, and at each the fastest kernel that an engine has, since engines choose. What is left out: `LEFT_OUT`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,13 @@ def _latent(r: Columns, stored: str, tokens: Any, scores: Any, width: int) -> Co
     """Latent attention of DeepSeek-V3: `width` multiply-adds per score, caches of 512 + 64 elements, values of 128."""
     memory = r["batch_size"] * r["seen"] * 576 * format_bytes(stored)
     activations = 2 * tokens * r["num_heads"] * (576 + 128)
-    return {"flop": 2 * width * scores, "memory": memory, "activations": activations, "depth": r["seen"], "scores": scores}
+    return {
+        "flop": 2 * width * scores,
+        "memory": memory,
+        "activations": activations,
+        "depth": r["seen"],
+        "scores": scores,
+    }
 
 
 def _prefill_latent(r: Columns, stored: str) -> Columns:
@@ -139,20 +145,26 @@ def _experts(r: Columns, stored: str) -> Columns:
 
 
 # By family: table, columns of a shape (formats, size, the rest), condition, law.
-_HEADS = "num_heads, num_key_value_heads, head_dim, window_size".split(", ")
-_EXPERT = "hidden_size, inter_size, topk, num_experts, moe_tp_size".split(", ")
+_HEADS = ["num_heads", "num_key_value_heads", "head_dim", "window_size"]
+_HEADS_MET = "head_dim between 64 and 256 and num_heads <= 32 * num_key_value_heads"
+_EXPERT = ["hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size"]
 _KERNELS: dict[str, tuple[str, list[str], str, Any]] = {
-    "gemm": ("gemm_perf", ["gemm_dtype", "m", "n", "k"], "least(n, k) >= 512 and greatest(n, k) < 20000 and m <= 16384", _gemm),
+    "gemm": (
+        "gemm_perf",
+        ["gemm_dtype", "m", "n", "k"],
+        "least(n, k) >= 512 and greatest(n, k) < 20000 and m <= 16384",
+        _gemm,
+    ),
     "prefill attention": (
         "context_attention_perf",
         ["kv_cache_dtype", "isl", "batch_size", *_HEADS],
-        "head_dim between 64 and 256 and num_heads <= 32 * num_key_value_heads and isl >= 64 and batch_size * isl <= 65536",
+        f"{_HEADS_MET} and isl >= 64 and batch_size * isl <= 65536",
         _prefill,
     ),
     "decode attention": (
         "generation_attention_perf",
         ["kv_cache_dtype", "batch_size", "step", *_HEADS],
-        "head_dim between 64 and 256 and num_heads <= 32 * num_key_value_heads and step >= 63 and batch_size <= 512",
+        f"{_HEADS_MET} and step >= 63 and batch_size <= 512",
         _decode,
     ),
     "prefill latent": (
@@ -161,7 +173,12 @@ _KERNELS: dict[str, tuple[str, list[str], str, Any]] = {
         "isl >= 64 and batch_size * isl <= 65536",
         _prefill_latent,
     ),
-    "decode latent": ("generation_mla_perf", ["kv_cache_dtype", "batch_size", "step", "num_heads"], "step >= 63", _decode_latent),
+    "decode latent": (
+        "generation_mla_perf",
+        ["kv_cache_dtype", "batch_size", "step", "num_heads"],
+        "step >= 63",
+        _decode_latent,
+    ),
     # Experts of one rank: under expert parallelism the tables mean different things. Ungated models left out.
     "experts": (
         "moe_perf",

@@ -56,6 +56,8 @@ _MULTI_HEAD = {"num_key_value_heads": "num_attention_heads"}
 """Families in which an absent number of key-value heads means one per query head."""
 
 FAMILIES: dict[str, Family] = {
+    "MiniMaxM1": Family(read=minimax),
+    "MiniMaxText01": Family(read=minimax),
     "bamba": Family(read=bamba),
     "cohere": Family(read=cohere, tied=True, defaults=_MULTI_HEAD),
     "cohere2": Family(read=cohere, tied=True, defaults=_MULTI_HEAD),

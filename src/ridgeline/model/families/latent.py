@@ -63,7 +63,7 @@ def deepseek(c: Keys) -> Body:
 def deepseek_sparse(c: Keys) -> Body:
     """DeepSeek V3.2, GLM-5: latent attention whose indexer may be shared by following layers."""
     n = depth(c)
-    c.texts("layer_types", length=n, allowed=("indexed_attention",))
+    c.ignore("layer_types")
     own, shared = latent_attention(c, _indexer(c)), latent_attention(c, _indexer(c, shared=True))
     mixers = [shared if reuse else own for reuse in _shared_indexers(c, n)]
     layers = tuple((mixer, *each) for mixer, each in zip(mixers, feedforwards(c), strict=True))

@@ -66,6 +66,9 @@ def kimi_linear(c: Keys) -> Body:
             raise nested.error("full_attn_layers", "is missing", "expected a list of layers, counted from 1")
         recurrent = [i + 1 not in full for i in range(n)]
         nested.ignore("kda_layers")
+    for keys, gate in ((nested, "use_full_rank_gate"), (c, "mla_use_output_gate")):
+        if keys.flag(gate):
+            raise keys.error(gate, "is not modelled")
     kda = KdaSpec(
         heads=nested.integer("num_heads", default=c.optional("linear_num_heads") or None),
         head_dim=nested.integer("head_dim", default=c.optional("linear_head_dim") or None),

@@ -1,0 +1,73 @@
+"""The program `ridgeline`: its commands, and what a mistake looks like: one line on stderr and exit code 2.
+
+A command's module is imported when the command is used. Knows no option.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from ridgeline.errors import InputError
+
+COMMANDS = {
+    "plan": "The best layouts and batches of a model on a system, and what a token costs.",
+    "step": "One layout and batch: what every operation takes, and what binds.",
+    "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet.",
+    "explain": "Any printed number: its formula, the values in it, and who says them.",
+    "model": "What a model is made of: parameters, caches, layers.",
+    "catalog": "Chips, systems, storage media, models and prices, each value with its source.",
+    "cite": "The sources that a scenario's numbers rest on.",
+}
+
+
+def app() -> App:
+    """The program with all its commands."""
+    program = App(
+        name="ridgeline",
+        help="How long a step of a language model takes, what binds it, which layout to run, what a token costs.",
+        help_epilogue="Begin with: ridgeline plan deepseek-v3 gb200-nvl72",
+        version=_version,
+        exit_on_error=False,
+        print_error=False,
+        help_on_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for i, (name, text) in enumerate(COMMANDS.items()):
+        program.command(f"ridgeline.cli.{name}:{name}", name=name, help=text, sort_key=i)
+    return program
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0, 2 for a mistake of the user's, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        app()(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
+        sys.stdout.flush()
+    except InputError as error:
+        return _refuse(str(error))
+    except CycloptsError as error:
+        error.verbose = False
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has gone; nor can the rest be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"ridgeline: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"ridgeline {version('ridgeline')}"

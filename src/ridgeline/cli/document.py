@@ -1,0 +1,40 @@
+"""A point as one record: what `--json` prints of a step and of each plan. Knows no formatting of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import asdict, replace
+
+from ridgeline.roofline import TERMS
+from ridgeline.serving import Point
+
+
+def record(point: Point) -> dict[str, Any]:
+    """Names, layout, the step's three answers, and every number by name in SI units."""
+    scenario, step = point.scenario, point.step
+    interval = step.interval and {
+        "low_s": step.interval.low,
+        "high_s": step.interval.high,
+        "level": step.interval.level,
+    }
+    bound = {} if point.serving is None else {"request_binding": TERMS[int(point.serving.request.binding)]}
+    return {
+        "layout": asdict(scenario.layout),
+        "batch": scenario.batch,
+        "replicas": point.replicas,
+        "chips_used": point.replicas * scenario.layout.chips,
+        "binding": TERMS[int(step.time.binding)],
+        **bound,
+        "floor_s": step.floor,
+        "estimate_s": step.estimate,
+        "interval_s": interval,
+        "provenance": step.provenance,
+        **{name: number.value for name, number in point.numbers.items()},
+        "line": line(point),
+    }
+
+
+def line(point: Point) -> str:
+    """The command that prints this point; limits are a plan's."""
+    return replace(point.scenario, tpot=0.0, ttft=0.0).to_cli("step")

@@ -1,0 +1,48 @@
+"""What was asked, in words: model and system, price, workload and number formats."""
+
+from __future__ import annotations
+
+from ridgeline.cli.table import plain
+from ridgeline.precision import Precision
+from ridgeline.scenario import Scenario, Subject
+from ridgeline.serving.point import chip_price
+from ridgeline.units import show
+
+FLOOR = "floor: no machine can be faster; measured estimates are not in this version"
+
+
+def headline(scenario: Scenario, found: Subject) -> list[str]:
+    """Lines at the head of an answer."""
+    model, formats = found.model, found.precision
+    counts = f"{model.parameters / 1e9:.3g}e9 parameters, {model.active_parameters / 1e9:.3g}e9 active"
+    return [
+        f"{model.name} ({counts}) on {found.chips} chips of {found.system.name}, {_price(scenario, found)}",
+        f"{_workload(scenario)}; weights {_stored(formats)}, cache {formats.kv}",
+    ]
+
+
+def _workload(scenario: Scenario) -> str:
+    if scenario.phase == "decode" and scenario.context:
+        return f"decode at a context of {plain(scenario.context)} tokens"
+    cached = f" ({plain(scenario.cached)} cached)" if scenario.cached else ""
+    return f"prompts of {plain(scenario.isl)} tokens{cached}, answers of {plain(scenario.osl)}"
+
+
+def _stored(formats: Precision) -> str:
+    """Formats of the weights, parts of one format together: "fp8 (embedding, head bf16)"."""
+    parts: dict[str, list[str]] = {}
+    for part, name in formats.stored.items():
+        if part != "default":
+            parts.setdefault(name, []).append(part)
+    main = formats.stored["default"]
+    others = [f"{', '.join(names)} {name}" for name, names in parts.items() if name != main]
+    return f"{main} ({'; '.join(others)})" if others else main
+
+
+def _price(scenario: Scenario, found: Subject) -> str:
+    rate = chip_price(scenario, found)
+    if rate is None:
+        return "price not known (--price)"
+    price = next((p for p in found.system.prices if p.rate == rate), None)
+    kind = f", {price.kind} {price.date}" if price and not scenario.price.startswith("$") else ""
+    return f"{show(rate, 'USD/s')} per chip{kind}"

@@ -1,0 +1,129 @@
+"""How a function becomes a command: the options of a scenario, made from `Scenario` itself, and --json and --csv.
+
+Each field of `Scenario` is an option of its name; its docstring is the help, and `Scenario` reads its text and unit, so
+there is no second list. A command is a function that gets a scenario (if it asks for fields) and gives a `Report`.
+Knows no number.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from ridgeline.cli.report import Report
+from ridgeline.errors import InputError
+from ridgeline.scenario import Scenario, units
+from ridgeline.units import QUANTITIES
+
+GROUPS = {
+    "Layout": ("tp", "pp", "dp", "ep", "cp"),
+    "Workload": ("phase", "batch", "context", "isl", "osl", "cached", "verify", "accepted", "skew"),
+    "Formats": ("weights", "kv", "activations"),
+    "Limits": ("tpot", "ttft"),
+    "Money": ("price", "utilisation"),
+    "System": ("chips", "memory_utilisation", "catalog"),
+}
+"""Headings of the help, each with its options."""
+SEARCHED = (*GROUPS["Layout"], "phase", "batch")
+"""Fields that a plan finds by itself."""
+STEP = tuple(name for names in GROUPS.values() for name in names if name not in GROUPS["Limits"])
+"""Options of a single point."""
+PLAN = tuple(name for names in GROUPS.values() for name in names if name not in SEARCHED)
+"""Options of a search."""
+
+_OUTPUT = Group("Output", sort_key=99)
+_EMPTY = inspect.Parameter.empty
+
+CatalogFolder = Annotated[str, Parameter(help="Folder of a catalogue of one's own.", group="System")]
+PlotFile = Annotated[
+    str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=_OUTPUT)
+]
+OutputFile = Annotated[
+    str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=_OUTPUT)
+]
+
+
+def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., None]]:
+    """A command with --json and --csv; with `fields` also MODEL, SYSTEM and these options, read to its first argument."""
+
+    def wrap(answer: Callable[..., Report]) -> Callable[..., None]:
+        own = list(inspect.signature(answer, eval_str=True).parameters.values())
+        head, tail = own[:1] if fields else [], own[1:] if fields else own
+        asked = [_argument("model"), _argument("system")] if head else []
+        given = [_option(name) for name in fields]
+        flags = [_flag("json", "Print one JSON object, in SI units."), _flag("csv", "Print the rows as CSV.")]
+        keywords = [p for p in tail if p.kind is p.KEYWORD_ONLY]
+        positional = [p for p in tail if p.kind is not p.KEYWORD_ONLY]
+        named = {p.name for p in keywords}
+
+        def run(*arguments: Any, json: bool = False, csv: bool = False, **options: Any) -> None:
+            if json and csv:
+                raise InputError("--json --csv", "one of them")
+            mine = {name: options.pop(name) for name in tuple(options) if name in named}
+            if head:
+                texts = {name: text for name, text in options.items() if text is not None}
+                scenario = Scenario.read({"model": arguments[0], "system": arguments[1], **texts}, "command line")
+                arguments = (scenario, *arguments[2:])
+            answer(*arguments, **mine).show(json=json, csv=csv)
+
+        signature = inspect.Signature([*asked, *positional, *given, *keywords, *flags])
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        run.__name__, run.__doc__ = answer.__name__, answer.__doc__
+        return run
+
+    return wrap
+
+
+def _argument(name: str) -> inspect.Parameter:
+    note = Parameter(help=_documentation()[name])
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, note])
+
+
+def _option(name: str) -> inspect.Parameter:
+    note = Parameter(
+        help=_help(name),
+        group=next(Group(group, sort_key=i) for i, group in enumerate(GROUPS) if name in GROUPS[group]),
+        allow_leading_hyphen=True,
+        show_default=False,
+    )
+    hint = Annotated[str | None, note]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+
+
+def _flag(name: str, text: str) -> inspect.Parameter:
+    hint = Annotated[bool, Parameter(help=text, group=_OUTPUT, negative=())]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
+
+
+def _help(name: str) -> str:
+    """What a field means, its default, and an example of its unit."""
+    unit, default = units().get(name, "1"), _defaults()[name]
+    notes = [f"default {default}"] if default else []
+    notes += [f"such as {QUANTITIES[unit].example}"] if unit != "1" else []
+    text = _documentation()[name]
+    return f"{text} \\[{'; '.join(notes)}]" if notes else text
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> dict[str, Any]:
+    fields, defaults = Scenario.__struct_fields__, Scenario.__struct_defaults__
+    return dict(zip(fields[-len(defaults) :], defaults, strict=True))
+
+
+@lru_cache(maxsize=1)
+def _documentation() -> dict[str, str]:
+    """Docstring of each field of `Scenario`: the text that follows it in the source."""
+    body = ast.parse(inspect.getsource(Scenario)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            documented = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            found[field.target.id] = " ".join(str(text.value.value).split()) if documented else ""  # type: ignore[union-attr]
+    return found

@@ -1,0 +1,72 @@
+"""Tables, bars and numbers as a reader wants them: units in the cells, three digits, no frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ridgeline.units import show
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ridgeline.roofline import Time
+    from ridgeline.serving import Numbers
+
+NONE = "-"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
+    """A table; a heading that begins with "<" is of text and set to the left, others are of numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title=title or None, title_justify="left")
+    made.title_style, made.header_style = "bold", "dim"
+    for heading in columns:
+        made.add_column(heading.removeprefix("<"), justify="left" if heading.startswith("<") else "right")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def terms(times: Mapping[str, Time], width: int = 20) -> Table:
+    """Bars of the terms of times, as shares of the longest term of each."""
+    rows: list[list[str]] = []
+    for term in ("math", "memory", "comms"):
+        values = [(getattr(time, term), time.lower) for time in times.values()]
+        rows.append([term, *(part for value, most in values for part in (shown(value, "s"), bar(value / most, width)))])
+    return table(["<", *(part for name in times for part in ("", f"<{name}"))], rows)
+
+
+def heading(text: str) -> Any:
+    """A line above a part of the answer."""
+    from rich.text import Text
+
+    return Text(f"\n{text}", style="bold")
+
+
+def bar(share: float, width: int = 24) -> str:
+    """A bar of blocks, in eighths of a character."""
+    eighths = round(share * width * 8)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).strip()
+
+
+def plain(value: float) -> str:
+    """A count without unit: three digits, or all of them with separators from a thousand on."""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value with its unit, "-" for none."""
+    if value is None:
+        return NONE
+    return plain(value) if unit == "1" else show(float(value), unit)
+
+
+def cell(numbers: Numbers, name: str) -> str:
+    """A number by its name, "-" if there is none."""
+    return shown(numbers[name].value, numbers[name].unit) if name in numbers else NONE

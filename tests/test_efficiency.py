@@ -1,0 +1,145 @@
+"""Kernel and message laws: bounds and monotony that any constants must keep, and the constants that are shipped."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ridgeline.catalog import BUILT_IN
+from ridgeline.efficiency import (
+    ANY,
+    KERNELS,
+    LINKS,
+    constants,
+    kernel_constants,
+    kernel_time,
+    link_constants,
+    link_time,
+    provenance,
+)
+from ridgeline.errors import UnknownNameError
+from ridgeline.hardware import formats, load_chip
+
+SECONDS = st.floats(0.0, 10.0)
+LARGER = st.floats(1.0, 100.0)
+TABLE = constants()
+
+
+@given(
+    row=st.sampled_from(TABLE.kernels),
+    math=SECONDS,
+    memory=SECONDS,
+    rest=st.tuples(SECONDS, st.floats(0, 1e6), st.floats(0, 1e12)),
+)
+def test_no_kernel_is_faster_than_the_roofline(row, math, memory, rest):
+    """A property of the house: estimate >= floor, for every set of constants that is shipped."""
+    assert kernel_time(row, math, memory, *rest) >= max(math, memory)
+
+
+@given(row=st.sampled_from(TABLE.kernels), inputs=st.tuples(*[SECONDS] * 5), which=st.integers(0, 4), factor=LARGER)
+def test_kernel_time_does_not_fall_when_work_grows(row, inputs, which, factor):
+    """A property of the house: more FLOPs, bytes, activations, depth or scores never take less time."""
+    more = [value * factor if i == which else value for i, value in enumerate(inputs)]
+    assert kernel_time(row, *more) >= kernel_time(row, *inputs) * (1 - 1e-12)
+
+
+@given(row=st.sampled_from(TABLE.links), wire=st.floats(1e-9, 1.0), ranks=st.integers(2, 512), factor=LARGER)
+def test_messages_are_bounded_and_rise_with_bytes_and_ranks(row, wire, ranks, factor):
+    """The switch of protocols must not make a longer message, or one among more ranks, shorter."""
+    here = link_time(row, wire, ranks)
+    assert wire <= here <= link_time(row, wire * factor, ranks) * (1 + 1e-12)
+    assert here <= link_time(row, wire, 2 * ranks)
+    assert link_time(row, 0.0, ranks) == 0.0
+
+
+def test_arrays_and_numbers_agree():
+    """One law for a point and for a sweep."""
+    row = kernel_constants("gemm", load_chip("h100").value, "bf16", "vllm")
+    math, memory = np.array([1e-6, 5e-6, 2e-4]), np.array([3e-6, 5e-6, 1e-6])
+    together = kernel_time(row, math, memory, 1e-7, 4096.0)
+    alone = [kernel_time(row, a, b, 1e-7, 4096.0) for a, b in zip(math.tolist(), memory.tolist(), strict=True)]
+    assert together.tolist() == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("family", KERNELS)
+def test_every_chip_and_format_has_constants(family):
+    """A chip that nobody measured, and a format that has no kernels, get relatives' constants rather than a refusal."""
+    for name in BUILT_IN.names("chips"):
+        chip = load_chip(name).value
+        for stored in formats():
+            assert kernel_constants(family, chip, stored, "vllm").family == family
+
+
+def test_fallback_goes_from_the_engine_to_the_chip_to_its_generation_to_all():
+    """The documented order, one example of each step."""
+    h100, h20, mi300x = (load_chip(name).value for name in ("h100", "h20", "mi300x"))
+    found = [
+        kernel_constants("gemm", h100, "bf16", "sglang"),
+        kernel_constants("gemm", h100, "bf16", "lmdeploy"),
+        kernel_constants("gemm", h20, "bf16", "sglang"),
+        kernel_constants("gemm", mi300x, "bf16", "sglang"),
+    ]
+    assert [(row.place, row.engine) for row in found] == [
+        ("h100", "sglang"),
+        ("h100", ANY),
+        ("hopper", "sglang"),
+        (ANY, ANY),
+    ]
+    assert provenance(found[0], h100) == "measured kernels"
+    assert provenance(found[2], h20) == "pooled"
+    assert provenance(found[3], mi300x) == "spec sheet only"
+    assert found[3].error > found[0].error
+
+
+def test_a_format_that_the_chip_widens_uses_kernels_of_what_it_multiplies():
+    """fp8 weights on A100 run bf16 multiplications: their efficiency refers to the bf16 peak."""
+    a100 = load_chip("a100-80").value
+    assert kernel_constants("gemm", a100, "fp8", "vllm").format == "bf16"
+    assert kernel_constants("experts", load_chip("h200").value, "mxfp4", "vllm").format == "mxfp4@bf16"
+
+
+def test_hopper_matrices_in_bf16_reach_what_is_published():
+    """8192^3 in bf16 on H100 runs at 600 to 800 of 989 TFLOP/s in public benchmarks; one token uses 75 to 95% of HBM."""
+    row = kernel_constants("gemm", load_chip("h100").value, "bf16", "vllm")
+    n = 8192
+    math, memory, activations = 2 * n**3 / 989e12, 2 * n**2 / 3.35e12, 8 * n**2 / 3.35e12
+    assert 600e12 < 2 * n**3 / kernel_time(row, math, memory, activations, n) < 800e12
+    assert 0.75 < memory / kernel_time(row, math / n, memory, activations / n, n) < 0.95
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_every_collective_has_constants(kind):
+    """So that a chip without measured links is predicted too."""
+    assert link_constants(kind, load_chip("mi300x").value, "vllm").place == ANY
+
+
+def test_unknown_names_are_refused():
+    """Refuse, don't guess."""
+    chip = load_chip("h100").value
+    with pytest.raises(UnknownNameError, match="kernel family"):
+        kernel_constants("gem", chip, "bf16")
+    with pytest.raises(UnknownNameError, match="number format"):
+        kernel_constants("gemm", chip, "bf61")
+    with pytest.raises(UnknownNameError, match="collective"):
+        link_constants("broadcast", chip)
+
+
+@pytest.mark.skipif(
+    "RIDGELINE_OPERATORS" not in os.environ, reason="RIDGELINE_OPERATORS names no folder of kernel tables"
+)
+def test_shipped_constants_regenerate():
+    """The file is what the fit gives, not what somebody typed: predictions of both agree."""
+    pytest.importorskip("scipy")
+    from ridgeline.validate.kernels import fit, log_errors
+    from ridgeline.validate.readings import kernel_readings
+
+    readings = [r for r in kernel_readings(Path(os.environ["RIDGELINE_OPERATORS"])) if r.family == "gemm"]
+    again = {(row.format, row.place, row.engine): row for row in fit(readings).kernels}
+    shipped = {(row.format, row.place, row.engine): row for row in TABLE.kernels if row.family == "gemm"}
+    assert again.keys() == shipped.keys()
+    for r in readings:
+        key = (r.format, r.chip, r.engine if (r.format, r.chip, r.engine) in again else ANY)
+        assert np.median(np.abs(log_errors(again[key], r) - log_errors(shipped[key], r))) < 0.02
