@@ -102,11 +102,11 @@ def test_a_format_that_the_chip_widens_uses_kernels_of_what_it_multiplies():
 
 
 def test_hopper_matrices_in_bf16_reach_what_is_published():
-    """8192^3 in bf16 on H100 runs at 600 to 800 of 989 TFLOP/s in public benchmarks; one token uses 75 to 95% of HBM."""
+    """The best shape of a public benchmark (ml-engineering) reaches 794.5 TFLOP/s on H100; one token is all HBM."""
     row = kernel_constants("gemm", load_chip("h100").value, "bf16", "vllm")
     n = 8192
     math, memory, activations = 2 * n**3 / 989e12, 2 * n**2 / 3.35e12, 8 * n**2 / 3.35e12
-    assert 600e12 < 2 * n**3 / kernel_time(row, math, memory, activations, n) < 800e12
+    assert 0.85 * 794.5e12 < 2 * n**3 / kernel_time(row, math, memory, activations, n) < 1.03 * 794.5e12
     assert 0.75 < memory / kernel_time(row, math / n, memory, activations / n, n) < 0.95
 
 

@@ -28,27 +28,35 @@ def message_time(message: Message, system: System) -> Array:
     InputError
         If the bandwidth of a level that the group uses is not known.
     """
+    wire = wire_time(message, system)
+    xp = namespace(wire, message.ranks, message.stride)
+    rounds = _ROUNDS[message.kind]
+    inside = ranks_inside(message.ranks, message.stride, system.domain.size)
+    hops = _hops(system, inside, xp) * (inside > 1)
+    latency = rounds * (hops * system.domain.latency + system.network.latency * (message.ranks > inside))
+    return (wire + latency) * (wire > 0)
+
+
+def wire_time(message: Message, system: System) -> Array:
+    """Seconds that the bytes of a message take at peak bandwidth, latency left out; errors as `message_time`."""
     ranks, size = message.ranks, message.bytes
     xp = namespace(ranks, size, message.far_bytes, message.stride)
     rounds = _ROUNDS[message.kind]
     inside = ranks_inside(ranks, message.stride, system.domain.size)
     outside = ranks / inside
-    if message.kind in ("all_to_all", "send"):
+    if message.kind == "all_to_all":
         near, far = size * _path(system, inside, xp), message.far_bytes
-        if message.kind == "send":
-            near, far = size * (inside > 1), far * (outside > 1)
+    elif message.kind == "send":
+        near, far = size * (inside > 1), message.far_bytes * (outside > 1)
     else:
         near = rounds * (inside - 1) / inside * size
         if system.domain.in_network_reduction and message.kind == "all_reduce":
             near = xp.minimum(near, size * (inside > 1))
         far = rounds * (outside - 1) / outside * (size / inside)
     wire = near / (system.scale_up if _any(inside > 1) else 1.0)
-    hops = _hops(system, inside, xp) * (inside > 1)
-    latency = rounds * hops * system.domain.latency
     if _any(outside > 1):
         wire = xp.maximum(wire, far / system.scale_out)
-        latency = latency + rounds * system.network.latency * (outside > 1)
-    return (wire + latency) * ((ranks > 1) & (size + message.far_bytes > 0))
+    return wire * (ranks > 1)
 
 
 def _hops(system: System, ranks: Array, xp) -> Array:

@@ -7,8 +7,8 @@
 F and W are dense datasheet peaks, `wire` is the message's bytes over the link's peak, without latency. Every term is
 one physical effect: `fixed` launch, prologue and drain; `serial` the loop that one thread block runs alone (over the
 inner dimension of a matrix, over cached tokens, over experts); `passes` how often inputs and outputs cross HBM
-(quantising, permuting); `softmax` one exponential; `overlap` how much of the smaller of math and memory hides behind the
-larger; `eager` and `bulk` the low-latency and the full-bandwidth protocol of a collective. No term falls when FLOPs,
+(quantising, permuting); `softmax` one exponential; `overlap` how much of the smaller of math and memory the larger
+hides; `eager` and `bulk` the low-latency and the full-bandwidth protocol of a collective. No term falls when FLOPs,
 bytes, depth or ranks grow and shares are at most 1, so t rises with the work and is never below max(math, memory) at
 peak, nor below `wire`.
 
@@ -148,10 +148,9 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     """
     if family not in KERNELS:
         raise UnknownNameError("kernel family", family, KERNELS)
-    index = _index()
     for place, who in _places(chip.name, engine):
         for number in _formats(stored, chip):
-            if found := index.get((family, number, place, who)):
+            if found := _kernels().get((family, number, place, who)):
                 return found
     raise AssertionError(f"no constants of {family} for any chip")
 
@@ -161,8 +160,7 @@ def link_constants(kind: str, chip: Chip, engine: str = ANY) -> LinkConstants:
     kind = "all_to_all" if kind == "send" else kind
     if kind not in LINKS:
         raise UnknownNameError("collective", kind, LINKS)
-    index = _index()
-    return next(found for place, who in _places(chip.name, engine) if (found := index.get((kind, "", place, who))))
+    return next(found for place in _places(chip.name, engine) if (found := _links().get((kind, *place))))
 
 
 def provenance(constants: Row, chip: Chip) -> Provenance:
@@ -185,9 +183,13 @@ def constants() -> Constants:
 
 
 @lru_cache(maxsize=1)
-def _index() -> dict[tuple[str, str, str, str], Row]:
-    table = constants()
-    return {(row.family, row.format, row.place, row.engine): row for row in (*table.kernels, *table.links)}
+def _kernels() -> dict[tuple[str, str, str, str], KernelConstants]:
+    return {(row.family, row.format, row.place, row.engine): row for row in constants().kernels}
+
+
+@lru_cache(maxsize=1)
+def _links() -> dict[tuple[str, str, str], LinkConstants]:
+    return {(row.family, row.place, row.engine): row for row in constants().links}
 
 
 def _places(chip: str, engine: str) -> list[tuple[str, str]]:

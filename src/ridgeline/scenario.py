@@ -123,7 +123,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The step's groups of sequences."""
         decode = Segment(seqs=self.batch, new=self.verify, past=self.decode_context, sampled=self.verify)
         count = self.batch if self.phase == "prefill" else 1
-        prompts = Segment(seqs=count, new=self.isl - self.cached, past=self.cached)
+        prompts = Segment(seqs=count, new=self.isl - self.cached, past=self.cached, prefill=True)
         return {"decode": [decode], "prefill": [prompts], "mixed": [decode, prompts]}[self.phase]
 
     # --- spellings ----------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def step(
         layers.append(_layer_time("draft: embedding + head", drafts, merge + ends, [], system))
     if not isinstance(layout.pp, int) or layout.pp > 1:
         hop = stage_message(model, layout, tokens * share.tokens, precision)
-        layers.append(_layer_time("pipeline", 1, [], [hop], system, repeats=layout.pp - 1))
+        layers.append(_layer_time("pipeline", layout.pp - 1, [], [hop], system))
     total, work = Time(), Work(flop={})
     for layer in layers:
         total = total + layer.time * layer.count
@@ -156,10 +156,10 @@ def step(
 
 
 def _layer_time(
-    name: str, count: Array, operations: list[Operation], messages: list[Message], system: System, repeats: Array = 1
+    name: str, count: Array, operations: list[Operation], messages: list[Message], system: System
 ) -> LayerTime:
     timed = tuple((operation, work_time(operation, system.chip)) for operation in operations)
-    sent = tuple((message, message_time(message, system) * repeats) for message in messages)
+    sent = tuple((message, message_time(message, system)) for message in messages)
     math, memory, comms = _sum(t.math for _, t in timed), _sum(t.memory for _, t in timed), _sum(t for _, t in sent)
     return LayerTime(
         name=name, count=count, operations=timed, messages=sent, time=Time(math=math, memory=memory, comms=comms)

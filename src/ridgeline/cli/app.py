@@ -28,8 +28,10 @@ def app() -> App:
     """The program with all its commands."""
     program = App(
         name="ridgeline",
-        help="How long a step of a language model takes, what binds it, which layout to run, what a token costs.",
-        help_epilogue="Begin with: ridgeline plan deepseek-v3 gb200-nvl72",
+        help=(
+            "How long a step of a language model takes, what binds it, which layout to run, what a token costs.\n\n"
+            "Begin with: ridgeline plan deepseek-v3 gb200-nvl72"
+        ),
         version=_version,
         exit_on_error=False,
         print_error=False,

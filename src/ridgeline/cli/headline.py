@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ridgeline.cli.table import plain
+from ridgeline.cli.table import counted, plain
 from ridgeline.precision import Precision
 from ridgeline.scenario import Scenario, Subject
 from ridgeline.serving.point import chip_price
@@ -16,7 +16,7 @@ def headline(scenario: Scenario, found: Subject) -> list[str]:
     model, formats = found.model, found.precision
     counts = f"{model.parameters / 1e9:.3g}e9 parameters, {model.active_parameters / 1e9:.3g}e9 active"
     return [
-        f"{model.name} ({counts}) on {found.chips} chips of {found.system.name}, {_price(scenario, found)}",
+        f"{model.name} ({counts}) on {counted(found.chips, 'chip')} of {found.system.name}, {_price(scenario, found)}",
         f"{_workload(scenario)}; weights {_stored(formats)}, cache {formats.kv}",
     ]
 

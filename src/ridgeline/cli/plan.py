@@ -12,7 +12,7 @@ from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.options import PLAN, PlotFile, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.sketch import sketch
-from ridgeline.cli.table import cell, heading, plain, shown, table, terms
+from ridgeline.cli.table import cell, counted, heading, plain, shown, table, terms
 from ridgeline.errors import InputError
 from ridgeline.planner import Plan, PlanResult
 from ridgeline.planner import plan as search
@@ -76,7 +76,7 @@ def _text(result: PlanResult) -> list[RenderableType]:
     best, others = result.plans[0], result.plans[1:]
     return [
         *headline(result.scenario, result.subject),
-        heading(f"Best of {result.evaluated:,} points in {result.layouts:,} layouts that fit"),
+        heading(f"Best of {counted(result.evaluated, 'point')} in {counted(result.layouts, 'layout')} that fit"),
         _plans(result),
         *([heading("Why the others lose"), _why(others)] if others else []),
         heading(f"Where the time of the best goes: decode step of {plain(best.batch)} sequences{_prompts(best)}"),
@@ -151,4 +151,8 @@ def _balance(best: Plan) -> str:
 def _sketch(result: PlanResult) -> list[str]:
     curve = front(result)
     marks = [(*at, str(i)) for i, at in enumerate(curve.best, start=1)]
-    return [f"{curve.label} (log)", *sketch(curve.speed[curve.rows], curve.cost[curve.rows], marks), "tok/s of a user (log)"]
+    return [
+        f"{curve.label} (log)",
+        *sketch(curve.speed[curve.rows], curve.cost[curve.rows], marks),
+        "tok/s of a user (log)",
+    ]

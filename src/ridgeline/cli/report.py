@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv as comma_separated
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from io import StringIO
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain, count
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -35,11 +36,13 @@ class Rows(NamedTuple):
         names = list(dict.fromkeys(chain.from_iterable(records)))
         return cls(names, [[record.get(name) for name in names] for record in records])
 
-    def write(self, file: Any) -> None:
-        """Write as CSV, with as many digits as read back exactly."""
+    def write(self, file: IO[str]) -> int:
+        """Write as CSV, with as many digits as read back exactly; the number of rows."""
         writer = comma_separated.writer(file, lineterminator="\n")
         writer.writerow(self.names)
-        writer.writerows(self.values)
+        counter = count()
+        writer.writerows(row for row, _ in zip(self.values, counter, strict=False))
+        return next(counter)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,22 +59,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             encoded = msgspec.json.encode(self.document(), enc_hook=_plain)
             print(msgspec.json.format(encoded, indent=2).decode())
         elif csv or self.text is None:
-            buffer = StringIO()
-            self.rows().write(buffer)
-            sys.stdout.write(buffer.getvalue())
+            with TemporaryFile("w+", encoding="utf-8", newline="") as whole:
+                self.rows().write(whole)
+                whole.seek(0)
+                shutil.copyfileobj(whole, sys.stdout)
         else:
             _print(self.text())
 
 
 def _print(parts: list[RenderableType]) -> None:
-    """Print without the spaces that fill up tables."""
+    """Print without the spaces that fill up tables; lines are never broken, so that commands can be copied."""
     from rich.console import Console
+    from rich.text import Text
 
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(width=None if known else WIDTH, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    console = Console(width=None if known else WIDTH, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         for part in parts:
-            console.print(part)
+            console.print(part, soft_wrap=isinstance(part, str | Text))
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

@@ -9,7 +9,7 @@ from ridgeline.cli.document import line, record
 from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.options import STEP, PlotFile, command
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.table import heading, plain, shown, table, terms
+from ridgeline.cli.table import counted, heading, plain, shown, table, terms
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario
 from ridgeline.serving import Point, point
@@ -40,7 +40,7 @@ def step(scenario: Scenario, *, plot: PlotFile = "") -> Report:
 
 def _text(found: Point) -> list[RenderableType]:
     scenario, numbers = found.scenario, found.numbers
-    groups = f"{found.replicas} replicas of {scenario.layout.chips} chips ({scenario.layout})"
+    each = f"{counted(scenario.layout.chips, 'chip')} ({scenario.layout})"
     rows = breakdown(found.step)
     operations = table(
         ["<layers", "<operation", "<format", "FLOP", "bytes", "math", "memory", "comms", "share"],
@@ -65,7 +65,7 @@ def _text(found: Point) -> list[RenderableType]:
     )
     return [
         *headline(scenario, found.subject),
-        f"{scenario.phase} step of batch {plain(scenario.batch)} in {groups}",
+        f"{scenario.phase} step of batch {plain(scenario.batch)}; {counted(found.replicas, 'replica')} of {each}",
         heading("One device, one micro-batch"),
         operations,
         heading(f"Its time: {shown(found.step.floor, 's')}, bound by {TERMS[int(found.step.time.binding)]}"),

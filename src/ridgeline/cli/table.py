@@ -17,18 +17,31 @@ NONE = "-"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table; a heading that begins with "<" is of text and set to the left, others are of numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title=title or None, title_justify="left")
-    made.title_style, made.header_style = "bold", "dim"
+    made = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
+        show_header=any(h.strip("<") for h in columns),
+    )
     for heading in columns:
         made.add_column(heading.removeprefix("<"), justify="left" if heading.startswith("<") else "right")
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def footnotes(cited: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Citations as numbers into a list: the numbers of each group of citations, and the lines of the list."""
+    known: dict[str, int] = {}
+    marks = [", ".join(str(known.setdefault(text, len(known) + 1)) for text in group) for group in cited]
+    return marks, [f"[{number}] {text}" for text, number in known.items()]
 
 
 def terms(times: Mapping[str, Time], width: int = 20) -> Table:
@@ -53,18 +66,23 @@ def bar(share: float, width: int = 24) -> str:
     return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).strip()
 
 
-def plain(value: float) -> str:
-    """A count without unit: three digits, or all of them with separators from a thousand on."""
-    if value == int(value) or abs(value) >= 1000:
+def plain(value: float, digits: int = 3) -> str:
+    """A count without unit: three digits, or all before the point with separators."""
+    if value == int(value) or abs(value) >= 10**digits:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:,.{digits}g}"
 
 
-def shown(value: float | None, unit: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 chip", "8 chips"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shown(value: float | None, unit: str, digits: int = 3) -> str:
     """A value with its unit, "-" for none."""
     if value is None:
         return NONE
-    return plain(value) if unit == "1" else show(float(value), unit)
+    return plain(value, digits) if unit == "1" else show(float(value), unit, digits)
 
 
 def cell(numbers: Numbers, name: str) -> str:

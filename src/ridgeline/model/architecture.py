@@ -37,6 +37,10 @@ class Linear(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     part: Part = "attention"
     copies: int = 1
     bias: bool = False
+    rows_split: bool = False
+    """Tensor parallelism divides the rows (outputs are then summed over ranks), not the columns."""
+    joined: bool = False
+    """Multiplied in one kernel with the matrix before it, whose input it shares."""
 
     @property
     def weights(self) -> int:

@@ -48,8 +48,10 @@ class AttentionSpec(Part, frozen=True, kw_only=True):
             bias=self.qkv_bias,
         )
         kv_dim = self.head_dim if self.values_from_keys else self.head_dim + value_dim
-        kv = Linear(name="kv", rows=rows, cols=self.kv_heads * kv_dim, split="kv", bias=self.qkv_bias)
-        out = Linear(name="out", rows=self.heads * value_dim, cols=hidden, split="heads", bias=self.out_bias)
+        kv = Linear(name="kv", rows=rows, cols=self.kv_heads * kv_dim, split="kv", joined=True, bias=self.qkv_bias)
+        out = Linear(
+            name="out", rows=self.heads * value_dim, cols=hidden, split="heads", rows_split=True, bias=self.out_bias
+        )
         normed = {"": (0, 0), "head": (1, 1), "full": (self.heads, self.kv_heads)}[self.qk_norm]
         small = self.head_dim * (normed[0] + (0 if self.shares_kv else normed[1])) + (self.heads if self.sinks else 0)
         return Attention(
@@ -111,8 +113,10 @@ class LatentSpec(Part, frozen=True, kw_only=True):
             )
         else:
             q = (Linear(name="q", rows=hidden, cols=queries, split="heads"),)
-        kv = Linear(name="kv_down", rows=hidden, cols=self.kv_rank + self.rope_dim, bias=self.bias)
-        out = Linear(name="out", rows=self.heads * self.value_dim, cols=hidden, split="heads", bias=self.bias)
+        kv = Linear(name="kv_down", rows=hidden, cols=self.kv_rank + self.rope_dim, bias=self.bias, joined=True)
+        out = Linear(
+            name="out", rows=self.heads * self.value_dim, cols=hidden, split="heads", rows_split=True, bias=self.bias
+        )
         indexer = None
         if self.indexer is not None:
             i = self.indexer
@@ -155,7 +159,7 @@ class CompressedSpec(Part, frozen=True, kw_only=True):
         linears = [
             Linear(name="q_down", rows=hidden, cols=self.q_rank),
             Linear(name="q_up", rows=self.q_rank, cols=inner, split="heads"),
-            Linear(name="kv", rows=hidden, cols=self.head_dim),
+            Linear(name="kv", rows=hidden, cols=self.head_dim, joined=True),
             Linear(
                 name="out_down",
                 rows=inner // self.out_groups,
@@ -163,7 +167,7 @@ class CompressedSpec(Part, frozen=True, kw_only=True):
                 copies=self.out_groups,
                 split="heads",
             ),
-            Linear(name="out_up", rows=self.out_groups * self.out_rank, cols=hidden, split="heads"),
+            Linear(name="out_up", rows=self.out_groups * self.out_rank, cols=hidden, split="heads", rows_split=True),
         ]
         small = self.heads + self.q_rank + self.head_dim
         series = 2 if self.indexer else 1

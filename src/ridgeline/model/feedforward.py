@@ -18,7 +18,7 @@ def _up_down(
     prefix: str, hidden: int, width: int, *, gated: bool, bias: bool, part: ModelPart
 ) -> tuple[Linear, Linear]:
     up = Linear(name=f"{prefix}up", rows=hidden, cols=width * (2 if gated else 1), split="ffn", part=part, bias=bias)
-    return up, Linear(name=f"{prefix}down", rows=width, cols=hidden, split="ffn", part=part, bias=bias)
+    return up, Linear(name=f"{prefix}down", rows=width, cols=hidden, split="ffn", rows_split=True, part=part, bias=bias)
 
 
 class DenseSpec(Part, frozen=True, kw_only=True):

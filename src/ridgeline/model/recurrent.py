@@ -34,7 +34,7 @@ class LightningSpec(Part, frozen=True, kw_only=True):
             linears=(
                 Linear(name="qkv", rows=hidden, cols=3 * inner, split="heads"),
                 Linear(name="gate", rows=hidden, cols=inner, split="heads"),
-                Linear(name="out", rows=inner, cols=hidden, split="heads"),
+                Linear(name="out", rows=inner, cols=hidden, split="heads", rows_split=True),
             ),
             flop_per_state=5,
             small=inner,
@@ -60,8 +60,8 @@ class DeltaSpec(Part, frozen=True, kw_only=True):
             conv_state=(2 * keys + values) * (self.conv - 1),
             linears=(
                 Linear(name="qkvz", rows=hidden, cols=2 * keys + 2 * values, split="heads"),
-                Linear(name="decay", rows=hidden, cols=2 * self.value_heads, split="heads"),
-                Linear(name="out", rows=values, cols=hidden, split="heads"),
+                Linear(name="decay", rows=hidden, cols=2 * self.value_heads, split="heads", joined=True),
+                Linear(name="out", rows=values, cols=hidden, split="heads", rows_split=True),
             ),
             flop_per_state=7,
             small=(2 * keys + values) * self.conv + 2 * self.value_heads + self.value_dim,
@@ -89,9 +89,9 @@ class KdaSpec(Part, frozen=True, kw_only=True):
             conv_state=3 * inner * (self.conv - 1),
             linears=(
                 Linear(name="qkv", rows=hidden, cols=3 * inner, split="heads"),
-                Linear(name="beta", rows=hidden, cols=self.heads, split="heads"),
+                Linear(name="beta", rows=hidden, cols=self.heads, split="heads", joined=True),
                 *low_rank,
-                Linear(name="out", rows=inner, cols=hidden, split="heads"),
+                Linear(name="out", rows=inner, cols=hidden, split="heads", rows_split=True),
             ),
             flop_per_state=7,
             small=3 * inner * self.conv + inner + self.heads + self.head_dim,
@@ -122,7 +122,7 @@ class Mamba2Spec(Part, frozen=True, kw_only=True):
             conv_state=convolved * (self.conv - 1),
             linears=(
                 Linear(name="in", rows=hidden, cols=inner + convolved + self.heads, split="heads", bias=self.bias),
-                Linear(name="out", rows=inner, cols=hidden, split="heads", bias=self.out_bias),
+                Linear(name="out", rows=inner, cols=hidden, split="heads", rows_split=True, bias=self.out_bias),
             ),
             flop_per_state=5,
             small=convolved * (self.conv + self.conv_bias) + 3 * self.heads + (inner if self.gated_norm else 0),
@@ -152,7 +152,7 @@ class MambaSpec(Part, frozen=True, kw_only=True):
                 Linear(name="in", rows=hidden, cols=2 * self.inner, split="heads", bias=self.bias),
                 Linear(name="select", rows=self.inner, cols=selected, split="heads"),
                 Linear(name="dt", rows=self.dt_rank, cols=self.inner, split="heads", bias=True),
-                Linear(name="out", rows=self.inner, cols=hidden, split="heads", bias=self.bias),
+                Linear(name="out", rows=self.inner, cols=hidden, split="heads", rows_split=True, bias=self.bias),
             ),
             flop_per_state=5,
             small=self.inner * (self.state + 1 + self.conv + self.conv_bias) + (selected if self.inner_norms else 0),
@@ -177,7 +177,7 @@ class RglruSpec(Part, frozen=True, kw_only=True):
             linears=(
                 Linear(name="in", rows=hidden, cols=2 * self.width, split="heads", bias=True),
                 Linear(name="gates", rows=block, cols=block, copies=2 * self.heads, split="heads", bias=True),
-                Linear(name="out", rows=self.width, cols=hidden, split="heads", bias=True),
+                Linear(name="out", rows=self.width, cols=hidden, split="heads", rows_split=True, bias=True),
             ),
             flop_per_state=4,
             small=self.width * (self.conv + 2),

@@ -102,7 +102,7 @@ class Evaluator:
     def prefill(self, layout: Layout, prompts: Array) -> Step:
         """A prefill step of `prompts` prompts."""
         s = self.scenario
-        return self._step(layout, Segment(seqs=prompts, new=s.isl - s.cached, past=s.cached))
+        return self._step(layout, Segment(seqs=prompts, new=s.isl - s.cached, past=s.cached, prefill=True))
 
     def memory(self, layout: Layout, batch: Array) -> DeviceMemory:
         """Memory of the fullest device with `batch` sequences in the replica."""

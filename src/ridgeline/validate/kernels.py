@@ -4,7 +4,7 @@
 
 Partial pooling from the top down: all chips, a generation, a chip, one engine on it; the constants of each level are
 the prior of the next, so few or one-sided rows leave a constant where its relatives have it. theta is the logarithm of
-a time and the logit of a share. The error of a pool is that of a fit without the chip, on the chip. Needs SciPy, DuckDB.
+a time and the logit of a share. The error of a pool is that of fits without a chip, on the chip. Needs SciPy, DuckDB.
 Unknown here: end-to-end steps.
 """
 
@@ -24,8 +24,8 @@ from ridgeline.validate.readings import Readings, kernel_readings, link_readings
 
 SOURCE = "kernel tables of aiconfigurator-core 0.12.0 (NVIDIA), https://pypi.org/project/aiconfigurator-core/"
 NOTICE = (
-    "Constants fitted to measurements in aiconfigurator-core, Copyright (c) 2025 NVIDIA CORPORATION & AFFILIATES, "
-    "licensed under the Apache License, Version 2.0"
+    "Constants fitted to measurements in aiconfigurator-core, Copyright (c) 2025-2026 NVIDIA CORPORATION & AFFILIATES. "
+    "All rights reserved. Licensed under the Apache License, Version 2.0"
 )
 GENERATIONS = {
     "ampere": ("a100-40", "a100-80", "a100-pcie-80"),
@@ -71,14 +71,15 @@ def fit(readings: Sequence[Readings], errors: bool = False) -> Constants:
 
 def write(constants: Constants, path: Path) -> None:
     """Write `constants` as JSON, one row per line."""
-    text = msgspec.json.encode(constants).decode()
-    path.write_text(text.replace('["', '\n["').replace('],"', '],\n"') + "\n")
+    fields = {name: msgspec.json.encode(getattr(constants, name)).decode() for name in Constants.__struct_fields__}
+    for name in ("kernels", "links"):
+        fields[name] = fields[name].replace('["', '\n["')
+    path.write_text("{\n" + ",\n".join(f'"{name}": {text}' for name, text in fields.items()) + "\n}\n")
 
 
 def log_errors(row: Row, reading: Readings) -> Any:
     """ln(law / measured) of each row of a reading."""
-    law: Callable[..., Any] = kernel_time if isinstance(row, KernelConstants) else link_time
-    return np.log(law(row, *reading.inputs) / reading.seconds)
+    return np.log(_law(row.family)(row, *reading.inputs) / reading.seconds)
 
 
 def _rows(readings: Iterable[Readings]) -> Iterator[Row]:
@@ -109,7 +110,8 @@ def _generation(chip: str) -> str:
 
 def _fit(group: Group, place: str, engine: str, parent: Row | None) -> Row:
     first = group[0]
-    kind, law = (LinkConstants, link_time) if first.family in LINKS else (KernelConstants, kernel_time)
+    kind: Callable[..., Row] = LinkConstants if first.family in LINKS else KernelConstants
+    law = _law(first.family)
     start = START["link"] if kind is LinkConstants else START["kernel"] | START.get(first.family, {})
     if parent is not None:
         start = {name: max(getattr(parent, name), 1e-15) for name in start}
@@ -119,10 +121,16 @@ def _fit(group: Group, place: str, engine: str, parent: Row | None) -> Row:
     weight = np.concatenate([np.full(len(r.seconds), 1.0 / len(r.seconds)) for r in group])
     weight = np.sqrt(weight * min(WEIGHT * len(group), measured.size) / len(group)) / SCALE
     names, before = list(start), np.array([_theta(name, value) for name, value in start.items()])
-    label = {"family": first.family, "format": first.format, "place": place, "engine": engine, "rows": measured.size}
+    label: dict[str, Any] = {
+        "family": first.family,
+        "format": first.format,
+        "place": place,
+        "engine": engine,
+        "rows": measured.size,
+    }
 
     def constants(theta: Any, digits: int = 17) -> Row:
-        values = {name: _value(name, x, digits) for name, x in zip(names, theta, strict=True)}
+        values: dict[str, Any] = {name: _value(name, x, digits) for name, x in zip(names, theta, strict=True)}
         return kind(**label, error=0.0, **values)
 
     def residuals(theta: Any) -> Any:
@@ -135,6 +143,10 @@ def _fit(group: Group, place: str, engine: str, parent: Row | None) -> Row:
         best = msgspec.structs.replace(best, softmax=0.0)
     errors = np.abs(np.log(law(best, *inputs) / measured))
     return msgspec.structs.replace(best, error=_digits(np.percentile(errors, 80)))
+
+
+def _law(family: str) -> Callable[..., Any]:
+    return link_time if family in LINKS else kernel_time
 
 
 def _theta(name: str, value: float) -> float:

@@ -16,8 +16,6 @@ Softmax and other element-wise work is left out: it is overlapped or a few per c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 
 from ridgeline.arrays import Array, namespace
 from ridgeline.model.architecture import Attention, CompressedAttention, Indexer, LatentAttention, Mixer, Recurrent
@@ -39,11 +37,11 @@ def mixer_operations(
         Fraction of each sequence's cached tokens that is counted (context parallelism).
     """
     scores = _KINDS[type(mixer)]
-    operations = [reduce(add, (scores(mixer, segment, precision, heads, context) for segment in segments))]
+    operations = [scores(mixer, segment, precision, heads, context) for segment in segments]
     indexer = getattr(mixer, "indexer", None)
     if indexer is not None and not indexer.shared:
         ratio = getattr(mixer, "ratio", 1)
-        operations.append(reduce(add, (_indexer(indexer, segment, precision, ratio, context) for segment in segments)))
+        operations += [_indexer(indexer, segment, precision, ratio, context) for segment in segments]
     return operations
 
 
@@ -58,14 +56,23 @@ def _attention(mixer: Attention, seg: Segment, precision: Precision, heads: Arra
     pairs = seg.seqs * seg.pairs(window) * context
     width = mixer.head_dim + mixer.value_dim
     return Operation(
-        name="attention",
-        family="attention",
+        name=f"{seg.phase} attention",
+        family=f"{seg.phase} attention",
         math=precision.attention_math,
+        stored=precision.kv,
         flop=2.0 * pairs * width * mixer.heads * heads,
+        depth=_depth(seg, window, context),
+        scores=pairs * mixer.heads * heads,
         kv_read=seg.seqs * seg.entries(window) * kv * context,
         kv_write=0.0 if mixer.shares_kv else seg.tokens * kv * context,
         activations=seg.tokens * width * mixer.heads * heads * precision.activation_bytes,
     )
+
+
+def _depth(seg: Segment, window: float, context: Array) -> Array:
+    """Tokens that the last query of a sequence sees on this device."""
+    seen = (seg.past + seg.new) * context
+    return namespace(seen).minimum(seen, window + 0 * seen) if window else seen
 
 
 def absorbed(mixer: LatentAttention, seg: Segment, context: Array = 1.0) -> Array:
@@ -90,10 +97,13 @@ def _latent(mixer: LatentAttention, seg: Segment, precision: Precision, heads: A
     width = namespace(pairs).where(absorbed(mixer, seg, context), wide, narrow)
     entry = mixer.kv_elements * precision.kv_bytes
     return Operation(
-        name="attention",
-        family="latent",
+        name=f"{seg.phase} attention",
+        family=f"{seg.phase} latent",
         math=precision.attention_math,
+        stored=precision.kv,
         flop=2.0 * pairs * width * mixer.heads * heads,
+        depth=_depth(seg, topk, context),
+        scores=pairs * mixer.heads * heads,
         kv_read=seg.seqs * seg.entries(topk * seg.new) * entry * context,
         kv_write=seg.tokens * entry * context,
         activations=seg.tokens
@@ -113,9 +123,10 @@ def _indexer(indexer: Indexer, seg: Segment, precision: Precision, ratio: Array,
     entry = indexer.dim + indexer.scale_bytes
     _, math = precision.of("indexer")
     return Operation(
-        name="indexer",
-        family="attention",
+        name=f"{seg.phase} indexer",
+        family=f"{seg.phase} latent",
         math=math,
+        stored="fp8",
         flop=2.0 * seg.seqs * seg.pairs() / ratio * indexer.heads * indexer.dim * context,
         kv_read=seg.seqs * seg.past / ratio * entry * context,
         kv_write=seg.tokens / ratio * entry * context,
@@ -133,9 +144,11 @@ def _compressed(
         read = read + seg.entries(topk * seg.new) / mixer.ratio
         write = write + seg.new / mixer.ratio
     return Operation(
-        name="attention",
-        family="latent",
+        name=f"{seg.phase} attention",
+        family=f"{seg.phase} latent",
         math=precision.attention_math,
+        stored=precision.kv,
+        scores=seg.seqs * pairs * mixer.heads * heads * context,
         flop=4.0 * seg.seqs * pairs * mixer.heads * mixer.head_dim * heads * context,
         kv_read=seg.seqs * read * entry * context,
         kv_write=seg.seqs * write * entry * context,
@@ -148,7 +161,7 @@ def _recurrent(mixer: Recurrent, seg: Segment, precision: Precision, heads: Arra
     state = (mixer.state * mixer.state_bytes + mixer.conv_state * precision.activation_bytes) * share
     resumed = namespace(seg.past).minimum(seg.past, 1 + 0 * seg.past)
     return Operation(
-        name=mixer.kind,
+        name=f"{seg.phase} {mixer.kind}",
         family="recurrence",
         math="bf16",
         flop=mixer.flop_per_state * mixer.state * seg.tokens * share,

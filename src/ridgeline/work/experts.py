@@ -77,14 +77,15 @@ def expert_operation(
     weight_bytes, number = precision.of("expert")
     share = held * width
     visits = tokens * experts.active * held
+    distinct = distinct_experts(tokens, experts.count, experts.active, skew)
     return Operation(
         name="experts",
         family="experts",
         math=number,
+        stored=precision.stored.get("expert", precision.stored["default"]),
+        depth=distinct * held,
         flop=2.0 * visits * experts.matrices * experts.hidden * experts.width * width,
-        weights=distinct_experts(tokens, experts.count, experts.active, skew)
-        * (experts.expert_parameters * weight_bytes)
-        * share,
+        weights=distinct * (experts.expert_parameters * weight_bytes) * share,
         activations=visits
         * (2.0 * experts.hidden + experts.matrices * experts.width * width)
         * precision.activation_bytes,

@@ -90,13 +90,17 @@ def linear_operation(linear: Linear, tokens: Array, share: Array, precision: Pre
     weight_bytes, math = precision.of(linear.part)
     weights = linear.weights * share
     rows, cols = linear.rows * linear.copies, linear.cols * linear.copies
+    inner, outer = (rows * share, cols) if linear.rows_split else (rows, cols * share)
     return Operation(
         name=linear.name,
         family="gemm",
         math=math,
+        stored=precision.stored.get(linear.part, precision.stored["default"]),
         flop=2.0 * tokens * weights,
         weights=weights * weight_bytes,
-        activations=tokens * (rows + cols * share) * precision.activation_bytes,
+        activations=tokens * (outer if linear.joined else inner + outer) * precision.activation_bytes,
+        depth=0.0 if linear.joined else inner,
+        joined=linear.joined,
     )
 
 
@@ -116,6 +120,8 @@ def embedding_operations(
             name="head",
             family="gemm",
             math=math,
+            stored=precision.stored.get("head", precision.stored["default"]),
+            depth=model.hidden,
             flop=2.0 * sampled * table,
             weights=table * head_bytes,
             activations=sampled * (model.hidden + model.vocab * shard.vocab) * precision.activation_bytes,

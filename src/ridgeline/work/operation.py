@@ -22,14 +22,23 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     family: str
-    """gemm, experts, attention, recurrence or lookup: operations that share an efficiency."""
+    """Kind of kernel, which decides its efficiency: gemm, experts, (decode | prefill) (attention | latent), recurrence,
+    elementwise or lookup."""
     math: str
     """Number format of the multiplications: a field of `hardware.Peak`."""
+    stored: str = "bf16"
+    """Format of what is read: weights, or the cache."""
     flop: Array = 0.0
     weights: Array = 0.0
     kv_read: Array = 0.0
     kv_write: Array = 0.0
     activations: Array = 0.0
+    depth: Array = 0.0
+    """What one thread block runs through alone: rows of a matrix, tokens that a query sees, experts touched."""
+    scores: Array = 0.0
+    """Exponentials of a softmax: query-key pairs times heads."""
+    joined: bool = False
+    """Part of the kernel of the operation before."""
 
     @property
     def memory(self) -> Array:
@@ -38,16 +47,20 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: Operation) -> Operation:
         """The same operation on a further group of sequences."""
-        assert (self.name, self.math) == (other.name, other.math)
+        assert (self.name, self.family) == (other.name, other.family)
         return Operation(
             name=self.name,
             family=self.family,
             math=self.math,
+            stored=self.stored,
             flop=self.flop + other.flop,
             weights=self.weights + other.weights,
             kv_read=self.kv_read + other.kv_read,
             kv_write=self.kv_write + other.kv_write,
             activations=self.activations + other.activations,
+            depth=self.depth + other.depth,
+            scores=self.scores + other.scores,
+            joined=self.joined,
         )
 
 

@@ -20,6 +20,13 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     new: Array = 1
     past: Array = 0
     sampled: Array = 1
+    prefill: bool = False
+    """Prompts, which other kernels serve than decoding sequences."""
+
+    @property
+    def phase(self) -> str:
+        """Prefill or decode."""
+        return "prefill" if self.prefill else "decode"
 
     @property
     def tokens(self) -> Array:
@@ -43,13 +50,3 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         if not window:
             return self.past
         return namespace(self.past).minimum(self.past, window + 0 * self.past)
-
-
-def decode(batch: Array, context: Array, verify: Array = 1) -> Segment:
-    """`batch` sequences, each with `context` tokens in the cache, each computing `verify` tokens (1 + drafts)."""
-    return Segment(seqs=batch, new=verify, past=context, sampled=verify)
-
-
-def prefill(prompts: Array, tokens: Array, past: Array = 0) -> Segment:
-    """`prompts` prompts, each computing `tokens` tokens after `past` cached ones; the last one's logits are needed."""
-    return Segment(seqs=prompts, new=tokens, past=past, sampled=1)
