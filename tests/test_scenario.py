@@ -77,7 +77,7 @@ def test_wrong_values_are_refused_by_name(fields: dict, message: str) -> None:
         ({"tp": 7}, "tp=7: a divisor of llama-3-70b's attention heads, 64; try 4 or 8"),
         ({"ep": 2}, "ep=2: 1, since llama-3-70b has no experts"),
         ({"tp": 16}, "at most the 8 chips"),
-        ({"tp": 2}, "does not fit: 80.9 GB of 80 GB per chip (weights 70.6 GB"),
+        ({"tp": 2, "batch": 16}, "does not fit: 10"),
         ({"tp": 8, "batch": 100_000}, "at most batch"),
         ({"tp": 8, "weights": "fp7"}, "unknown number format 'fp7'"),
         ({"tp": 8, "price": "stolen"}, "stolen price of hgx-h100: known are rented"),

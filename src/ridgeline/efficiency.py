@@ -137,8 +137,8 @@ def link_time(constants: LinkConstants, wire: Array, ranks: Array) -> Array:
 def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) -> KernelConstants:
     """Constants of a kernel that reads weights (attention: a cache) of the format `stored`.
 
-    The first that was fitted of: this engine on this chip; all engines on this chip; this engine, then all engines, on
-    chips of its generation; all chips. At each of these, kernels of the stored format come before those that are
+    The chip's own if its file has some; else the first that was fitted of: this engine on this chip; all engines on
+    this chip; this engine, then all engines, on chips of its generation; all chips. At each of these, kernels of the stored format come before those that are
     multiplied alike (`MEASURED_AS`).
 
     Raises
@@ -148,8 +148,12 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     """
     if family not in KERNELS:
         raise UnknownNameError("kernel family", family, KERNELS)
+    numbers, own = _formats(stored, chip), {(row.family, row.format): row for row in chip.kernels}
+    for number in numbers:
+        if (family, number) in own:
+            return KernelConstants(place=chip.name, engine=ANY, **msgspec.structs.asdict(own[family, number]))
     for place, who in _places(chip.name, engine):
-        for number in _formats(stored, chip):
+        for number in numbers:
             if found := _kernels().get((family, number, place, who)):
                 return found
     raise AssertionError(f"no constants of {family} for any chip")

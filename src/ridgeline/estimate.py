@@ -1,11 +1,13 @@
 """What a step takes on a real engine: the floor's operations and messages with measured constants.
 
-    t = host + layer * layers + kernels + launches + quantise * narrow + messages
+    t = host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow
+        + messages * sent + streamed
 
-`kernels` and `launches` are `efficiency.kernel_time` of every operation, its work and its fixed part; `messages` is
-`efficiency.link_time`. A step adds what single kernels do not show: `host` seconds between steps and `layer` seconds for
-the small kernels of each layer (norms, rotations, residuals), both by engine; and `quantise`, the share that engines keep
-of the fixed part of fp8 and fp4 matrices, since the quantisation that is timed with single kernels is fused elsewhere.
+`work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, the fixed part
+of kernels in wide formats, and that of fp8 and fp4 matrices, of which engines keep the share `quantise`, since the
+quantisation that is timed with single kernels is fused elsewhere. `sent` is `efficiency.link_time` of every message;
+`streamed` the bytes of norms and residuals. A step adds what single kernels do not show, by engine: `host` seconds per
+step and `sequence` seconds per sequence that nothing hides, and `layer` seconds for the small kernels of a layer.
 
 Everything runs one after another: engines overlap kernels and messages little. Knows no queue.
 """
@@ -19,79 +21,154 @@ import msgspec
 
 from ridgeline.arrays import Array
 from ridgeline.collectives import wire_time
-from ridgeline.efficiency import kernel_constants, kernel_time, link_constants, link_time
-from ridgeline.errors import UnknownNameError
+from ridgeline.efficiency import (
+    kernel_constants,
+    kernel_time,
+    link_constants,
+    link_time,
+    provenance,
+)
 from ridgeline.hardware import System, format_bytes
+from ridgeline.layout import Layout
+from ridgeline.model import Architecture
 from ridgeline.timing import Step
 
-_KERNEL_OF = {"recurrence": "decode attention", "lookup": ""}
-"""Families without measurements of their own, and those whose kernels stand in for them ("" : nothing but bytes)."""
+KERNEL_OF = {"recurrence": "decode attention"}
+"""Families without measurements of their own, and those whose kernels stand in for them."""
+STREAMS = 8
+"""Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
+LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
+"""What an estimate rests on, best first."""
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How prompts reach the engine: constants of its front end and of the client that drives it."""
+
+    frontend: float
+    """Seconds per request outside the steps: HTTP, tokenising, scheduling."""
+    per_request: float
+    """Seconds more for each other open request."""
+    first: float
+    """Own prefill over that of a prompt alone: it shares its steps with decodes and other prompts."""
+    burst: float
+    """Share of the others' prefills that come before a request's own first token."""
 
 
 class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a step adds to its kernels, by engine; fitted to whole steps."""
+    """What a step of an engine adds to its kernels, fitted to whole steps."""
 
     engine: str
-    host: float
-    """Seconds per step on the host that nothing hides."""
-    layer: float
-    """Seconds per layer of small kernels, besides the bytes they move."""
+    rows: int
+    """Measured numbers behind it."""
+    chips: tuple[str, ...]
+    """Chips they were measured on."""
+    kernels: float
+    """Factor on kernels' work; 1 for engines whose kernels were measured."""
+    launches: float
     quantise: float
-    """Share of the fixed time of fp8 and fp4 matrices that is left in the engine."""
     messages: float
-    """Factor on messages: waiting for the slowest rank, and contention with kernels."""
+    layer: float
+    host: float
+    sequence: float
+    client: Client
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of a step by what they are; `layers` and `steps` are counts. Linear in the engine's constants."""
+    """Seconds of a step by what they are, and counts of sequences and layers: linear in an engine's constants."""
 
-    kernels: Array
-    launches: Array
+    work: Array
+    fixed: Array
     narrow: Array
-    messages: Array
+    sent: Array
+    streamed: Array
     layers: Array
+    sequences: Array
+    provenance: str
 
     def total(self, engine: EngineConstants) -> Array:
         """Seconds of the step with an engine's constants."""
         return (
             engine.host
+            + engine.sequence * self.sequences
             + engine.layer * self.layers
-            + self.kernels
-            + self.launches
+            + engine.kernels * self.work
+            + engine.launches * self.fixed
             + engine.quantise * self.narrow
-            + engine.messages * self.messages
+            + engine.messages * self.sent
+            + self.streamed
         )
 
 
-def terms(step: Step, system: System, engine: str) -> Terms:
+def terms(step: Step, model: Architecture, system: System, layout: Layout, engine: str) -> Terms:
     """What the operations and messages of a step take on `system` with the kernels of `engine`."""
     chip = system.chip
-    kernels: Array = 0.0
-    launches: Array = 0.0
+    work: Array = 0.0
+    fixed: Array = 0.0
     narrow: Array = 0.0
-    messages: Array = 0.0
+    sent: Array = 0.0
     layers: Array = 0.0
+    worst = LEVELS[0]
     for layer in step.layers:
         for operation, time in layer.operations:
-            family = _KERNEL_OF.get(operation.family, operation.family)
-            if not family:
-                kernels = kernels + layer.count * time.memory
+            if operation.family == "lookup":
+                work = work + layer.count * time.memory
                 continue
-            constants = kernel_constants(family, chip, operation.stored, engine)
+            constants = kernel_constants(
+                KERNEL_OF.get(operation.family, operation.family), chip, operation.stored, engine
+            )
+            worst = max(worst, provenance(constants, chip), key=LEVELS.index)
             streamed = operation.activations / chip.hbm_bandwidth
             seconds = kernel_time(constants, time.math, time.memory, streamed, operation.depth, operation.scores)
-            kernels = kernels + layer.count * (seconds - constants.fixed)
+            work = work + layer.count * (seconds - constants.fixed)
             if operation.joined:
                 continue
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
                 narrow = narrow + layer.count * constants.fixed
             else:
-                launches = launches + layer.count * constants.fixed
+                fixed = fixed + layer.count * constants.fixed
         for message, _ in layer.messages:
             if isinstance(message.ranks, int) and message.ranks == 1:
                 continue
-            wire = wire_time(message, system)
-            messages = messages + layer.count * link_time(link_constants(message.kind, chip, engine), wire, message.ranks)
-        if any(operation.family != "lookup" for operation, _ in layer.operations):
+            constants = link_constants(message.kind, chip, engine)
+            sent = sent + layer.count * link_time(constants, wire_time(message, system), message.ranks)
+        if layer.operations:
             layers = layers + layer.count
-    return Terms(kernels=kernels, launches=launches, narrow=narrow, messages=messages, layers=layers)
+    hidden = step.rank_tokens * (model.hidden * 2.0 / chip.hbm_bandwidth)
+    return Terms(
+        work=work,
+        fixed=fixed,
+        narrow=narrow,
+        sent=sent,
+        streamed=STREAMS * layers * hidden,
+        layers=layers,
+        sequences=step.seqs / layout.dp,
+        provenance=worst,
+    )
+
+
+def level(found: Terms, engine: EngineConstants, chip: str) -> str:
+    """What an estimate with these terms and constants rests on: one of LEVELS."""
+    if found.provenance != LEVELS[0] and chip in engine.chips:
+        return "measured steps"
+    return found.provenance
+
+
+class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All fitted engines, and how far measurements lie from estimates."""
+
+    source: str
+    engines: tuple[EngineConstants, ...]
+    spread: dict[str, dict[str, tuple[float, float]]]
+    """By metric and level: ln(measured / estimate) below and above which a tenth of held-out measurements lie."""
+
+
+@lru_cache(maxsize=1)
+def engines() -> Engines:
+    """The shipped constants of engines."""
+    return msgspec.json.decode(files("ridgeline.catalog").joinpath("engines.json").read_bytes(), type=Engines)
+
+
+def engine_constants(name: str) -> EngineConstants:
+    """Constants of an engine; those of all engines together ("any") for one that nobody measured."""
+    found = {engine.engine: engine for engine in engines().engines}
+    return found.get(name, found["any"])

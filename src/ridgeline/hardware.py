@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from ridgeline.catalog import BUILT_IN, Catalog, Entry
 from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.kernel import Kernel
 from ridgeline.units import Bytes, BytesPerSecond, FlopPerSecond, Seconds, UsdPerByte, UsdPerSecond, Watts
 
 Positive = Meta(gt=0)
@@ -47,15 +48,24 @@ class Chip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     peak: Peak
     hbm_capacity: Annotated[Bytes, Positive]
     hbm_bandwidth: Annotated[BytesPerSecond, Positive]
+    hbm_visible: Annotated[Bytes, Positive] | None = None
+    """Memory that software sees; None: `hbm_capacity`. Where makers write GB for 2^30 bytes it is the larger one."""
     power: Annotated[Watts, Positive] | None = None
     """All-in (with the chip's share of its server) where published, else the board's limit; the entry's note says."""
     host_link: Annotated[BytesPerSecond, Positive] | None = None
     """To the host's memory, one way."""
     host_memory: Annotated[Bytes, Positive] | None = None
     """The chip's share of the host's memory."""
+    kernels: tuple[Kernel, ...] = ()
+    """What its kernels reach, where it was measured; empty: what is known of its relatives."""
     aliases: tuple[str, ...] = ()
     origin: str = ""
     """File that says so."""
+
+    @property
+    def usable(self) -> Bytes:
+        """Memory that software can fill: `hbm_visible` where it is known, else `hbm_capacity`."""
+        return self.hbm_visible or self.hbm_capacity
 
     @property
     def drain(self) -> Seconds:

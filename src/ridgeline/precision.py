@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import get_args
 
 import msgspec
 
+from ridgeline.errors import UnknownNameError
 from ridgeline.hardware import Chip, format_bytes, math_format
 from ridgeline.model import Architecture
+from ridgeline.model.architecture import Part
 
 WIDE = {"embedding": "bf16", "head": "bf16", "router": "bf16", "other": "bf16"}
 """Parts that quantised checkpoints leave in bf16."""
@@ -41,15 +44,17 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
 def stored_formats(model: Architecture, weights: str = "") -> dict[str, str]:
     """Stored format per part: as published, or `weights` for everything a quantised checkpoint converts.
 
-    `weights` may name parts: "nvfp4,attention=fp8".
+    `weights` may name parts: "nvfp4,attention=fp8" (UnknownNameError for a part that no model has).
     """
     if not weights:
         return {"default": "bf16"} | {part: name for part, name in model.dtypes.items() if part != "kv"}
     default, _, rest = weights.partition(",")
     formats = {"default": default} | ({} if format_bytes(default) >= 2 else WIDE)
     for item in filter(None, rest.split(",")):
-        part, _, name = item.partition("=")
-        formats[part.strip()] = name.strip()
+        part, _, name = (text.strip() for text in item.partition("="))
+        if part not in get_args(Part):
+            raise UnknownNameError("part of a model", part[:60], get_args(Part), 'such as "nvfp4,attention=fp8"')
+        formats[part] = name
     return formats
 
 

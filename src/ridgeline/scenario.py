@@ -49,10 +49,15 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chips: Annotated[Array, "1"] = 0
     """Chips at hand; 0: the system's own number."""
     tp: Annotated[Array, "1"] = 1
+    """Tensor parallelism: ranks that share heads and feed-forward width."""
     pp: Annotated[Array, "1"] = 1
+    """Pipeline parallelism: stages of layers."""
     dp: Annotated[Array, "1"] = 1
+    """Attention ranks with sequences of their own, which share the experts."""
     ep: Annotated[Array, "1"] = 1
+    """Expert parallelism: ranks that share out whole experts."""
     cp: Annotated[Array, "1"] = 1
+    """Context parallelism: ranks that share the tokens of a sequence."""
     phase: str = "decode"
     """decode, prefill, or mixed (a decode step that carries one prompt)."""
     batch: Annotated[Array, "1"] = 1
@@ -98,7 +103,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.phase not in PHASES:
             raise UnknownNameError("phase", self.phase, PHASES)
         for name in ("batch", "verify", "accepted", "isl", "osl"):
-            _positive(name, getattr(self, name))
+            if not _least(getattr(self, name)) > 0:
+                raise InputError(f"--{name} {_least(getattr(self, name))}", "more than 0")
+        if not _least(self.isl - self.cached) > 0:
+            raise InputError(f"--cached {self.cached}", f"fewer tokens than the prompt has, --isl {self.isl}")
+        if not _least(self.verify - self.accepted) >= 0:
+            raise InputError(f"--accepted {self.accepted}", f"at most the tokens computed, --verify {self.verify}")
+        if isinstance(self.chips, float):
+            raise InputError(f"--chips {self.chips}", "a whole number")
         for name in ("utilisation", "memory_utilisation"):
             value = getattr(self, name)
             if not 0 < value <= 1:
@@ -268,7 +280,5 @@ def _number(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
-def _positive(name: str, value: Array) -> None:
-    low = value if isinstance(value, (int, float)) else value.min()
-    if not low > 0:
-        raise InputError(f"--{name} {low}", "more than 0")
+def _least(value: Array) -> float:
+    return value if isinstance(value, (int, float)) else value.min()

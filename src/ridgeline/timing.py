@@ -60,6 +60,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     work: Work
     seqs: Array
     tokens: Array
+    rank_tokens: Array
+    """New tokens that the matrices of one rank see, in one micro-batch."""
     micro_batches: Array
     estimate: Array | None = None
     interval: Interval | None = None
@@ -151,6 +153,7 @@ def step(
         work=work,
         seqs=seqs,
         tokens=tokens,
+        rank_tokens=tokens * share.tokens,
         micro_batches=micro_batches(layout, seqs),
     )
 

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from ridgeline.errors import InputError
 
@@ -33,6 +33,7 @@ def app() -> App:
             "Begin with: ridgeline plan deepseek-v3 gb200-nvl72"
         ),
         version=_version,
+        default_parameter=Parameter(show_default=False, negative=()),
         exit_on_error=False,
         print_error=False,
         help_on_error=False,

@@ -1,6 +1,7 @@
 """One axis of a sweep as text: `batch=1:4096:x2`, `context=1k,8k,32k`, `isl=1k:8k:+1k`, `weights=fp8,nvfp4`.
 
-a:b:xF   a, aF, aF^2, ... up to b        a:b:+S   a, a + S, a + 2S, ... up to b        v,w,...   a list of any of these
+LOW:HIGH:xF is LOW, LOW F, LOW F^2, ... up to HIGH; LOW:HIGH:+S is LOW, LOW + S, ... up to HIGH; a list may hold any of
+these. Knows no grid.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ridgeline.cli.options import STEP, command
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.table import table
+from ridgeline.cli.table import copied, table
 from ridgeline.scenario import Scenario, Subject, subject
 
 
@@ -20,7 +20,7 @@ def cite(scenario: Scenario) -> Report:
         text=lambda: [
             table(["<source", "<of"], [(citation, ", ".join(values)) for citation, values in cited.items()]),
             "",
-            f"again: {scenario.to_cli('cite')}",
+            copied(f"again: {scenario.to_cli('cite')}"),
         ],
     )
 

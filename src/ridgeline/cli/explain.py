@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ridgeline.cli.headline import headline
 from ridgeline.cli.options import STEP, command
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.table import heading, shown, table
+from ridgeline.cli.table import copied, heading, shown, table
 from ridgeline.errors import UnknownNameError
 from ridgeline.scenario import Scenario
 from ridgeline.serving import Given, Number, Numbers, Point, point
@@ -109,4 +109,4 @@ def _equation(number: Number) -> list[RenderableType]:
         lines.append(f"= {substituted(number)}")
     lines.append(f"= {_value(number)}")
     indent = " " * (len(number.name) + 1)
-    return [text if i == 0 else indent + text for i, text in enumerate(lines)]
+    return [copied(text if i == 0 else indent + text) for i, text in enumerate(lines)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Name = Annotated[str, Parameter(help="Name in the catalogue, or path of a config.json or of a model's TOML file.")]
-CacheFormat = Annotated[str, Parameter(name="--kv", help="Format of the cache.", group="Formats")]
+CacheFormat = Annotated[str, Parameter(name="--kv", help="Format of the cache; bf16 if not given.", group="Formats")]
 
 
 @command()
@@ -42,7 +42,8 @@ def _document(found: Architecture, width: float) -> dict[str, Any]:
         "parameters": found.parameters,
         "active_parameters": found.active_parameters,
         "kv_bytes_per_token": {
-            "stored": per_token.growing,
+            "stored": per_token.stored,
+            "growing": per_token.growing,
             "windowed": per_token.windowed,
             "read": per_token.read,
         },
@@ -114,10 +115,8 @@ def _text(found: Architecture, cache: str, width: float) -> list[RenderableType]
 
 def _dimensions(part: Mixer | FeedForward) -> str:
     """The sizes that a part is made from: "heads 128, kv_rank 512, ..."."""
-    sizes = {name: value for name, value in msgspec.structs.asdict(part).items() if name not in ("linears", "small")}
-    words = [
-        f"{name} {value}" for name, value in sizes.items() if isinstance(value, int) and value and value is not True
-    ]
+    sizes = msgspec.structs.asdict(part)
+    words = [f"{name} {value}" for name, value in sizes.items() if type(value) is int and value and name != "small"]
     indexer = sizes.get("indexer")
     words += [f"indexer top {indexer.topk}"] if indexer else []
     return ", ".join(words)

@@ -49,7 +49,9 @@ OutputFile = Annotated[
 
 
 def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., None]]:
-    """A command with --json and --csv; with `fields` also MODEL, SYSTEM and these options, read to its first argument."""
+    """A command with --json and --csv; with `fields` also with MODEL, SYSTEM and these options, which come to it as a
+    scenario.
+    """
 
     def wrap(answer: Callable[..., Report]) -> Callable[..., None]:
         own = list(inspect.signature(answer, eval_str=True).parameters.values())
@@ -90,14 +92,13 @@ def _option(name: str) -> inspect.Parameter:
         help=_help(name),
         group=next(Group(group, sort_key=i) for i, group in enumerate(GROUPS) if name in GROUPS[group]),
         allow_leading_hyphen=True,
-        show_default=False,
     )
     hint = Annotated[str | None, note]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
 
 
 def _flag(name: str, text: str) -> inspect.Parameter:
-    hint = Annotated[bool, Parameter(help=text, group=_OUTPUT, negative=())]
+    hint = Annotated[bool, Parameter(help=text, group=_OUTPUT)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
 
 

@@ -1,4 +1,4 @@
-"""`--plot` to .html: one page that needs no other file: the picture, the numbers, and the line that makes them again."""
+"""`--plot` to .html: a page that needs no other file: the picture, the numbers, the line that makes them again."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.options import PLAN, PlotFile, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.sketch import sketch
-from ridgeline.cli.table import cell, counted, heading, plain, shown, table, terms
+from ridgeline.cli.table import cell, copied, counted, heading, plain, shown, table, terms
 from ridgeline.errors import InputError
 from ridgeline.planner import Plan, PlanResult
 from ridgeline.planner import plan as search
@@ -23,7 +23,7 @@ from ridgeline.serving import Number
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Top = Annotated[int, Parameter(help="Plans to show, each of another layout.", group="Limits")]
+Top = Annotated[int, Parameter(help="Plans to show, each of another layout; 5 if not given.", group="Limits")]
 _COLUMNS = {
     "TPOT": "tpot_s",
     "TTFT": "ttft_s",
@@ -87,8 +87,8 @@ def _text(result: PlanResult) -> list[RenderableType]:
         *_sketch(result),
         "",
         FLOOR,
-        f"in full: {line(best.point)}",
-        f"again:   {result.scenario.to_cli('plan')}",
+        copied(f"in full: {line(best.point)}"),
+        copied(f"again:   {result.scenario.to_cli('plan')}"),
     ]
 
 

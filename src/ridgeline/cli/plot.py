@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,13 +30,15 @@ from ridgeline.serving import Point, point
 from ridgeline.serving.sweep import Block
 from ridgeline.units import show
 
+K = TypeVar("K")
+
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 FAMILY = {"gemm": BLUE, "experts": ORANGE, "attention": GREEN, "recurrence": RED, "lookup": PURPLE}
 INK, GREY = "#222222", "#8a8a8a"
 TERM = {"floor": INK, "weights": ORANGE, "cache": GREEN, "math": BLUE, "messages": PURPLE}
 SMALL = 0.02
 """Share of the time below which an operation gets no label."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "text.color": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlesize": 10, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.grid": True, "grid.color": "#e8e8e8", "grid.linewidth": 0.6,
@@ -73,22 +75,29 @@ def draw_point(found: Point, path: str) -> None:
     trade = None
     if found.serving is not None:
         x, y = _speed_and_cost(along)
-        here = (float(np.asarray(v)) for v in _speed_and_cost(found))
-        mark = (*here, f"batch {found.scenario.batch:,}")
+        speed, cost = _speed_and_cost(found)
+        mark = (float(speed), float(cost), f"batch {found.scenario.batch:,}")
         trade = Trade(cloud=(x, y), best=(x, y), marks=[mark], label=_cost_label(found))
     _draw(found, trade, path, line(found))
 
 
 def draw_sweep(scenario: Scenario, blocks: Sequence[Block], path: str, again: str) -> None:
-    """The roofline and times of what all points share, and the trade of those that fit."""
-    found = point(scenario)
-    columns = {name: np.concatenate([block[name] for block in blocks]) for name in ("tpot_s", "fits")}
-    cost = "usd_per_output_token" if found.usd_per_chip_second else "output_tokens_per_s_per_chip"
-    columns[cost] = np.concatenate([block[cost] for block in blocks])
-    keep = (columns["fits"] == 1) & np.isfinite(columns[cost])
-    per_million = 1e6 * columns[cost][keep] if found.usd_per_chip_second else 1e6 / columns[cost][keep]
-    trade = Trade(cloud=(1.0 / columns["tpot_s"][keep], per_million), label=_cost_label(found))
-    _draw(found, trade if keep.any() else None, path, again)
+    """The roofline and times of the first point that fits, and the trade of all that do."""
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    fits = np.flatnonzero(columns["fits"])
+    if not len(fits):
+        raise InputError("--plot", "no point of the sweep fits in memory")
+    axes = {name: column[fits[0]].item() for name, column in columns.items() if name in Scenario.__struct_fields__}
+    found = point(replace(scenario, **axes))
+    trade = None
+    if found.serving is not None:
+        cost = (
+            columns["usd_per_output_token"]
+            if found.usd_per_chip_second
+            else 1 / columns["output_tokens_per_s_per_chip"]
+        )
+        trade = Trade(cloud=(1 / columns["tpot_s"][fits], 1e6 * cost[fits]), label=_cost_label(found))
+    _draw(found, trade, path, again)
 
 
 def _along(found: Point) -> Point:
@@ -160,13 +169,18 @@ def _roofline(axes: Any, found: Point) -> None:
     _label(
         axes, f"HBM, {show(chip.hbm_bandwidth, 'B/s')}", (x[60], x[60] * chip.hbm_bandwidth), GREY, (-8, 2), ha="right"
     )
-    for (family, number), (flop, size, seconds) in points.items():
-        at, colour = (flop / size, flop / seconds), FAMILY.get(family, GREEN)
-        axes.scatter(*at, s=20 + 500 * seconds / total, color=colour, alpha=0.75, lw=0, zorder=3)
-        if seconds > SMALL * total:
-            _label(axes, f"{family} {number}, {seconds / total:.0%}", at, colour, (10, -12))
     axes.set(xscale="log", yscale="log", title=f"Roofline of one {chip.name}: where a {found.scenario.phase} step lies",
              xlabel="arithmetic intensity, FLOP per byte of HBM", ylabel="arithmetic per second")  # fmt: skip
+    for (family, _), (flop, size, seconds) in points.items():
+        colour = FAMILY.get(family, GREEN)
+        axes.scatter(
+            flop / size, flop / seconds, s=20 + 500 * seconds / total, color=colour, alpha=0.75, lw=0, zorder=3
+        )
+    large = {key: flop / seconds for key, (flop, _, seconds) in points.items() if seconds > SMALL * total}
+    for (family, number), height in _apart(large, axes).items():
+        flop, size, seconds = points[family, number]
+        text = f"{family} {number}, {seconds / total:.0%}"
+        _label(axes, text, (flop / size, height), FAMILY.get(family, GREEN), (13, -5), va="center")
     _ticks(axes.xaxis, lambda value: f"{value:,g}")
     _ticks(axes.yaxis, lambda value: show(value, "FLOP/s"))
 
@@ -182,13 +196,13 @@ def _times(axes: Any, found: Point) -> None:
         "math": time.math,
         "messages": time.comms,
     }
-    lines = {name: np.broadcast_to(line, x.shape) for name, line in lines.items() if np.any(line)}
+    lines = {name: np.broadcast_to(values, x.shape) for name, values in lines.items() if np.any(values)}
     for name, values in lines.items():
         axes.plot(x, values, color=TERM[name], lw=3.2 if name == "floor" else 1.8)
     axes.axvline(float(found.scenario.batch), color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
     axes.set(xscale="log", yscale="log", title=f"Time of a {found.scenario.phase} step, {found.scenario.layout}",
              xlabel="batch, sequences in the replica", ylabel="time")  # fmt: skip
-    for name, height in _apart({name: float(line[-1]) for name, line in lines.items()}, axes).items():
+    for name, height in _apart({name: float(values[-1]) for name, values in lines.items()}, axes).items():
         _label(axes, name, (x[-1], height), TERM[name], (5, 0), va="center", weight="bold" if name == "floor" else None)
     _ticks(axes.xaxis, lambda value: f"{value:,g}")
     _ticks(axes.yaxis, lambda value: show(value, "s"))
@@ -233,10 +247,10 @@ def _thinned(cloud: tuple[np.ndarray, np.ndarray], most: int = 6000) -> tuple[np
     return cloud[0][::every], cloud[1][::every]
 
 
-def _apart(ends: dict[str, float], axes: Any, gap: float = 0.045) -> dict[str, float]:
-    """Heights of labels at the lines' ends, moved up where they would overlap, as a share of the logarithmic axis."""
+def _apart(ends: dict[K, float], axes: Any, gap: float = 0.045) -> dict[K, float]:
+    """Heights of labels, moved up where they would overlap, as a share of the logarithmic axis."""
     low, high = np.log(axes.get_ylim())
-    placed: dict[str, float] = {}
+    placed: dict[K, float] = {}
     last = -np.inf
     for name, value in sorted(ends.items(), key=lambda item: item[1]):
         last = max((np.log(value) - low) / (high - low), last + gap)

@@ -7,7 +7,6 @@ Numbers in document and rows are in SI units, named by their keys; text shows un
 from __future__ import annotations
 
 import csv as comma_separated
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WIDTH = 110
-"""Columns of text where no terminal says how many it has."""
+"""Columns of text at least: a narrower terminal breaks lines itself, and nothing is cut off."""
 
 
 class Rows(NamedTuple):
@@ -68,15 +67,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _print(parts: list[RenderableType]) -> None:
-    """Print without the spaces that fill up tables; lines are never broken, so that commands can be copied."""
+    """Print without the spaces that fill up tables; text that is no plain string is not broken into lines."""
     from rich.console import Console
     from rich.text import Text
 
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(width=None if known else WIDTH, highlight=False, markup=False, emoji=False)
+    width = max(shutil.get_terminal_size((WIDTH, 0)).columns, WIDTH)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         for part in parts:
-            console.print(part, soft_wrap=isinstance(part, str | Text))
+            console.print(part, soft_wrap=isinstance(part, Text))
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

@@ -9,7 +9,7 @@ from ridgeline.cli.document import line, record
 from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.options import STEP, PlotFile, command
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.table import counted, heading, plain, shown, table, terms
+from ridgeline.cli.table import copied, counted, heading, plain, shown, table, terms
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario
 from ridgeline.serving import Point, point
@@ -74,7 +74,7 @@ def _text(found: Point) -> list[RenderableType]:
         listed,
         "",
         FLOOR,
-        f"again: {line(found)}",
+        copied(f"again: {line(found)}"),
     ]
 
 

@@ -14,6 +14,7 @@ from ridgeline.cli.axis import axis
 from ridgeline.cli.file import replacing
 from ridgeline.cli.options import STEP, OutputFile, PlotFile, command
 from ridgeline.cli.report import Report, Rows
+from ridgeline.cli.table import copied
 from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.serving.sweep import Block
@@ -24,7 +25,6 @@ Over = Annotated[
     Parameter(
         help="An axis: batch=1:4096:x2, isl=1k:8k:+1k, context=1k,8k, weights=fp8,nvfp4. Once for each axis.",
         group="Grid",
-        negative=(),
     ),
 ]
 
@@ -33,7 +33,7 @@ Over = Annotated[
 def sweep(scenario: Scenario, *, over: Over, output: OutputFile = "", plot: PlotFile = "") -> Report:
     """A grid of layouts, batches, contexts or options, to CSV or Parquet: the full product of the axes.
 
-    A layout that the model or the system does not allow has refused = 1 and no numbers; fits = 0 is too large for memory.
+    A layout that model or system do not allow has refused = 1 and no numbers; fits = 0 is too large for memory.
     """
     axes: dict[str, list[Any]] = {}
     for text in over:
@@ -63,7 +63,7 @@ def sweep(scenario: Scenario, *, over: Over, output: OutputFile = "", plot: Plot
     return Report(
         document=lambda: {"command": "sweep", "line": again, "output": output, "points": count},
         rows=lambda: Rows.of([{"output": output, "points": count}]),
-        text=lambda: [f"{count:,} points in {output}", f"again: {again} -o {shlex.quote(output)}"],
+        text=lambda: [f"{count:,} points in {output}", copied(f"again: {again} -o {shlex.quote(output)}")],
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ridgeline.units import show
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ridgeline.roofline import Time
     from ridgeline.serving import Numbers
@@ -18,7 +19,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table; a heading that begins with "<" is of text and set to the left, others are of numbers."""
+    """A table; a heading that begins with "<" is of text and set to the left, others are of numbers.
+
+    Only text of several words is broken into lines where a row is too long.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -30,9 +34,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         header_style="dim",
         show_header=any(h.strip("<") for h in columns),
     )
-    for heading in columns:
-        made.add_column(heading.removeprefix("<"), justify="left" if heading.startswith("<") else "right")
-    for row in rows:
+    cells = list(rows)
+    for i, heading in enumerate(columns):
+        text = heading.startswith("<")
+        broken = text and any(" " in row[i] for row in cells)
+        made.add_column(heading.removeprefix("<"), justify="left" if text else "right", no_wrap=not broken)
+    for row in cells:
         made.add_row(*row)
     return made
 
@@ -53,11 +60,18 @@ def terms(times: Mapping[str, Time], width: int = 20) -> Table:
     return table(["<", *(part for name in times for part in ("", f"<{name}"))], rows)
 
 
-def heading(text: str) -> Any:
+def heading(text: str) -> Text:
     """A line above a part of the answer."""
     from rich.text import Text
 
     return Text(f"\n{text}", style="bold")
+
+
+def copied(text: str) -> Text:
+    """A line to be copied: never broken."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 def bar(share: float, width: int = 24) -> str:

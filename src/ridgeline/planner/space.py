@@ -10,14 +10,26 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING
 
+from ridgeline.errors import InputError
 from ridgeline.layout import Divisors, Layout
 
 if TYPE_CHECKING:
     from ridgeline.model import Architecture
 
+MOST = 16384
+"""Chips of the largest search: one replica has no use for more."""
+
 
 def layouts(model: Architecture, chips: int) -> Layout:
-    """All valid layouts of `model` on up to `chips` chips; each degree an integer array, replicas of one chip first."""
+    """All valid layouts of `model` on up to `chips` chips; each degree an integer array, replicas of one chip first.
+
+    Raises
+    ------
+    InputError
+        For more than MOST chips.
+    """
+    if chips > MOST:
+        raise InputError(f"--chips {chips}", f"at most {MOST} chips to search over", "replicas are independent")
     import numpy as np
 
     can = Divisors.of(model)

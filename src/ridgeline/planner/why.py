@@ -92,7 +92,7 @@ def nothing_fits(scenario: Scenario, found: Subject, space: Layout, memory: Devi
     row = int(np.argmin(over))
     degrees = {name: int(getattr(space, name)[row]) for name in space.__struct_fields__}
     layout = " ".join(f"{name}={value}" for name, value in degrees.items() if value > 1) or "one chip"
-    usable = scenario.memory_utilisation * found.system.chip.hbm_capacity
+    usable = scenario.memory_utilisation * found.system.chip.usable
     weights = float(np.asarray(memory.weights)[row]) * np.prod([degrees[d] for d in ("tp", "pp", "dp")])
     chips = int(np.ceil(weights / usable * 1.1))
     narrower = [f for f in ("fp8", "nvfp4") if found.precision.bytes["default"] > (1.5 if f == "fp8" else 0.8)]

@@ -74,12 +74,12 @@ MEMORY: tuple[Row, ...] = (
     ("memory_weights_bytes", "B", "weights_of_the_device", "weights on the fullest device"),
     ("memory_cache_bytes", "B", "sequences * cache_per_sequence", "cache on the fullest device"),
     ("memory_activations_bytes", "B", "activations + sequences * logits", "of the largest step, and logits"),
-    ("memory_reserve_bytes", "B", "(1 - memory_utilisation) * capacity", "kept free for the runtime"),
+    ("memory_reserve_bytes", "B", "(1 - memory_utilisation) * usable", "kept free for the runtime"),
     (
         "memory_used_bytes", "B",
         "memory_weights_bytes + memory_cache_bytes + memory_activations_bytes + memory_reserve_bytes", "all of it",
     ),
-    ("memory_capacity_bytes", "B", "capacity", "HBM of one device"),
+    ("memory_capacity_bytes", "B", "usable", "HBM of one device that software sees"),
 )  # fmt: skip
 SPEED: tuple[Row, ...] = (
     ("request_s", "s", "max(request_math, request_memory, request_comms)", "replica time per request"),
@@ -158,7 +158,9 @@ def step_numbers(found: Subject, result: Step, prefix: str) -> Numbers:
 def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Numbers:
     """What one device holds."""
     context = f"at a context of {scenario.decode_context} tokens"
-    given = _chip(found) | {
+    visible = "chip.hbm_visible" if found.system.chip.hbm_visible else "chip.hbm_capacity"
+    given = {
+        "usable": Given(held.capacity, "B", source(found, visible)),
         "weights_of_the_device": Given(held.weights, "B", "the device's share of the fullest stage"),
         "sequences": Given(held.sequences, "1", "batch / dp"),
         "cache_per_sequence": Given(held.cache_per_sequence, "B", context),

@@ -111,7 +111,7 @@ class Evaluator:
             f.model,
             layout,
             f.precision,
-            capacity=f.system.chip.hbm_capacity,
+            capacity=f.system.chip.usable,
             seqs=batch,
             context=s.decode_context,
             chunk=CHUNK,

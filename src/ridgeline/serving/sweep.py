@@ -19,7 +19,7 @@ import numpy as np
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.layout import Divisors, Layout
 from ridgeline.roofline import TERMS
-from ridgeline.scenario import Scenario, Subject, subject, units
+from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.point import point
 
 BLOCK = 16384

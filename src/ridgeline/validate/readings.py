@@ -35,7 +35,6 @@ FORMATS = {"bfloat16": "bf16", "half": "bf16", "int4_wo": "int4", "w4a16_mxfp4":
 LEFT_OUT = {
     ("gemm", "vllm", "fp8_block"): "65 to 390 us each whatever the size: the host was timed, not the kernel",
     ("decode latent", "sglang", "fp8"): "on Hopper 7% of HBM bandwidth: a fallback that no deployment runs",
-    ("experts", "vllm", "fp8"): "on Hopper 1.5 us per expert read: not the kernel that published checkpoints use",
 }
 MOST = 3000
 """Rows kept of one group of readings, drawn so that each doubling of the tokens counts the same."""

@@ -104,7 +104,7 @@ def _latent(mixer: LatentAttention, seg: Segment, precision: Precision, heads: A
         flop=2.0 * pairs * width * mixer.heads * heads,
         depth=_depth(seg, topk, context),
         scores=pairs * mixer.heads * heads,
-        kv_read=seg.seqs * seg.entries(topk * seg.new) * entry * context,
+        kv_read=seg.seqs * seg.selected(topk) * entry * context,
         kv_write=seg.tokens * entry * context,
         activations=seg.tokens
         * mixer.heads
@@ -141,7 +141,7 @@ def _compressed(
     if mixer.ratio:
         topk = _topk(mixer) * mixer.ratio
         pairs = pairs + seg.pairs(topk) / mixer.ratio
-        read = read + seg.entries(topk * seg.new) / mixer.ratio
+        read = read + seg.selected(topk) / mixer.ratio
         write = write + seg.new / mixer.ratio
     return Operation(
         name=f"{seg.phase} attention",

@@ -50,3 +50,10 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         if not window:
             return self.past
         return namespace(self.past).minimum(self.past, window + 0 * self.past)
+
+    def selected(self, topk: float = 0) -> Array:
+        """The same where each query picks its own `topk` entries (0: all): all picks, as far as there are entries."""
+        if not topk:
+            return self.past
+        picks = topk * self.new
+        return namespace(self.past, picks).minimum(self.past + 0 * picks, picks + 0 * self.past)

@@ -1,0 +1,344 @@
+"""Measured points, one number per row, and what Ridgeline predicts for each: floor, estimate, interval.
+
+A row names model, chip, engine, formats, layout, lengths and batch, and one metric. Rows of the same model, chip,
+formats and engine are predicted together as arrays. A row that cannot be predicted says why and does not stop the
+rest.
+
+    decode_step   one step at `batch` sequences with `context` cached tokens
+    prefill       one step of `batch` prompts of `isl` tokens
+    static        prefill of all prompts, then osl decode steps
+    online        `serving.online`: mean latencies at `batch` open requests, or at all that memory holds
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ridgeline.errors import InputError
+from ridgeline.estimate import EngineConstants, Terms, engine_constants, engines, level, terms
+from ridgeline.layout import Divisors, Layout
+from ridgeline.memory import device_memory
+from ridgeline.roofline import TERMS
+from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.serving.online import online
+from ridgeline.timing import Step, step
+from ridgeline.work import Segment
+
+COLUMNS = ("model", "chip", "engine", "weight_dtype", "kv_dtype", "mode", "metric", "value", "id")
+MODES = ("decode_step", "prefill", "static", "online")
+METRICS = ("tpot_s", "ttft_s", "e2e_s", "out_tok_s", "in_tok_s", "total_tok_s")
+FORMATS = {"fp16": "bf16"}
+"""Formats that are the same to every law."""
+ENGINES = {"TensorRT-LLM": "trtllm", "vLLM": "vllm", "SGLang": "sglang"}
+"""Engines whose kernels were measured, by the name that sources use."""
+EAGER = " eager"
+"""Added to an engine's name where it ran without captured graphs: every kernel is then launched by the host."""
+KV_OF = {("trtllm", "fp8"): "fp8", ("trtllm", "nvfp4"): "fp8", ("vllm", "nvfp4"): "fp8", ("sglang", "nvfp4"): "fp8"}
+"""Format of the cache where a row does not state it: such checkpoints are made with NVIDIA ModelOpt, whose recipes
+declare an fp8 cache, which these engines follow. All others: bf16."""
+CHUNK = 8192
+"""Tokens per rank of a full prefill step."""
+UTILISATION = 0.92
+"""Share of the memory that engines of the measurements let weights and cache fill."""
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One row's answer; numbers are NaN and `refused` has the reason where there is none."""
+
+    id: str
+    metric: str
+    floor: float = math.nan
+    low: float = math.nan
+    estimate: float = math.nan
+    high: float = math.nan
+    binding: str = ""
+    provenance: str = ""
+    refused: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that cannot be predicted, and why."""
+
+    row: int
+    reason: str
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of like rows with the steps they need: what is left is linear in an engine's constants."""
+
+    rows: list[int]
+    """Places of the rows in the file."""
+    keys: list[tuple[str, str]]
+    """Mode and metric of each."""
+    engine: str
+    number: dict[str, np.ndarray]
+    """The rows' numeric columns."""
+    decode: Terms
+    prefill: Terms
+    alone: Terms
+    prompts: np.ndarray
+    decode_step: Step
+    prefill_step: Step
+    capacity: np.ndarray
+    fits: np.ndarray
+    found: Subject
+
+
+def read_points(path: Path) -> list[dict[str, str]]:
+    """Rows of a points file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or lacks a column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(str(path), f"no column {', '.join(missing)}", "see docs/accuracy.md for the columns")
+            return list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(path), f"cannot be read as CSV ({error})") from None
+
+
+Member = tuple[int, tuple[str, str], dict[str, float]]
+"""A row's place, its mode and metric, its numbers."""
+
+
+def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Prepared | Refusal]:
+    """Group rows and evaluate their steps; a row that cannot be used comes out as a refusal."""
+    groups: dict[tuple[str, ...], list[Member]] = {}
+    for i, row in enumerate(rows):
+        try:
+            number = _numbers(row)
+        except InputError as error:
+            yield Refusal(row=i, reason=str(error))
+            continue
+        engine = ENGINES.get(row["engine"], row["engine"]) + (EAGER if "launch bound" in row.get("notes", "") else "")
+        key = (row["model"], row["chip"], engine, row["weight_dtype"], row["kv_dtype"])
+        groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
+    for key, members in groups.items():
+        yield from _prepare_group(key, members, catalog)
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The numeric columns of a row (InputError for what is not a finite positive number where one is needed)."""
+    if row["mode"] not in MODES or row["metric"] not in METRICS:
+        raise InputError(f"mode {row['mode']!r}, metric {row['metric']!r}", "not known", f"modes: {', '.join(MODES)}")
+    out: dict[str, float] = {}
+    for name, default in (
+        *((degree, 1.0) for degree in ("tp", "pp", "dp", "ep", "cp", "chips")),
+        *((name, 0.0) for name in ("isl", "osl", "context", "batch", "value")),
+    ):
+        text = row.get(name) or ""
+        try:
+            out[name] = float(text) if text else default
+        except ValueError:
+            raise InputError(f"{name} {text[:40]!r}", "not a number") from None
+        if not (math.isfinite(out[name]) and 0 <= out[name] < 1e15):
+            raise InputError(f"{name} {text[:40]}", "not a finite, non-negative number")
+    if out["tp"] * out["pp"] * out["dp"] * out["cp"] != out["chips"]:
+        out["tp"] = out["chips"] / (out["pp"] * out["dp"] * out["cp"])
+    mode = row["mode"]
+    if mode != "online" and not out["batch"]:
+        raise InputError("batch", "missing")
+    if mode != "decode_step" and not out["isl"]:
+        raise InputError("isl", "missing")
+    if mode in ("static", "online") and not out["osl"]:
+        raise InputError("osl", "missing")
+    return out
+
+
+def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) -> Iterator[Prepared | Refusal]:
+    model, chip, engine, weights, kv = key
+    formats = {"weights": FORMATS.get(weights, weights), "kv": FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")}
+    try:
+        found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
+    except InputError as error:
+        yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
+        return
+    can = Divisors.of(found.model)
+    kept: list[Member] = []
+    for member in members:
+        try:
+            _check(member[2], can, found)
+            kept.append(member)
+        except InputError as error:
+            yield Refusal(row=member[0], reason=str(error))
+    if kept:
+        yield _evaluate(kept, found, engine)
+
+
+def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
+    """Refuse a row whose layout is none, or whose chips have no known link."""
+    if number["chips"] > 1 and found.system.domain.bandwidth is None:
+        raise InputError(found.system.name, "no known bandwidth between its chips")
+    if number["chips"] > found.system.domain.size and found.system.network.bandwidth is None:
+        raise InputError(found.system.name, "no known bandwidth between its domains")
+    ranks = number["tp"] * number["dp"]
+    if ranks % number["ep"] or (number["ep"] > 1 and not can.experts):
+        raise InputError(f"ep={number['ep']:g}", f"a divisor of tp * dp = {ranks:g}, for a model with experts")
+
+
+def _evaluate(members: list[Member], found: Subject, engine: str) -> Prepared:
+    """Steps of a group as arrays."""
+    numbers = [number for _, _, number in members]
+    keys = [key for _, key, _ in members]
+    n = {name: np.array([number[name] for number in numbers]) for name in numbers[0]}
+    mode = np.array([mode for mode, _ in keys])
+    layout = Layout(**{name: n[name].astype(np.int64) for name in ("tp", "pp", "dp", "ep", "cp")})
+    context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
+    context = np.maximum(context, 1.0)
+    held = device_memory(
+        found.model,
+        layout,
+        found.precision,
+        capacity=found.system.chip.usable,
+        seqs=1.0 + 0 * context,
+        context=context,
+        utilisation=UTILISATION,
+    )
+    capacity = np.maximum(held.most_sequences * layout.dp, 1.0)
+    batch = np.where(mode == "online", np.minimum(np.where(n["batch"] > 0, n["batch"], np.inf), capacity), n["batch"])
+    batch = np.maximum(batch, 1.0)
+    isl = np.maximum(n["isl"], 1.0)
+    chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
+    prompts = np.where(mode == "online", chunk, np.maximum(n["batch"], 1.0))
+
+    def run(segment: Segment) -> tuple[Step, Terms]:
+        result = step(found.model, found.system, layout, [segment], found.precision)
+        return result, terms(result, found.model, found.system, layout, engine.removesuffix(EAGER))
+
+    decode_step, decode = run(Segment(seqs=batch, new=1, past=context))
+    prefill_step, prefill = run(Segment(seqs=prompts, new=isl, past=0.0, prefill=True))
+    _, alone = run(Segment(seqs=1.0 + 0 * isl, new=isl, past=0.0, prefill=True))
+    n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
+    n["inside"] = batch
+    return Prepared(
+        rows=[i for i, _, _ in members],
+        keys=keys,
+        engine=engine,
+        number=n,
+        decode=decode,
+        prefill=prefill,
+        alone=alone,
+        prompts=prompts,
+        decode_step=decode_step,
+        prefill_step=prefill_step,
+        capacity=capacity,
+        fits=held.most_sequences >= 1,
+        found=found,
+    )
+
+
+def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], np.ndarray]:
+    """Estimates of every (mode, metric) for all rows of a group, with an engine's constants."""
+    n, osl = group.number, np.maximum(group.number["osl"], 1.0)
+    decode, prefill = group.decode.total(engine), group.prefill.total(engine)
+    batch, isl = n["inside"], n["isl"]
+    served = online(
+        decode=decode,
+        prefill=prefill / group.prompts,
+        alone=group.alone.total(engine),
+        concurrency=np.maximum(n["batch"], 1.0),
+        capacity=group.capacity,
+        osl=osl,
+        client=engine.client,
+    )
+    whole = prefill + osl * decode
+    return {
+        ("decode_step", "tpot_s"): decode,
+        ("decode_step", "out_tok_s"): batch / decode,
+        ("prefill", "ttft_s"): prefill,
+        ("prefill", "e2e_s"): prefill,
+        ("prefill", "in_tok_s"): batch * isl / prefill,
+        ("static", "ttft_s"): prefill,
+        ("static", "tpot_s"): decode,
+        ("static", "e2e_s"): whole,
+        ("static", "out_tok_s"): batch * osl / whole,
+        ("static", "total_tok_s"): batch * (isl + osl) / whole,
+        ("online", "ttft_s"): served.ttft,
+        ("online", "tpot_s"): served.tpot,
+        ("online", "e2e_s"): served.e2e,
+        ("online", "out_tok_s"): served.request_rate * osl,
+        ("online", "total_tok_s"): served.request_rate * (isl + osl),
+    }
+
+
+def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
+    """Bounds of every (mode, metric): least seconds, or most tokens per second."""
+    n, osl = group.number, np.maximum(group.number["osl"], 1.0)
+    decode, prefill = group.decode_step.floor, group.prefill_step.floor
+    batch, isl = n["inside"], n["isl"]
+    per_prompt = prefill / group.prompts
+    whole, request = prefill + osl * decode, group.prefill_step.time * (1.0 / group.prompts)
+    request = (request + group.decode_step.time * (osl / batch)).lower
+    return {
+        ("decode_step", "tpot_s"): decode,
+        ("decode_step", "out_tok_s"): batch / decode,
+        ("prefill", "ttft_s"): prefill,
+        ("prefill", "e2e_s"): prefill,
+        ("prefill", "in_tok_s"): batch * isl / prefill,
+        ("static", "ttft_s"): prefill,
+        ("static", "tpot_s"): decode,
+        ("static", "e2e_s"): whole,
+        ("static", "out_tok_s"): batch * osl / whole,
+        ("static", "total_tok_s"): batch * (isl + osl) / whole,
+        ("online", "ttft_s"): per_prompt,
+        ("online", "tpot_s"): decode,
+        ("online", "e2e_s"): per_prompt + osl * decode,
+        ("online", "out_tok_s"): osl / request,
+        ("online", "total_tok_s"): (isl + osl) / request,
+    }
+
+
+def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Prediction]:
+    """A prediction for each row, in the rows' order."""
+    out = [Prediction(id=row.get("id", ""), metric=row.get("metric", ""), refused="no law for it") for row in rows]
+    for item in prepare(rows, catalog):
+        if isinstance(item, Refusal):
+            out[item.row] = msgspec.structs.replace(out[item.row], refused=item.reason)
+            continue
+        engine = engine_constants(item.engine)
+        estimates, bounds = metrics(item, engine), floors(item)
+        resting = level(item.decode, engine, item.found.system.chip.name)
+        binding = {
+            phase: np.broadcast_to(result.time.binding, len(item.rows))
+            for phase, result in (("decode", item.decode_step), ("prefill", item.prefill_step))
+        }
+        for i, (row, key) in enumerate(zip(item.rows, item.keys, strict=True)):
+            if key not in estimates:
+                continue
+            rate = key[1].endswith("tok_s")
+            bound, estimate = float(bounds[key][i]), float(estimates[key][i])
+            estimate = min(estimate, bound) if rate else max(estimate, bound)
+            low, high = interval(estimate, key, resting)
+            low, high = (low, min(high, bound)) if rate else (max(low, bound), high)
+            phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
+            out[row] = Prediction(
+                id=out[row].id,
+                metric=key[1],
+                floor=bound,
+                low=min(low, estimate),
+                estimate=estimate,
+                high=max(high, estimate),
+                binding=TERMS[int(binding[phase][i])],
+                provenance=resting,
+            )
+    return out
+
+
+def interval(estimate: float, key: tuple[str, str], resting: str) -> tuple[float, float]:
+    """Bounds that hold four of five measurements, from held-out errors of the same mode, metric and level."""
+    spread = engines().spread
+    by_level = spread.get("/".join(key)) or spread[key[1]] if key[1] in spread else spread["all"]
+    low, high = by_level.get(resting) or by_level["any"]
+    return estimate * math.exp(low), estimate * math.exp(high)

@@ -1,0 +1,90 @@
+"""`plan`: what it prints, and that its lines lead to the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Runner
+
+MAIN = "plan deepseek-v3 gb200-nvl72"
+
+
+def test_document(run: Runner) -> None:
+    """The keys that programs read."""
+    result = run(f"{MAIN} --json").json
+    assert result.keys() == {"command", "model", "system", "chips", "evaluated", "layouts", "plans", "front", "line"}
+    assert (result["command"], result["model"], result["chips"], result["line"]) == (
+        "plan", "deepseek-v3", 72, f"ridgeline {MAIN}",
+    )  # fmt: skip
+    assert len(result["plans"]) == 5
+    best = result["plans"][0]
+    assert best["layout"].keys() == {"tp", "pp", "dp", "ep", "cp"}
+    assert best["why"] == ""
+    assert all(each["why"] for each in result["plans"][1:])
+    assert (best["estimate_s"], best["interval_s"]) == (None, None)
+    for name in ("tpot_s", "ttft_s", "output_tokens_per_s_per_chip", "usd_per_output_token", "memory_used_bytes"):
+        assert best[name] > 0
+    assert best["chips_used"] <= result["chips"]
+    assert best["binding"] in ("math", "memory", "comms")
+
+
+@pytest.mark.parametrize(
+    "words", [MAIN, f"{MAIN} --tpot 10ms --chips 64 --price owned", "plan mixtral-8x7b hgx-h200 --context 8k"]
+)
+def test_each_plan_is_a_step(run: Runner, words: str) -> None:
+    """The line of a plan prints the plan's own numbers, to the last digit."""
+    for plan in run(f"{words} --json").json["plans"]:
+        step = run(f"{plan['line']} --json").json
+        assert {name: step[name] for name in plan if name != "why"} == {k: v for k, v in plan.items() if k != "why"}
+
+
+def test_front_is_a_front(run: Runner) -> None:
+    """Along it speed is paid for: faster is dearer; the best plan costs as little as its cheap end, but for a tie."""
+    result = run(f"{MAIN} --json").json
+    front = result["front"]
+    assert all(a["tpot_s"] < b["tpot_s"] for a, b in pairwise(front))
+    assert all(a["chip_s_per_request"] > b["chip_s_per_request"] for a, b in pairwise(front))
+    best = result["plans"][0]
+    assert best["usd_per_request"] / best["usd_per_chip_s"] <= 1.01 * front[-1]["chip_s_per_request"]
+
+
+def test_limits_are_kept(run: Runner) -> None:
+    for plan in run(f"{MAIN} --tpot 8ms --ttft 1s --json").json["plans"]:
+        assert plan["tpot_s"] <= 0.008
+        assert plan["ttft_s"] <= 1
+
+
+def test_text(run: Runner) -> None:
+    """Deterministic, no wider than the terminal but for lines to copy, and last the lines that lead on."""
+    out = run(MAIN).out
+    assert out == run(MAIN).out
+    lines = out.splitlines()
+    assert max(len(line) for line in lines) <= 110
+    assert lines[-1] == f"again:   ridgeline {MAIN}"
+    assert lines[-2].startswith("in full: ridgeline step deepseek-v3 gb200-nvl72 --dp")
+    assert lines[-3].startswith("floor: no machine can be faster")
+    for words in ("Best of", "Why the others lose", "TPOT", "TTFT", "B*", "L*", "HBM drain", "tok/s of a user"):
+        assert words in out
+
+
+def test_text_without_price(run: Runner) -> None:
+    """Where no price is known, cost is counted in chip-seconds and nothing is made up."""
+    out = run("plan llama-3-8b tpu-v5e").out
+    assert "price not known" in out
+    assert "chip-seconds per million tokens" in out
+    assert "$/Mtok" not in out
+
+
+def test_csv(run: Runner) -> None:
+    """One row to a plan, with the numbers of --json."""
+    rows = list(csv.DictReader(io.StringIO(run(f"{MAIN} --top 2 --csv").out)))
+    plans = run(f"{MAIN} --top 2 --json").json["plans"]
+    assert [float(row["tpot_s"]) for row in rows] == [plan["tpot_s"] for plan in plans]
+    assert [int(row["dp"]) for row in rows] == [plan["layout"]["dp"] for plan in plans]
+    assert [row["line"] for row in rows] == [plan["line"] for plan in plans]
