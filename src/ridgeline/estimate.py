@@ -14,12 +14,13 @@ Everything runs one after another: engines overlap kernels and messages little. 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from importlib.resources import files
 
 import msgspec
 
-from ridgeline.arrays import Array
+from ridgeline.arrays import Array, namespace
 from ridgeline.collectives import wire_time
 from ridgeline.efficiency import (
     kernel_constants,
@@ -144,6 +145,59 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         sequences=step.seqs / layout.dp,
         provenance=worst,
     )
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step takes on a real engine: `low` and `high` hold four of five measurements."""
+
+    seconds: Array
+    floor: Array
+    log_low: float
+    log_high: float
+    """ln(measured / estimate) below and above which a tenth of held-out measurements lie."""
+    provenance: str
+    terms: Terms
+    engine: EngineConstants
+
+    @property
+    def low(self) -> Array:
+        """Lower bound, never below the floor."""
+        return namespace(self.seconds, self.floor).maximum(self.seconds * math.exp(self.log_low), self.floor)
+
+    @property
+    def high(self) -> Array:
+        """Upper bound."""
+        return self.seconds * math.exp(self.log_high)
+
+
+def estimate(step: Step, model: Architecture, system: System, layout: Layout, engine: str = "") -> Estimate:
+    """Seconds of a step with the constants of an engine ("": of all engines together), never below its floor.
+
+    The interval is that of held-out decode steps (prefills: of held-out prefills) at the same level of provenance.
+    """
+    found = terms(step, model, system, layout, engine or "any")
+    constants = engine_constants(engine)
+    floor = step.floor
+    xp = namespace(floor, found.work)
+    seconds = xp.maximum(found.total(constants) + 0.0 * floor, floor + 0.0 * found.work)
+    resting = level(found, constants, system.chip.name)
+    low, high = spread("prefill/ttft_s" if step.prefill else "decode_step/tpot_s", resting)
+    return Estimate(
+        seconds=seconds,
+        floor=floor,
+        log_low=low,
+        log_high=high,
+        provenance=resting,
+        terms=found,
+        engine=constants,
+    )
+
+
+def spread(metric: str, resting: str) -> tuple[float, float]:
+    """ln(measured / estimate) between which four of five held-out measurements of a metric lie, at a level."""
+    table = engines().spread
+    by_level = table.get(metric) or table.get(metric.partition("/")[2]) or table["all"]
+    return by_level.get(resting) or by_level["any"]
 
 
 def level(found: Terms, engine: EngineConstants, chip: str) -> str:

@@ -80,6 +80,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Format of the cache; empty: bf16."""
     activations: str = ""
     """Format of the activations in matrix multiplications; empty: as narrow as the weights and the chip allow."""
+    engine: str = ""
+    """Serving engine whose kernels and overheads the estimate uses (vllm, sglang, trtllm); empty: all together."""
     skew: Annotated[float, "1"] = 0.0
     """Exponent of the experts' popularity; 0: uniform routing."""
     memory_utilisation: Annotated[float, "1"] = 0.9

@@ -27,14 +27,6 @@ from ridgeline.roofline import Time, work_time
 from ridgeline.work import Operation, Segment, Work, embedding_operations, layer_operations, linear_operation
 
 
-class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """A measured-error interval around an estimate, in seconds, that holds the truth with probability `level`."""
-
-    low: Array
-    high: Array
-    level: float
-
-
 class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of layer, on one device: its operations and messages, each with its time, for one micro-batch.
 
@@ -51,8 +43,7 @@ class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A step's time on one replica, with everything it is made of.
 
-    `tokens` and `seqs` are the whole replica's. `floor` is the physical bound; `estimate` and `interval` are None until
-    measured constants exist for the system, and `provenance` says which of these the numbers rest on.
+    `tokens` and `seqs` are the whole replica's. `floor` is the physical bound; `estimate.py` says what a real engine takes.
     """
 
     layers: tuple[LayerTime, ...]
@@ -63,9 +54,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rank_tokens: Array
     """New tokens that the matrices of one rank see, in one micro-batch."""
     micro_batches: Array
-    estimate: Array | None = None
-    interval: Interval | None = None
-    provenance: str = "floor only"
+    prefill: bool
+    """Whether it computes prompts and nothing else."""
 
     @property
     def floor(self) -> Array:
@@ -155,6 +145,7 @@ def step(
         tokens=tokens,
         rank_tokens=tokens * share.tokens,
         micro_batches=micro_batches(layout, seqs),
+        prefill=all(segment.prefill for segment in segments),
     )
 
 

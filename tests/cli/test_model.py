@@ -22,7 +22,8 @@ def test_document(run: Runner) -> None:
     }  # fmt: skip
     assert result["parameters"] == pytest.approx(671e9, rel=0.01)
     assert result["active_parameters"] == pytest.approx(37e9, rel=0.02)
-    assert result["kv_bytes_per_token"] == {"stored": 61 * 576 * 2, "windowed": 0, "read": 61 * 576 * 2}
+    every = 61 * 576 * 2  # layers, latent and its rotary part, bytes
+    assert result["kv_bytes_per_token"] == {"stored": every, "growing": every, "windowed": 0, "read": every}
     assert [(layer["kind"], layer["count"]) for layer in result["layers"]] == [
         ("latent + dense", 3),
         ("latent + experts", 58),
@@ -30,9 +31,9 @@ def test_document(run: Runner) -> None:
 
 
 def test_windows_are_told_apart(run: Runner) -> None:
-    """Half of gpt-oss-20b's layers keep 128 tokens only: what grows is half of what is read at first."""
+    """Half of gpt-oss-20b's layers keep 128 tokens only: what grows is half of what a first token stores."""
     told = run("model gpt-oss-20b --json").json["kv_bytes_per_token"]
-    assert told["stored"] == told["windowed"] == told["read"] / 2
+    assert told["growing"] == told["windowed"] == told["stored"] / 2 == told["read"] / 2
     assert run("model gpt-oss-20b --kv fp8 --json").json["kv_bytes_per_token"]["stored"] == told["stored"] / 2
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "model": "What a model is made of: parameters, caches, layers.",
     "catalog": "Chips, systems, storage media, models and prices, each value with its source.",
     "cite": "The sources that a scenario's numbers rest on.",
+    "measure": "Micro-benchmarks of this machine, and the constants of its kernels.",
 }
 
 

@@ -60,7 +60,7 @@ _MODELS: tuple[Column, ...] = (
     ("name", "", lambda model: model.name),
     ("parameters", "1", lambda model: model.parameters),
     ("active_parameters", "1", lambda model: model.active_parameters),
-    ("kv_bytes_per_token", "B/tok", lambda model: kv.per_token(model, 2.0).growing),
+    ("kv_bytes_per_token", "B/tok", lambda model: kv.per_token(model, 2.0).stored),
     ("layers", "1", lambda model: len(model.layers)),
     ("format", "", lambda model: model.dtypes.get("default", "")),
     ("max_context_tok", "tok", lambda model: model.max_context or None),

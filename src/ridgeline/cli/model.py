@@ -73,12 +73,9 @@ def _text(found: Architecture, cache: str, width: float) -> list[RenderableType]
     facts = [
         ("parameters", plain(found.parameters), "embedding, layers and head"),
         ("active parameters", plain(found.active_parameters), "that one token is multiplied with"),
-        ("stored per token", shown(per_token.growing, "B/tok"), f"cache in {cache}, for every further token"),
-        (
-            "windowed per token",
-            shown(per_token.windowed, "B/tok"),
-            "cache of layers that keep a window, until it is full",
-        ),
+        ("stored per token", shown(per_token.stored, "B/tok"), f"cache in {cache}, of which"),
+        ("growing", shown(per_token.growing, "B/tok"), "in layers that keep the whole context"),
+        ("windowed", shown(per_token.windowed, "B/tok"), "in layers with a window, until it is full"),
         ("read per token", shown(per_token.read, "B/tok"), "of the cache, by a decode step at a short context"),
         ("state", shown(kv.total_state(found), "B"), "of recurrent layers, for each sequence"),
         ("longest context", shown(found.max_context, "tok") if found.max_context else "-", "as published"),

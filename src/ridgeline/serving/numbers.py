@@ -7,6 +7,7 @@ A number *is* its formula: `Number.value` is the formula evaluated with the inpu
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable
 from functools import lru_cache, reduce
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ridgeline.arrays import Array, namespace
+from ridgeline.estimate import Estimate
 from ridgeline.memory import DeviceMemory
 from ridgeline.scenario import Scenario, Subject
 from ridgeline.serving.balance import balance
@@ -44,6 +46,40 @@ Numbers = dict[str, Number]
 Row = tuple[str, str, str, str]
 """Name, unit, formula and words of a number."""
 
+TERM_FORMULA = (
+    "host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow"
+    " + messages * sent + streamed"
+)
+ESTIMATE: tuple[Row, ...] = (
+    (
+        "estimate_s",
+        "s",
+        f"max(floor, {TERM_FORMULA})",
+        "on a real engine: kernels, messages, overheads one after another",
+    ),
+    ("low_s", "s", "max(floor, estimate_s * low)", "a tenth of held-out measurements lie below"),
+    ("high_s", "s", "estimate_s * high", "a tenth of held-out measurements lie above"),
+)
+EXPECTED: tuple[Row, ...] = (
+    (
+        "tpot_estimate_s",
+        "s",
+        "decode_estimate / accepted + batch * prefill_per_prompt / osl",
+        "TPOT, prefills included",
+    ),
+    ("ttft_estimate_s", "s", "prefill_alone", "prefill of one prompt alone, without waiting"),
+    ("output_tokens_per_s_per_chip_estimate", "tok/s", "batch / tpot_estimate_s / paid_chips", "per paid chip"),
+    ("tokens_per_s_per_user_estimate", "tok/s", "1 / tpot_estimate_s", "tokens per second a user sees"),
+)
+EXPECTED_MONEY: tuple[Row, ...] = (
+    ("usd_per_output_token_estimate", "USD/tok", "price * paid_chips * decode_estimate / (accepted * batch * utilisation)",
+     "decode alone"),
+    ("usd_per_request_estimate", "USD", "price * paid_chips * tpot_estimate_s * osl / (batch * utilisation)",
+     "prefill and decode one after the other"),
+)  # fmt: skip
+EXPECTED_PROMPTS: tuple[Row, ...] = (
+    ("usd_per_input_token_estimate", "USD/tok", "price * paid_chips * prefill_per_prompt / isl / utilisation", "prefill alone"),
+)  # fmt: skip
 MODEL: tuple[Row, ...] = (
     ("parameters", "1", "N_total", "parameters of the language model"),
     ("active_parameters", "1", "N_active", "parameters one token uses"),
@@ -153,6 +189,45 @@ def step_numbers(found: Subject, result: Step, prefix: str) -> Numbers:
     own = _evaluate(terms + STEP, given | sent)
     names = {name: f"{prefix}{name}" for name in own}
     return {names[name]: _renamed(number, names) for name, number in own.items()}
+
+
+def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
+    """What a step takes on a real engine and between which bounds; names start with `prefix`."""
+    e, t = found.engine, found.terms
+    fitted = f"constants of {'all engines' if e.engine == 'any' else e.engine}, fitted to {e.rows} measured numbers"
+    given = {name: Given(getattr(e, name), "s", fitted) for name in ("host", "sequence", "layer")}
+    given |= {name: Given(getattr(e, name), "1", fitted) for name in ("kernels", "launches", "quantise", "messages")}
+    kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
+    given |= {name: Given(getattr(t, name), "s", kernels) for name in ("work", "fixed", "narrow", "sent", "streamed")}
+    given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "layers")}
+    given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
+    for side in ("low", "high"):
+        given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")
+    own = _evaluate(ESTIMATE, given)
+    names = {name: f"{prefix}{name}" for name in own}
+    return {names[name]: _renamed(number, names) for name, number in own.items()}
+
+
+def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Estimate, price: float | None) -> Numbers:
+    """Speed and cost with estimates in place of floors."""
+    replicas = found.chips // s.layout.chips
+    given = {
+        "batch": Given(s.batch, "1", "--batch"),
+        "accepted": Given(s.accepted, "1", "--accepted"),
+        "isl": Given(s.isl, "tok", "--isl"),
+        "osl": Given(s.osl, "tok", "--osl"),
+        "utilisation": Given(s.utilisation, "1", "--utilisation"),
+        "paid_chips": Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones too"),
+        "decode_estimate": Given(decode.seconds, "s", "see decode_estimate_s"),
+        "prefill_alone": Given(serving.ttft, "s", "estimate of a step of one prompt"),
+        "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_estimate_s / prompts of the step"),
+        "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
+    }
+    whole = _any(serving.ttft)
+    rows = EXPECTED if whole else tuple(row for row in EXPECTED if row[0] != "ttft_estimate_s")
+    if price is not None:
+        rows += EXPECTED_MONEY + (EXPECTED_PROMPTS if whole else ())
+    return _evaluate(rows, given)
 
 
 def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Numbers:

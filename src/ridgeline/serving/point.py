@@ -10,11 +10,20 @@ import msgspec
 
 from ridgeline.arrays import Array, namespace
 from ridgeline.errors import InputError
+from ridgeline.estimate import Estimate, estimate
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario, Subject, subject
-from ridgeline.serving.numbers import Numbers, memory_numbers, model_numbers, serving_numbers, step_numbers
+from ridgeline.serving.numbers import (
+    Numbers,
+    estimate_numbers,
+    expected_numbers,
+    memory_numbers,
+    model_numbers,
+    serving_numbers,
+    step_numbers,
+)
 from ridgeline.serving.request import Serving, serve
 from ridgeline.timing import Step, step
 from ridgeline.units import parse, show
@@ -38,6 +47,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     memory: DeviceMemory
     usd_per_chip_second: float | None
     """None if no price is known."""
+    estimate: Estimate
+    """What `step` takes on a real engine."""
+    prefill_estimate: Estimate | None = None
+    expected: Serving | None = None
+    """`serving` with estimates in place of floors."""
 
     @property
     def replicas(self) -> Array:
@@ -48,11 +62,17 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def numbers(self) -> Numbers:
         """Every number of this point with formula, inputs and sources."""
         found, scenario = self.subject, self.scenario
-        out = step_numbers(found, self.step, f"{scenario.phase}_")
+        out = step_numbers(found, self.step, f"{scenario.phase}_") | estimate_numbers(
+            self.estimate, f"{scenario.phase}_"
+        )
         if self.prefill is not None:
             out |= step_numbers(found, self.prefill, "prefill_")
+        if self.prefill_estimate is not None:
+            out |= estimate_numbers(self.prefill_estimate, "prefill_")
         if self.serving is not None:
             out |= serving_numbers(found, scenario, self.serving, self.step, self.usd_per_chip_second)
+        if self.expected is not None:
+            out |= expected_numbers(found, scenario, self.expected, self.estimate, self.usd_per_chip_second)
         return out | memory_numbers(found, self.memory, scenario) | model_numbers(found)
 
 
@@ -77,7 +97,14 @@ def point(scenario: Scenario) -> Point:
     _check_fit(scenario, found, held)
     main = step(found.model, found.system, layout, scenario.segments, found.precision, skew=scenario.skew)
     return Point(
-        scenario=scenario, subject=found, step=main, prefill=None, serving=None, memory=held, usd_per_chip_second=None
+        scenario=scenario,
+        subject=found,
+        step=main,
+        prefill=None,
+        serving=None,
+        memory=held,
+        usd_per_chip_second=None,
+        estimate=evaluator.estimate(main, layout),
     )
 
 
@@ -119,6 +146,10 @@ class Evaluator:
             drafts=not isinstance(s.verify, int) or s.verify > 1,
         )
 
+    def estimate(self, step: Step, layout: Layout) -> Estimate:
+        """What a step takes on the scenario's engine."""
+        return estimate(step, self.found.model, self.found.system, layout, self.scenario.engine)
+
     def serve(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
         """Speed and chip-seconds of replicas of `layout` from their steps."""
         s = self.scenario
@@ -143,20 +174,33 @@ class Evaluator:
         _check_fit(scenario, self.found, held)
         decode = self.decode(layout, batch)
         prefill = None if self.decode_only else self.prefill(layout, self.prompts(layout))
-        alone = Time() if self.decode_only else self.prefill(layout, 1).time
+        alone = None if self.decode_only else self.prefill(layout, 1)
+        expected = self.estimate(decode, layout)
+        behind = self.estimate(prefill, layout) if prefill else None
+        first = self.estimate(alone, layout) if alone else None
         return Point(
             scenario=scenario,
             subject=self.found,
             step=decode,
             prefill=prefill,
-            serving=self.serve(layout, batch, decode.time, prefill.time if prefill else Time(), alone),
+            serving=self.serve(
+                layout, batch, decode.time, prefill.time if prefill else Time(), alone.time if alone else Time()
+            ),
             memory=held,
             usd_per_chip_second=chip_price(scenario, self.found),
+            estimate=expected,
+            prefill_estimate=behind,
+            expected=self.serve(layout, batch, as_time(expected), as_time(behind), as_time(first)),
         )
 
     def _step(self, layout: Layout, segment: Segment, drafts: Array = 0) -> Step:
         f = self.found
         return step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew, drafts=drafts)
+
+
+def as_time(estimate: Estimate | None) -> Time:
+    """An estimate as a time that nothing hides; no time at all for None."""
+    return Time() if estimate is None else Time(overhead=estimate.seconds)
 
 
 def chip_price(scenario: Scenario, found: Subject) -> float | None:

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.estimate import EngineConstants, Terms, engine_constants, engines, level, terms
+from ridgeline.estimate import EngineConstants, Terms, engine_constants, level, spread, terms
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import TERMS
@@ -320,7 +320,7 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
             rate = key[1].endswith("tok_s")
             bound, estimate = float(bounds[key][i]), float(estimates[key][i])
             estimate = min(estimate, bound) if rate else max(estimate, bound)
-            low, high = interval(estimate, key, resting)
+            low, high = (estimate * math.exp(side) for side in spread("/".join(key), resting))
             low, high = (low, min(high, bound)) if rate else (max(low, bound), high)
             phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
             out[row] = Prediction(
@@ -334,11 +334,3 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
                 provenance=resting,
             )
     return out
-
-
-def interval(estimate: float, key: tuple[str, str], resting: str) -> tuple[float, float]:
-    """Bounds that hold four of five measurements, from held-out errors of the same mode, metric and level."""
-    spread = engines().spread
-    by_level = spread.get("/".join(key)) or spread[key[1]] if key[1] in spread else spread["all"]
-    low, high = by_level.get(resting) or by_level["any"]
-    return estimate * math.exp(low), estimate * math.exp(high)
