@@ -4,8 +4,8 @@
         + messages * sent + streamed
 
 `work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, the fixed part
-of kernels in wide formats, and that of fp8 and fp4 matrices, of which engines keep the share `quantise`, since the
-quantisation that is timed with single kernels is fused elsewhere. `sent` is `efficiency.link_time` of every message;
+of kernels in wide formats, and the fixed part and the passes over activations of fp8 and fp4 matrices, of which engines
+keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent` is `efficiency.link_time` of every message;
 `streamed` the bytes of norms and residuals. A step adds what single kernels do not show, by engine: `host` seconds per
 step and `sequence` seconds per sequence that nothing hides, and `layer` seconds for the small kernels of a layer.
 
@@ -120,13 +120,14 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             worst = max(worst, provenance(constants, chip), key=LEVELS.index)
             streamed = operation.activations / chip.hbm_bandwidth
             seconds = kernel_time(constants, time.math, time.memory, streamed, operation.depth, operation.scores)
-            work = work + layer.count * (seconds - constants.fixed)
-            if operation.joined:
-                continue
+            launch = 0.0 if operation.joined else constants.fixed
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
-                narrow = narrow + layer.count * constants.fixed
+                quantising = constants.passes * streamed
+                narrow = narrow + layer.count * (launch + quantising)
+                work = work + layer.count * (seconds - constants.fixed - quantising)
             else:
-                fixed = fixed + layer.count * constants.fixed
+                fixed = fixed + layer.count * launch
+                work = work + layer.count * (seconds - constants.fixed)
         for message, _ in layer.messages:
             if isinstance(message.ranks, int) and message.ranks == 1:
                 continue

@@ -43,7 +43,7 @@ class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A step's time on one replica, with everything it is made of.
 
-    `tokens` and `seqs` are the whole replica's. `floor` is the physical bound; `estimate.py` says what a real engine takes.
+    `tokens` and `seqs` are the whole replica's. `floor` is the physical bound; `estimate.py` has what engines take.
     """
 
     layers: tuple[LayerTime, ...]

@@ -45,13 +45,12 @@ def measure(
 
     opened = open_device(device)
     paths = [str(Path(output, kind, f"{opened.name}{end}")) for kind, end in _FILES.items()]
-    with ExitStack() as stack, Console(stderr=True).status("measuring") as status:
-        for path in paths:
-            _folder(path)
-        drafts = [stack.enter_context(replacing(path, "-o")) for path in reversed(paths)]  # the system's is last moved
-        found = run(opened, quick=quick, tell=status.update)
-        for draft, text in zip(reversed(drafts), found.files().values(), strict=True):
-            draft.write_text(text)
+    with Console(stderr=True).status("") as status:
+        with ExitStack() as stack:
+            drafts = [stack.enter_context(replacing(path, "-o")) for path in map(_made, paths)]
+            found = run(opened, quick=quick, tell=status.update)
+            for draft, text in zip(drafts, found.files().values(), strict=True):
+                draft.write_text(text)
         held = check(opened, found.system, quick=quick, tell=status.update) if checked else None
     records = [_record(row) for row in held.rows] if held else [_reading(reading) for reading in found.readings]
     return Report(
@@ -61,14 +60,19 @@ def measure(
     )
 
 
-_FILES = {"readings": ".json", "chips": ".toml", "systems": ".toml"}
+_FILES = {"systems": ".toml", "chips": ".toml", "readings": ".json"}
+"""Folders and endings; files appear from the last to the first, so that a system's chip is there when it is."""
+BUSY = 0.3
+"""Load of a processor from which the reader is told."""
 
 
-def _folder(path: str) -> None:
+def _made(path: str) -> str:
+    """The path of a file, after its folder was made."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"-o {str(Path(path).parent)!r}", f"cannot be made ({error.strerror})") from None
+    return path
 
 
 def _reading(reading: Reading) -> dict[str, Any]:
@@ -99,7 +103,8 @@ def _document(found: Measurement, held: Check | None, output: str, paths: list[s
         "command": "measure",
         "system": chip.name,
         "machine": chip.title,
-        "software": found.software,
+        "source": found.source,
+        "load": found.load,
         "date": found.date,
         "files": paths,
         "peak_flop_per_s": {name: rate for name, rate in asdict(chip.peak).items() if rate},
@@ -116,7 +121,7 @@ def _line(chip: Chip, output: str) -> str:
 
 
 def _text(found: Measurement, held: Check | None, output: str) -> list[RenderableType]:
-    chip = found.chip.value
+    chip, busy = found.chip.value, found.load > BUSY
     rates = ", ".join(f"{shown(rate, 'FLOP/s')} {name}" for name, rate in asdict(chip.peak).items() if rate)
     machine = [reading for reading in found.readings if reading.operation.family == "peak"]
     timed = table(
@@ -149,7 +154,8 @@ def _text(found: Measurement, held: Check | None, output: str) -> list[Renderabl
         ],
     )
     return [
-        f"{chip.name}: {chip.title}, {found.software}",
+        f"{chip.name}: {chip.title}, {found.source}",
+        *([f"others were using this machine (load {found.load:.1f} per processor): times are too long"] if busy else []),
         f"peaks: {rates}; {shown(chip.hbm_bandwidth, 'B/s')}",
         heading("What it copies, reads, launches and multiplies"),
         timed,

@@ -1,10 +1,10 @@
 """The search: every valid layout with every batch of a fine grid, evaluated at once; the cheapest within the limits.
 
-    minimise  paid chip-seconds per request   over layouts x batches
+    minimise  paid chip-seconds per request   over layouts x batches,   all as estimated on the scenario's engine
     subject to   memory fits, tpot <= TPOT, ttft <= TTFT
 
 Batches run up to what memory holds, four to an octave, and include the largest that fits and the largest that still
-keeps the TPOT (found by bisection: the floor does not fall when the batch grows). Chips left over are paid for. With
+keeps the TPOT (found by bisection: estimates do not fall when the batch grows). Chips left over are paid for. With
 a `context` instead of request lengths only decode is planned. Knows no queue: rates are those of a full replica.
 """
 
@@ -17,16 +17,14 @@ import numpy as np
 
 from ridgeline.layout import Layout
 from ridgeline.planner.space import layouts
-from ridgeline.planner.why import explain_loss, nothing_fits, too_slow
+from ridgeline.planner.why import TIE, explain_loss, nothing_fits, too_slow
 from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario, Subject, subject
-from ridgeline.serving import Evaluator, Point
+from ridgeline.serving import Evaluator, Point, as_time
 
 BLOCK = 16384
 """Points evaluated together: enough to amortise Python, few enough to stay in cache."""
 PER_OCTAVE = 4
-TIE = 0.01
-"""Relative difference below which two costs count as equal."""
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +35,7 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     tpot: np.ndarray
     ttft: np.ndarray
     chip_seconds: np.ndarray
-    """Paid chip-seconds per request (per osl output tokens if only decode is planned): the objective, at the floor."""
-    upper: np.ndarray
-    """The same if nothing overlapped: decides between floors that hardly differ."""
+    """Paid chip-seconds per request (per osl output tokens if only decode is planned): the objective."""
     feasible: np.ndarray
     """Keeps TPOT and TTFT; all points fit in memory."""
 
@@ -103,8 +99,8 @@ def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
     space, most = _take(space, most >= 1), most[most >= 1]
     prefill, alone = Time(), Time()
     if not evaluate.decode_only:
-        prefill = _blockwise(lambda s: evaluate.prefill(s, evaluate.prompts(s)).time, space)
-        alone = _blockwise(lambda s: evaluate.prefill(s, np.ones(len(s.tp))).time, space)
+        prefill = _blockwise(lambda s: as_time(evaluate.estimate(evaluate.prefill(s, evaluate.prompts(s)), s)), space)
+        alone = _blockwise(lambda s: as_time(evaluate.estimate(evaluate.prefill(s, np.ones(len(s.tp))), s)), space)
     index, batch = _grid(most)
     tpot_limit = float(scenario.tpot)
     if tpot_limit:
@@ -133,17 +129,14 @@ def _take(layout: Layout, rows: np.ndarray) -> Layout:
 
 
 def _pick(time: Time, rows: np.ndarray) -> Time:
-    if isinstance(time.math, float):
-        return time
-    return Time(math=time.math[rows], memory=time.memory[rows], comms=time.comms[rows])
+    return time if isinstance(time.overhead, float) else Time(overhead=time.overhead[rows])
 
 
 def _blockwise(times: Callable[[Layout], Time], space: Layout) -> Time:
     """`times` of a layout's rows, BLOCK rows at once."""
     n = len(space.tp)
     parts = [times(_take(space, np.arange(start, min(start + BLOCK, n)))) for start in range(0, n, BLOCK)]
-    columns = {term: np.concatenate([getattr(part, term) for part in parts]) for term in ("math", "memory", "comms")}
-    return Time(**columns)
+    return Time(overhead=np.concatenate([part.overhead for part in parts]))
 
 
 def _grid(most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,15 +168,14 @@ def _evaluate(
 ) -> Candidates:
     """Columns of all points (row of `space`, batch), BLOCK at a time."""
     n = len(index)
-    tpot, ttft, chip_seconds, upper = (np.empty(n) for _ in range(4))
+    tpot, ttft, chip_seconds = (np.empty(n) for _ in range(3))
     for start in range(0, n, BLOCK):
         part = slice(start, min(start + BLOCK, n))
         rows, size = index[part], batch[part]
         layout = _take(space, rows)
-        decode = evaluate.decode(layout, size).time
+        decode = as_time(evaluate.estimate(evaluate.decode(layout, size), layout))
         serving = evaluate.serve(layout, size, decode, _pick(prefill, rows), _pick(alone, rows))
         tpot[part], ttft[part], chip_seconds[part] = serving.tpot, serving.ttft, serving.chip_seconds
-        upper[part] = serving.chip_seconds * serving.request.upper / serving.request.lower
     s = evaluate.scenario
     feasible = (tpot <= (s.tpot or np.inf)) & (ttft <= (s.ttft or np.inf))
     return Candidates(
@@ -192,7 +184,6 @@ def _evaluate(
         tpot=tpot,
         ttft=ttft,
         chip_seconds=chip_seconds,
-        upper=upper,
         feasible=feasible,
     )
 
@@ -202,17 +193,16 @@ def _rank(
 ) -> PlanResult:
     """The cheapest point of each of the best layouts.
 
-    Perfect overlap makes many floors equal. Costs are compared in steps of TIE; of equal ones the faster comes first
-    (in steps of ten TIEs), then the one with fewer stages and context ranks, then the one that needs least overlap.
+    Costs are compared in steps of TIE, which no measurement resolves; of equal ones the one with fewer stages and
+    context ranks comes first, then the faster.
     """
     rows = np.flatnonzero(candidates.feasible)
     if not len(rows):
         raise too_slow(scenario, found, candidates)
     layout, cost = candidates.layout, candidates.chip_seconds[rows]
     grade = np.floor(np.log(cost / cost.min()) / TIE)
-    speed = np.floor(np.log(candidates.tpot[rows]) / (10 * TIE))
     extras = (layout.pp * layout.cp)[rows]
-    order = rows[np.lexsort((np.round(np.log(candidates.upper[rows]), 6), extras, speed, grade))]
+    order = rows[np.lexsort((candidates.tpot[rows], extras, grade))]
     best: dict[tuple[int, ...], int] = {}
     for row in order:
         best.setdefault(tuple(int(getattr(layout, d)[row]) for d in layout.__struct_fields__), int(row))

@@ -1,7 +1,7 @@
 """Why a plan loses to the best, in one sentence; and what to say when nothing is possible: the nearest miss.
 
-A plan's cost per token is price * paid chips * time / tokens; of two plans the dearer one has more idle chips, or more
-seconds of math, memory traffic or messages per token. The largest of these differences is the reason.
+A plan's cost per token is price * paid chips * time / tokens; of two plans the dearer one has more idle chips, or
+spends more chip-seconds per token on kernels, messages, overhead or prefills. The largest of these differences is the reason.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.roofline import TERMS
 from ridgeline.units import show
+
+TIE = 0.01
+"""Relative difference below which two costs count as equal."""
 
 if TYPE_CHECKING:
     from ridgeline.layout import Layout
@@ -23,48 +25,47 @@ if TYPE_CHECKING:
 
 def explain_loss(best: Plan, other: Plan) -> str:
     """One sentence: how much dearer or slower `other` is than `best`, and from what."""
-    mine, theirs = other.point.serving, best.point.serving
+    mine, theirs = other.point.expected, best.point.expected
     assert mine is not None
     assert theirs is not None
-    ratio = mine.chip_seconds / theirs.chip_seconds
-    if ratio < 1.0005:
-        slower, overlap = mine.tpot / theirs.tpot - 1, _upper(other) / _upper(best) - 1
-        if slower > 0.005:
-            return f"same cost, {slower:.0%} slower per token"
-        if overlap > 0.005:
-            return f"same floor, but {overlap:.0%} more work to hide behind it"
-        return "same floor with a more complex layout"
+    ratio, slower = mine.chip_seconds / theirs.chip_seconds, mine.tpot / theirs.tpot - 1
+    if ratio < 1.0 + TIE:
+        return f"same cost, {slower:.0%} slower per token" if slower > 0.005 else "same cost, a more complex layout"
     dearer = f"{ratio - 1:.1%} dearer" if ratio < 2 else f"{ratio:.1f}x as dear"
     chips = best.point.subject.chips
     idle, also = (chips - int(p.point.replicas * p.layout.chips) for p in (other, best))
     if idle > also:
         return f"{dearer}: leaves {idle} of {chips} chips idle"
-    term = _worst_term(best, other)
-    binding = TERMS[int(mine.request.binding)]
-    if term == "memory" and other.batch / int(other.layout.chips) < 0.95 * best.batch / int(best.layout.chips):
+    mine_parts, their_parts = _parts(other), _parts(best)
+    part = max(mine_parts, key=lambda name: mine_parts[name] - their_parts[name])
+    if part == "kernels" and other.batch / int(other.layout.chips) < 0.95 * best.batch / int(best.layout.chips):
         return f"{dearer}: {_batch_reason(best, other)}, so each read of the weights serves fewer tokens"
-    reason = {
-        "math": "more math per chip (parts of the model computed on every rank)",
-        "memory": "more bytes read per token (weights or cache held in more copies)",
-        "comms": f"more traffic between chips: {_largest_message(other)}",
-    }[term]
-    return f"{dearer}, {binding}-bound: {reason}"
+    return (
+        f"{dearer}: "
+        + {
+            "prefill": "its prefills take more of the chips",
+            "kernels": "more bytes or math per token (weights, cache or projections held in more copies)",
+            "overhead": "more launches and overhead per token",
+            "messages": f"more traffic between chips: {_largest_message(other)}",
+        }[part]
+    )
 
 
-def _upper(plan: Plan) -> float:
-    """Chip-seconds per request if nothing overlapped."""
-    assert plan.point.serving is not None
-    return plan.point.serving.request.upper * int(plan.layout.chips)
-
-
-def _worst_term(best: Plan, other: Plan) -> str:
-    """The term whose chip-seconds per request grew most."""
-
-    def seconds(plan: Plan, term: str) -> float:
-        assert plan.point.serving is not None
-        return getattr(plan.point.serving.request, term) * int(plan.layout.chips)
-
-    return max(TERMS[:3], key=lambda term: seconds(other, term) - seconds(best, term))
+def _parts(plan: Plan) -> dict[str, float]:
+    """Chip-seconds per output token by what they go into, as estimated."""
+    point = plan.point
+    assert point.expected is not None
+    terms, engine = point.estimate.terms, point.estimate.engine
+    sent, kernels = engine.messages * terms.sent, engine.kernels * terms.work + terms.streamed
+    per_token = int(plan.layout.chips) / plan.batch
+    prefill = point.expected.prefill_per_prompt * plan.batch / point.scenario.osl
+    parts = {
+        "kernels": kernels,
+        "messages": sent,
+        "overhead": point.estimate.seconds - kernels - sent,
+        "prefill": prefill,
+    }
+    return {name: seconds * per_token for name, seconds in parts.items()}
 
 
 def _batch_reason(best: Plan, other: Plan) -> str:
@@ -124,7 +125,7 @@ def too_slow(scenario: Scenario, found: Subject, candidates: Candidates) -> Inpu
             if getattr(candidates.layout, d)[row] > 1
         )
         best = float(getattr(candidates, name)[row])
-        misses.append(f"the lowest {name.upper()} floor is {show(best, 's')} ({layout or 'one chip'})")
+        misses.append(f"the lowest {name.upper()} is {show(best, 's')} ({layout or 'one chip'})")
     return InputError(
         f"{' with '.join(given)} for {found.model.name} on {found.chips} chips of {found.system.name}",
         f"not reachable: {'; '.join(misses)}",

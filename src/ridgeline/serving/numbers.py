@@ -1,50 +1,19 @@
-"""Every printed number with its formula, the values put into it, and their sources.
+"""Every printed number, as tables of formulas, and the values that go into them.
 
-A number *is* its formula: `Number.value` is the formula evaluated with the inputs, in SI units. Tables, `--json` and
-`ridgeline explain` all print this list, so nothing is printed that cannot be explained. Formulas may use one another.
+Tables, `--json` and `ridgeline explain` all print these, so nothing is printed that cannot be explained.
 """
 
 from __future__ import annotations
 
-import ast
 import math
-from collections.abc import Iterable
-from functools import lru_cache, reduce
-from typing import Any
 
-import msgspec
-
-from ridgeline.arrays import Array, namespace
 from ridgeline.estimate import Estimate
 from ridgeline.memory import DeviceMemory
 from ridgeline.scenario import Scenario, Subject
 from ridgeline.serving.balance import balance
+from ridgeline.serving.number import Given, Numbers, Row, evaluate, positive, renamed
 from ridgeline.serving.request import Serving
 from ridgeline.timing import Step
-
-
-class Given(msgspec.Struct, frozen=True):
-    """A value that goes into a formula: its unit, and where it comes from."""
-
-    value: Any
-    unit: str
-    source: str = ""
-
-
-class Number(msgspec.Struct, frozen=True, kw_only=True):
-    """A result: `value` in `unit` is `formula` of `inputs`; `text` says in words what it is."""
-
-    name: str
-    value: Any
-    unit: str
-    text: str
-    formula: str
-    inputs: dict[str, Given]
-
-
-Numbers = dict[str, Number]
-Row = tuple[str, str, str, str]
-"""Name, unit, formula and words of a number."""
 
 TERM_FORMULA = (
     "host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow"
@@ -55,7 +24,7 @@ ESTIMATE: tuple[Row, ...] = (
         "estimate_s",
         "s",
         f"max(floor, {TERM_FORMULA})",
-        "on a real engine: kernels, messages, overheads one after another",
+        "on a real engine, one after another",
     ),
     ("low_s", "s", "max(floor, estimate_s * low)", "a tenth of held-out measurements lie below"),
     ("high_s", "s", "estimate_s * high", "a tenth of held-out measurements lie above"),
@@ -65,7 +34,7 @@ EXPECTED: tuple[Row, ...] = (
         "tpot_estimate_s",
         "s",
         "decode_estimate / accepted + batch * prefill_per_prompt / osl",
-        "TPOT, prefills included",
+        "prefills included",
     ),
     ("ttft_estimate_s", "s", "prefill_alone", "prefill of one prompt alone, without waiting"),
     ("output_tokens_per_s_per_chip_estimate", "tok/s", "batch / tpot_estimate_s / paid_chips", "per paid chip"),
@@ -78,7 +47,8 @@ EXPECTED_MONEY: tuple[Row, ...] = (
      "prefill and decode one after the other"),
 )  # fmt: skip
 EXPECTED_PROMPTS: tuple[Row, ...] = (
-    ("usd_per_input_token_estimate", "USD/tok", "price * paid_chips * prefill_per_prompt / isl / utilisation", "prefill alone"),
+    ("usd_per_input_token_estimate", "USD/tok", "price * paid_chips * prefill_per_prompt / isl / utilisation",
+     "prefill alone"),
 )  # fmt: skip
 MODEL: tuple[Row, ...] = (
     ("parameters", "1", "N_total", "parameters of the language model"),
@@ -159,7 +129,7 @@ def model_numbers(found: Subject) -> Numbers:
         "chips": Given(found.chips, "1", "--chips"),
         **_chip(found),
     }
-    return _evaluate(MODEL + (GROWING if b.kv_read_per_token else ()), given)
+    return evaluate(MODEL + (GROWING if b.kv_read_per_token else ()), given)
 
 
 def step_numbers(found: Subject, result: Step, prefix: str) -> Numbers:
@@ -171,24 +141,24 @@ def step_numbers(found: Subject, result: Step, prefix: str) -> Numbers:
         "kv_write": Given(work.kv_write, "B", "cache entries of the new tokens"),
         "tokens": Given(result.tokens, "tok", "new tokens of all sequences"),
     }
-    for math, flop in work.flop.items():
-        given[f"flop_{math}"] = Given(flop, "FLOP", "one device, one micro-batch, all layers")
-        given[f"peak_{math}"] = Given(chip.math_rate(math), "FLOP/s", source(found, f"chip.peak.{math}"))
+    for number, flop in work.flop.items():
+        given[f"flop_{number}"] = Given(flop, "FLOP", "one device, one micro-batch, all layers")
+        given[f"peak_{number}"] = Given(chip.math_rate(number), "FLOP/s", source(found, f"chip.peak.{number}"))
     sent: dict[str, Given] = {}
     for layer in result.layers:
         for message, seconds in layer.messages:
             key = message.name.replace(" ", "_").replace("-", "_")
             before = sent[key].value if key in sent else 0.0
             sent[key] = Given(before + seconds * layer.count, "s", f"{message.kind}, all layers")
-    sent = {key: item for key, item in sent.items() if _any(item.value)}
-    math = " + ".join(f"flop_{name} / peak_{name}" for name in work.flop)
+    sent = {key: item for key, item in sent.items() if positive(item.value)}
+    formula = " + ".join(f"flop_{name} / peak_{name}" for name in work.flop)
     terms = (
-        ("math_s", "s", math, "multiplications at peak"),
+        ("math_s", "s", formula, "multiplications at peak"),
         ("comms_s", "s", " + ".join(sent) or "0", "messages between chips"),
     )
-    own = _evaluate(terms + STEP, given | sent)
+    own = evaluate(terms + STEP, given | sent)
     names = {name: f"{prefix}{name}" for name in own}
-    return {names[name]: _renamed(number, names) for name, number in own.items()}
+    return {names[name]: renamed(number, names) for name, number in own.items()}
 
 
 def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
@@ -203,9 +173,9 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
     for side in ("low", "high"):
         given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")
-    own = _evaluate(ESTIMATE, given)
+    own = evaluate(ESTIMATE, given)
     names = {name: f"{prefix}{name}" for name in own}
-    return {names[name]: _renamed(number, names) for name, number in own.items()}
+    return {names[name]: renamed(number, names) for name, number in own.items()}
 
 
 def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Estimate, price: float | None) -> Numbers:
@@ -223,11 +193,11 @@ def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Esti
         "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_estimate_s / prompts of the step"),
         "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
     }
-    whole = _any(serving.ttft)
+    whole = positive(serving.ttft)
     rows = EXPECTED if whole else tuple(row for row in EXPECTED if row[0] != "ttft_estimate_s")
     if price is not None:
         rows += EXPECTED_MONEY + (EXPECTED_PROMPTS if whole else ())
-    return _evaluate(rows, given)
+    return evaluate(rows, given)
 
 
 def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Numbers:
@@ -243,13 +213,13 @@ def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Nu
         "logits": Given(held.logits_per_sequence, "B", "fp32, per sequence"),
         "memory_utilisation": Given(scenario.memory_utilisation, "1", "--memory-utilisation"),
     }
-    return _evaluate(MEMORY, given)
+    return evaluate(MEMORY, given)
 
 
 def serving_numbers(found: Subject, s: Scenario, serving: Serving, decode: Step, price: float | None) -> Numbers:
     """Speed of one replica, and what it costs if a price per chip and second is known."""
     replicas = found.chips // s.layout.chips
-    whole = not _any(serving.ttft)
+    whole = not positive(serving.ttft)
     given = {
         "batch": Given(s.batch, "1", "--batch"),
         "accepted": Given(s.accepted, "1", "--accepted"),
@@ -270,7 +240,7 @@ def serving_numbers(found: Subject, s: Scenario, serving: Serving, decode: Step,
     rows += ENERGY if found.system.chip.power is not None else ()
     rows += MONEY if price is not None else ()
     rows += PROMPTS if price is not None and not whole else ()
-    return _evaluate(rows, given)
+    return evaluate(rows, given)
 
 
 def source(found: Subject, path: str) -> str:
@@ -302,44 +272,3 @@ def _price_source(found: Subject, scenario: Scenario) -> str:
         return f"--price {given}"
     price = found.system.price(given)
     return f"{price.kind}, {'; '.join(found.catalog.citations(price.source))}, {price.date}"
-
-
-def _evaluate(rows: Iterable[Row], given: dict[str, Given]) -> Numbers:
-    """Numbers of the rows in order; a formula may use the inputs and the numbers before it."""
-    numbers: Numbers = {}
-    known = dict(given)
-    for name, unit, formula, text in rows:
-        inputs = {key: known[key] for key in _names(formula)}
-        value = eval(_code(formula), {"max": _largest}, {key: item.value for key, item in inputs.items()})
-        numbers[name] = Number(name=name, value=value, unit=unit, text=text, formula=formula, inputs=inputs)
-        known[name] = Given(value, unit, f"see {name}")
-    return numbers
-
-
-def _renamed(number: Number, names: dict[str, str]) -> Number:
-    """A number under its full name; inputs that are numbers themselves point to theirs."""
-    inputs = {
-        key: Given(item.value, item.unit, f"see {names[key]}") if key in names else item
-        for key, item in number.inputs.items()
-    }
-    return msgspec.structs.replace(number, name=names[number.name], inputs=inputs)
-
-
-@lru_cache(maxsize=256)
-def _names(formula: str) -> tuple[str, ...]:
-    nodes = [node.id for node in ast.walk(ast.parse(formula)) if isinstance(node, ast.Name)]
-    return tuple(dict.fromkeys(name for name in nodes if name != "max"))
-
-
-@lru_cache(maxsize=256)
-def _code(formula: str) -> Any:
-    return compile(formula, "<formula>", "eval")
-
-
-def _largest(*values: Array) -> Array:
-    xp = namespace(*values)
-    return reduce(xp.maximum, (value + 0.0 * sum(values) for value in values))
-
-
-def _any(value: Any) -> bool:
-    return bool(value > 0) if isinstance(value, (int, float)) else bool((value > 0).any())

@@ -15,8 +15,8 @@ from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.serving.number import Numbers
 from ridgeline.serving.numbers import (
-    Numbers,
     estimate_numbers,
     expected_numbers,
     memory_numbers,

@@ -6,7 +6,7 @@ rest.
 
     decode_step   one step at `batch` sequences with `context` cached tokens
     prefill       one step of `batch` prompts of `isl` tokens
-    static        prefill of all prompts, then osl decode steps
+    static        prefill of all prompts, then osl decode steps, in waves of what memory holds
     online        `serving.online`: mean latencies at `batch` open requests, or at all that memory holds
 """
 
@@ -42,6 +42,8 @@ EAGER = " eager"
 KV_OF = {("trtllm", "fp8"): "fp8", ("trtllm", "nvfp4"): "fp8", ("vllm", "nvfp4"): "fp8", ("sglang", "nvfp4"): "fp8"}
 """Format of the cache where a row does not state it: such checkpoints are made with NVIDIA ModelOpt, whose recipes
 declare an fp8 cache, which these engines follow. All others: bf16."""
+MOST_SEQUENCES = {"trtllm": 2048, "vllm": 1024}
+"""Sequences per rank that engines admit by default, whatever memory holds (max_batch_size, max_num_seqs)."""
 CHUNK = 8192
 """Tokens per rank of a full prefill step."""
 UTILISATION = 0.92
@@ -206,8 +208,10 @@ def _evaluate(members: list[Member], found: Subject, engine: str) -> Prepared:
         context=context,
         utilisation=UTILISATION,
     )
-    capacity = np.maximum(held.most_sequences * layout.dp, 1.0)
-    batch = np.where(mode == "online", np.minimum(np.where(n["batch"] > 0, n["batch"], np.inf), capacity), n["batch"])
+    most = MOST_SEQUENCES.get(engine.removesuffix(EAGER), np.inf)
+    capacity = np.maximum(np.minimum(held.most_sequences, most) * layout.dp, 1.0)
+    asked = np.where(n["batch"] > 0, n["batch"], np.inf)
+    batch = np.where((mode == "online") | (mode == "static"), np.minimum(asked, capacity), n["batch"])
     batch = np.maximum(batch, 1.0)
     isl = np.maximum(n["isl"], 1.0)
     chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
@@ -253,7 +257,8 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         osl=osl,
         client=engine.client,
     )
-    whole = prefill + osl * decode
+    asked = np.maximum(n["batch"], 1.0)
+    whole = prefill + osl * decode * asked / batch
     return {
         ("decode_step", "tpot_s"): decode,
         ("decode_step", "out_tok_s"): batch / decode,
@@ -263,8 +268,8 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         ("static", "ttft_s"): prefill,
         ("static", "tpot_s"): decode,
         ("static", "e2e_s"): whole,
-        ("static", "out_tok_s"): batch * osl / whole,
-        ("static", "total_tok_s"): batch * (isl + osl) / whole,
+        ("static", "out_tok_s"): asked * osl / whole,
+        ("static", "total_tok_s"): asked * (isl + osl) / whole,
         ("online", "ttft_s"): served.ttft,
         ("online", "tpot_s"): served.tpot,
         ("online", "e2e_s"): served.e2e,
@@ -290,8 +295,8 @@ def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
         ("static", "ttft_s"): prefill,
         ("static", "tpot_s"): decode,
         ("static", "e2e_s"): whole,
-        ("static", "out_tok_s"): batch * osl / whole,
-        ("static", "total_tok_s"): batch * (isl + osl) / whole,
+        ("static", "out_tok_s"): np.maximum(n["batch"], 1.0) * osl / whole,
+        ("static", "total_tok_s"): np.maximum(n["batch"], 1.0) * (isl + osl) / whole,
         ("online", "ttft_s"): per_prompt,
         ("online", "tpot_s"): decode,
         ("online", "e2e_s"): per_prompt + osl * decode,

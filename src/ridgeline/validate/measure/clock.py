@@ -23,8 +23,8 @@ SHORTEST = 2e-3
 """Seconds of a sample, if one call takes less."""
 LEAST, AGREED = 5, 0.03
 """Samples before they may be called in agreement: quartiles within this share of the median."""
-MOST_RECORDED = 200
-"""Calls in one graph."""
+MOST_CALLS = 200
+"""Calls in one sample."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +47,10 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
         stop = perf_counter() + self.budget
         first = self._once(call)  # libraries load, kernels are picked
         first = min(first, self._once(call)) if first < self.budget else first
-        group = int(min(max(SHORTEST / first, 1), MOST_RECORDED))
-        sample = self._recorded(call, group) if recorded and self.device.kind == "cuda" else self._called(call, group)
+        record = recorded and self.device.kind == "cuda"
+        aim = self.budget / 4 if record else SHORTEST  # replays repeat their operands: many, lest the cache hold them
+        group = int(min(max(aim / first, 1), MOST_CALLS))
+        sample = (self._recorded if record else self._called)(call, group)
         samples = [sample()]
         while perf_counter() < stop:
             samples.append(sample())

@@ -40,6 +40,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Threads of the processor that run its kernels."""
     capacity: float
     """Bytes of memory."""
+    load: float
+    """Processes that wanted each processor in the last minute, before anything was measured."""
     narrow: bool
     """Whether it multiplies in fp8."""
     torch: Any
@@ -79,10 +81,18 @@ def open_device(kind: str = "") -> Device:
         raise InputError("--device cuda", "PyTorch sees no CUDA device here", "use --device cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(threads)  # as many as PyTorch chose, from now on fixed
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     if kind == "cpu" or not has:
-        pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Device(
-            kind="cpu", title=_processor(), chip="", count=1, threads=threads, capacity=pages, narrow=False, torch=torch
+            kind="cpu",
+            title=_processor(),
+            chip="",
+            count=1,
+            threads=threads,
+            capacity=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            load=load,
+            narrow=False,
+            torch=torch,
         )
     properties = torch.cuda.get_device_properties(0)
     title = str(properties.name)
@@ -93,6 +103,7 @@ def open_device(kind: str = "") -> Device:
         count=torch.cuda.device_count(),
         threads=threads,
         capacity=properties.total_memory,
+        load=load,
         narrow=(properties.major, properties.minor) >= (8, 9),
         torch=torch,
     )

@@ -19,6 +19,7 @@ from ridgeline.catalog import BUILT_IN, Entry, Provenance
 from ridgeline.hardware import Chip, Domain, Peak, System, load_chip
 from ridgeline.kernel import Kernel
 from ridgeline.scenario import exact
+from ridgeline.units import show
 from ridgeline.validate.measure.clock import Clock
 from ridgeline.validate.measure.device import Device
 from ridgeline.validate.measure.exchange import all_reduce_readings, bus_bandwidth
@@ -29,7 +30,6 @@ from ridgeline.validate.measure.store import Store
 
 QUICK, FULL = (0.08, 12.0), (0.3, 80.0)
 """Seconds for one reading, and for all kernels."""
-OUR_UNITS = {"fixed": "s", "serial": "s", "softmax": "s"}
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +39,11 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     bandwidth: float | None
     """Between devices, one way; None if there is one only."""
     count: int
+    """Devices."""
+    source: str
     date: str
-    software: str
+    load: float
+    """Processes of others that wanted each processor meanwhile: well above 0, times are too long."""
     readings: tuple[Reading, ...]
 
     @property
@@ -50,24 +53,19 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
         domain = Domain(size=self.count, bandwidth=self.bandwidth)
         return System(name=chip.name, title=chip.title, chip=chip, domain=domain)
 
-    @property
-    def source(self) -> str:
-        """Who says it."""
-        return f"ridgeline measure {version('ridgeline')} with {self.software}"
-
     def files(self) -> dict[str, str]:
-        """Text of each file of a catalogue folder that has this machine, by path; the system's is last."""
+        """Text of each file of a catalogue folder that has this machine, by path."""
         chip, name = self.chip.value, self.chip.value.name
         head = {"source": self.source, "date": self.date}
         system: dict[str, Any] = {"title": f"{self.count} x {chip.title}", "chip": name} | head
         domain: dict[str, Any] = {"size": self.count}
         if self.bandwidth is not None:
             domain["bandwidth"] = exact(self.bandwidth, "B/s")
-        readings = {"machine": chip.title, "software": self.software, "date": self.date, "readings": self.readings}
+        readings = {"machine": chip.title, "load": self.load, **head, "readings": self.readings}
         return {
-            f"readings/{name}.json": msgspec.json.format(msgspec.json.encode(readings), indent=1).decode() + "\n",
-            f"chips/{name}.toml": "\n".join(_chip_lines(self.chip, head)) + "\n",
             f"systems/{name}.toml": "\n".join([*_lines(system), "", "[domain]", *_lines(domain)]) + "\n",
+            f"chips/{name}.toml": "\n".join(chip_lines(self.chip, head)) + "\n",
+            f"readings/{name}.json": msgspec.json.format(msgspec.json.encode(readings), indent=1).decode() + "\n",
         }
 
 
@@ -85,15 +83,16 @@ def measure(device: Device, *, quick: bool = False, tell: Callable[[str], None] 
     if device.count > 1:
         tell(f"all-reduce among {device.count} devices")
         links = all_reduce_readings(device, device.count)
-    date = datetime.date.today().isoformat()
-    chip = chip_of(device, readings, f"ridgeline measure, {device.software}", date)
+    source, date = f"ridgeline {version('ridgeline')} measure, {device.software}", datetime.date.today().isoformat()
+    chip = chip_of(device, readings, source, date)
     found = replace(chip, value=replace(chip.value, kernels=fit(readings, chip.value)))
     return Measurement(
         chip=found,
         bandwidth=max(map(bus_bandwidth, links), default=None),
         count=device.count,
+        source=source,
         date=date,
-        software=device.software,
+        load=device.load,
         readings=(*readings, *links),
     )
 
@@ -111,8 +110,8 @@ def chip_of(device: Device, readings: Sequence[Reading], source: str, date: str)
     chip = Chip(
         name=device.name,
         title=device.title,
-        vendor="measured",
-        memory="as found",
+        vendor="unknown",
+        memory="unknown",
         peak=Peak(**rates),
         hbm_capacity=device.capacity,
         hbm_bandwidth=bandwidth,
@@ -128,7 +127,7 @@ def chip_of(device: Device, readings: Sequence[Reading], source: str, date: str)
     return Entry(value=chip, sources=sources)
 
 
-def _chip_lines(entry: Entry[Chip], head: dict[str, str]) -> Iterator[str]:
+def chip_lines(entry: Entry[Chip], head: dict[str, str]) -> Iterator[str]:
     """A chip's file: texts, values with their sources, and constants."""
     chip = entry.value
     texts = {name: getattr(chip, name) for name in ("title", "vendor", "announced", "memory")}
@@ -141,7 +140,7 @@ def _chip_lines(entry: Entry[Chip], head: dict[str, str]) -> Iterator[str]:
         table, _, key = path.rpartition(".")
         if not table.startswith("kernels"):
             parts = {"value": said.text, "source": said.source, "date": said.date, "note": said.note}
-            inner = ", ".join(_lines({name: text for name, text in parts.items() if text}))
+            inner = ", ".join(_lines({name: text for name, text in parts.items() if text and text != head.get(name)}))
             tables.setdefault(table, []).append(f"{key} = {{ {inner} }}")
     for table, lines in sorted(tables.items()):
         yield from (f"\n[{table}]", *lines) if table else lines
@@ -150,7 +149,7 @@ def _chip_lines(entry: Entry[Chip], head: dict[str, str]) -> Iterator[str]:
 
 
 def _written(kernel: Kernel) -> dict[str, Any]:
-    return {name: exact(v, OUR_UNITS[name]) if name in OUR_UNITS else v for name, v in asdict(kernel).items()}
+    return {name: show(v, "s") if name in ("fixed", "serial", "softmax") else v for name, v in asdict(kernel).items()}
 
 
 def _lines(table: dict[str, Any]) -> list[str]:
