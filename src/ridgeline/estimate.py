@@ -9,7 +9,8 @@ keep the share `quantise`, since the quantisation that is timed with single kern
 `streamed` the bytes of norms and residuals. A step adds what single kernels do not show, by engine: `host` seconds per
 step and `sequence` seconds per sequence that nothing hides, and `layer` seconds for the small kernels of a layer.
 
-Everything runs one after another: engines overlap kernels and messages little. Knows no queue.
+Everything runs one after another, unless an engine lets two micro-batches take turns (`OVERLAPPED`): then the step is
+computed twice at half the size, and messages hide behind kernels. Knows no queue.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
+OVERLAPPED = " overlapped"
+"""Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and in SGLang's large deployments."""
 LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
 """What an estimate rests on, best first."""
 
@@ -72,6 +75,8 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     host: float
     sequence: float
     client: Client
+    overlap: float = 0.0
+    """Share of messages that hides behind kernels: 1 if two micro-batches take turns."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,16 +93,21 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def total(self, engine: EngineConstants) -> Array:
         """Seconds of the step with an engine's constants."""
-        return (
-            engine.host
-            + engine.sequence * self.sequences
-            + engine.layer * self.layers
+        device = (
+            engine.layer * self.layers
             + engine.kernels * self.work
             + engine.launches * self.fixed
             + engine.quantise * self.narrow
-            + engine.messages * self.sent
             + self.streamed
         )
+        sent = engine.messages * self.sent
+        hidden = engine.overlap * namespace(device, sent).minimum(device, sent)
+        return engine.host + engine.sequence * self.sequences + device + sent - hidden
+
+    def __mul__(self, count: float) -> Terms:
+        """The same step `count` times over, by one host."""
+        names = ("work", "fixed", "narrow", "sent", "streamed", "layers")
+        return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
 def terms(step: Step, model: Architecture, system: System, layout: Layout, engine: str) -> Terms:
@@ -226,4 +236,6 @@ def engines() -> Engines:
 def engine_constants(name: str) -> EngineConstants:
     """Constants of an engine; those of all engines together ("any") for one that nobody measured."""
     found = {engine.engine: engine for engine in engines().engines}
-    return found.get(name, found["any"])
+    base = name.removesuffix(OVERLAPPED)
+    constants = found.get(base, found["any"])
+    return constants if base == name else msgspec.structs.replace(constants, overlap=1.0)

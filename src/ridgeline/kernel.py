@@ -1,7 +1,7 @@
 """The measured constants of a family of kernels on one chip, as a chip's file holds them.
 
-`efficiency.py` has their law. A chip of one's own carries them (`ridgeline measure` writes such a file), and they come before all that is shipped.
-Knows no law and no chip.
+`efficiency.py` has their law. A chip of one's own carries them (`ridgeline measure` writes such a file), and they come
+before all that is shipped. Knows no law and no chip.
 """
 
 from __future__ import annotations

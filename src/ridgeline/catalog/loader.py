@@ -109,6 +109,7 @@ def _key(name: str) -> str:
     return re.sub(r"[\s:]+", "-", name.strip().lower())
 
 
+@lru_cache(maxsize=4096)
 def _aliases(path: Path) -> list[str]:
     aliases = _table(path).get("aliases", [])
     return [_key(str(alias)) for alias in aliases] if isinstance(aliases, list) else []

@@ -155,7 +155,11 @@ def _text(found: Measurement, held: Check | None, output: str) -> list[Renderabl
     )
     return [
         f"{chip.name}: {chip.title}, {found.source}",
-        *([f"others were using this machine (load {found.load:.1f} per processor): times are too long"] if busy else []),
+        *(
+            [f"others were using this machine (load {found.load:.1f} per processor): times are too long"]
+            if busy
+            else []
+        ),
         f"peaks: {rates}; {shown(chip.hbm_bandwidth, 'B/s')}",
         heading("What it copies, reads, launches and multiplies"),
         timed,

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.estimate import EngineConstants, Terms, engine_constants, level, spread, terms
+from ridgeline.estimate import OVERLAPPED, EngineConstants, Terms, engine_constants, level, spread, terms
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import TERMS
@@ -124,11 +124,16 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
         except InputError as error:
             yield Refusal(row=i, reason=str(error))
             continue
-        engine = ENGINES.get(row["engine"], row["engine"]) + (EAGER if "launch bound" in row.get("notes", "") else "")
+        engine = ENGINES.get(row["engine"], row["engine"]) + _manner(row.get("notes", ""))
         key = (row["model"], row["chip"], engine, row["weight_dtype"], row["kv_dtype"])
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
     for key, members in groups.items():
         yield from _prepare_group(key, members, catalog)
+
+
+def _manner(notes: str) -> str:
+    """How an engine ran, where a row's notes say so."""
+    return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
 def _numbers(row: Mapping[str, str]) -> dict[str, float]:
@@ -217,9 +222,16 @@ def _evaluate(members: list[Member], found: Subject, engine: str) -> Prepared:
     chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
     prompts = np.where(mode == "online", chunk, np.maximum(n["batch"], 1.0))
 
+    turns = 2 if engine.endswith(OVERLAPPED) else 1
+    kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
+
     def run(segment: Segment) -> tuple[Step, Terms]:
         result = step(found.model, found.system, layout, [segment], found.precision)
-        return result, terms(result, found.model, found.system, layout, engine.removesuffix(EAGER))
+        if turns > 1:
+            half = msgspec.structs.replace(segment, seqs=np.maximum(segment.seqs / turns, 1.0))
+            part = step(found.model, found.system, layout, [half], found.precision)
+            return result, terms(part, found.model, found.system, layout, kernels) * turns
+        return result, terms(result, found.model, found.system, layout, kernels)
 
     decode_step, decode = run(Segment(seqs=batch, new=1, past=context))
     prefill_step, prefill = run(Segment(seqs=prompts, new=isl, past=0.0, prefill=True))

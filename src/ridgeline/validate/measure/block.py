@@ -116,7 +116,7 @@ class Block:
         return self.torch.nn.functional.rms_norm(x, (self.shape.hidden,), self.scale, 1e-6)
 
     def multiply(self, x: Tensor, matrix: Tensor) -> Tensor:
-        """x times the transpose of `matrix`; an fp8 matrix gets `x` in fp8, with one scale."""
+        """The product of `x` and the transpose of `matrix`; an fp8 matrix gets `x` in fp8, with one scale."""
         if matrix.dtype.itemsize > 1:
             return self.torch.nn.functional.linear(x, matrix)
         scale = x.abs().amax().float() / FP8_MOST

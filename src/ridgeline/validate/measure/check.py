@@ -55,7 +55,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error(self) -> float:
-        """estimate / measured - 1."""
+        """Relative error of the estimate: estimate / measured - 1."""
         return self.estimate / self.measured - 1
 
 
@@ -136,7 +136,7 @@ def estimated(found: Step, system: System) -> float:
 
 
 def knee(batches: Sequence[float], seconds: Sequence[float]) -> float:
-    """The c of t = a max(1, B / c) with the least absolute error of ln t, between the smallest and the largest batch."""
+    """The c of t = a max(1, B / c) with the least absolute error of ln t, among all batches in between."""
     batch, log = np.array(batches, float), np.log(seconds)
 
     def miss(c: float) -> float:

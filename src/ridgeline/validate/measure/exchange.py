@@ -43,6 +43,8 @@ def _rank(rank: int, ranks: int, kind: str, folder: str, sizes: tuple[int, ...])
     backend = "nccl" if kind == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
     place = f"cuda:{rank}" if kind == "cuda" else "cpu"
+    if kind == "cuda":
+        torch.cuda.set_device(place)
     readings = []
     for size in sizes:
         data = torch.zeros(size // 2, dtype=torch.bfloat16, device=place)
@@ -54,7 +56,7 @@ def _rank(rank: int, ranks: int, kind: str, folder: str, sizes: tuple[int, ...])
             if kind == "cuda":
                 torch.cuda.synchronize(place)
             samples.append(perf_counter() - start)
-        low, median, high = np.percentile(samples[2:], (25, 50, 75))  # the first two open connections
+        low, median, high = np.percentile(samples[2:], (25, 50, 75)).tolist()  # the first two open connections
         shape = {"ranks": float(ranks), "bytes": float(size)}
         found = Reading(operation=bare("all_reduce"), shape=shape, seconds=median, low=low, high=high, samples=REPEATS)
         readings.append(found)

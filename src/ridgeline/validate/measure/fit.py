@@ -48,7 +48,7 @@ def _fit(family: str, number: str, readings: Sequence[Reading], chip: Chip) -> K
     start = np.array([_theta(name, START[name]) for name in used])
 
     def constants(theta: Any) -> dict[str, float]:
-        return {name: 0.0 for name in START} | {n: _value(n, x) for n, x in zip(used, theta, strict=True)}
+        return dict.fromkeys(START, 0.0) | {n: _value(n, x) for n, x in zip(used, theta, strict=True)}
 
     def miss(theta: Any) -> Any:
         row = KernelConstants(

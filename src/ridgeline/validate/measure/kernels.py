@@ -118,7 +118,7 @@ def _matrices(store: Store, chip: Chip, shape: Shape) -> Iterator[Case]:
             segment = Segment(seqs=tokens, new=1, past=1)
             for operation in fused(layer_operations(model.layers[0], [segment], Shard(), precision)):
                 if operation.family == "gemm" and store.fits(number, *shape.matrices[operation.name]):
-                    sizes = {"hidden": shape.hidden, "tokens": tokens}
+                    sizes = {"hidden": float(shape.hidden), "tokens": float(tokens)}
                     prepare = partial(_matrix, store, block, number, operation.name, tokens)
                     yield Case(operation, sizes, work_time(operation, chip).lower, prepare)
 
@@ -135,7 +135,8 @@ def _attentions(store: Store, chip: Chip, shape: Shape) -> Iterator[Case]:
             op for op in layer_operations(model.layers[0], [segment], Shard(), precision) if op.family != "gemm"
         )
         if store.fits("bf16", *cache):
-            sizes = {"hidden": shape.hidden, "seqs": segment.seqs, "new": segment.new, "past": segment.past}
+            sizes = {name: float(getattr(segment, name)) for name in ("seqs", "new", "past")}
+            sizes["hidden"] = float(shape.hidden)
             prepare = partial(_attention, store, block, cache, segment.tokens, segment.past)
             yield Case(operation, sizes, work_time(operation, chip).lower, prepare)
 
@@ -164,7 +165,7 @@ def _attention(store: Store, block: Block, cache: tuple[int, ...], tokens: int, 
     """An attention on its operands."""
     caches = store.copies("bf16", *cache)
     qkv = store.fresh("bf16", tokens, block.shape.matrices["q"][0])
-    return lambda i: block.attend(qkv, *caches[i % len(caches)], past)
+    return lambda i: block.attend(qkv, caches[i % len(caches)][0], caches[i % len(caches)][1], past)
 
 
 def _reading(

@@ -23,5 +23,5 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bare(name: str, math: str = "bf16", stored: str = "bf16", flop: float = 0.0, memory: float = 0.0) -> Operation:
-    """Work that is no kernel of a model: a copy, a square matrix product, a launch. For peaks; no law is fitted to it."""
+    """Work that is no kernel of a model: a copy, a square product, a launch. For peaks; no law is fitted to it."""
     return Operation(name=name, family="peak", math=math, stored=stored, flop=flop, weights=memory)

@@ -1,4 +1,4 @@
-"""Operands that no cache holds: a large block of random numbers, cut into as many copies of an operand as it has room for.
+"""Operands that no cache holds: a large block of random numbers, cut into as many copies of an operand as fit.
 
 The n-th call takes the n-th copy, so that weights and caches come out of memory as they do in a model that is larger
 than the processor's caches. Knows no kernel.
@@ -33,7 +33,7 @@ class Store:
         return 2 * prod(shape) * self.dtype(number).itemsize <= ROOM
 
     def copies(self, number: str, *shape: int) -> Any:
-        """copies x shape numbers of a format."""
+        """All the copies of an operand of this shape that fit."""
         if number not in self._blocks:
             torch, dtype = self.device.torch, self.dtype(number)
             few = (torch.randn(1 << 20, device=self.device.kind) * 0.02).to(dtype)
