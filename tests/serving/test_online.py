@@ -1,0 +1,100 @@
+"""Mean-field serving: what always holds, and its limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ridgeline.estimate import Client
+from ridgeline.serving.disaggregated import Disaggregated, disaggregated
+from ridgeline.serving.online import Online, online
+
+STEADY = Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.0)
+
+seconds = st.floats(1e-4, 1.0)
+counts = st.integers(1, 2000)
+
+
+def served(client: Client = STEADY, **values: float) -> Online:
+    base = {"decode": 0.02, "prefill": 0.05, "alone": 0.06, "concurrency": 32, "capacity": 1e6, "osl": 512}
+    return online(**{**base, **values}, client=client)  # type: ignore[arg-type]
+
+
+def test_one_request_waits_for_nothing() -> None:
+    alone = served(concurrency=1)
+    assert (alone.ttft, alone.tpot) == (0.06, 0.02)
+
+
+@given(burst=st.floats(0, 1), decode=seconds, prefill=seconds, concurrency=counts, osl=st.integers(2, 5000))
+def test_what_enters_the_first_token_leaves_the_others(
+    burst: float, decode: float, prefill: float, concurrency: int, osl: int
+) -> None:
+    """ttft + osl * tpot does not depend on how prompts arrive: prefills are moved, not lost."""
+    client = Client(frontend=0.0, per_request=0.0, first=1.0, burst=burst)
+    values = {"decode": decode, "prefill": prefill, "alone": prefill, "concurrency": concurrency, "osl": osl}
+    burst_sum = served(client, **values).ttft + osl * served(client, **values).tpot
+    steady_sum = served(**values).ttft + osl * served(**values).tpot
+    assert burst_sum == pytest.approx(steady_sum)
+
+
+@given(concurrency=counts, capacity=counts, decode=seconds, prefill=seconds)
+def test_latencies_do_not_fall_when_more_requests_are_open(
+    concurrency: int, capacity: int, decode: float, prefill: float
+) -> None:
+    less = served(concurrency=concurrency, capacity=capacity, decode=decode, prefill=prefill)
+    more = served(concurrency=concurrency + 1, capacity=capacity, decode=decode, prefill=prefill)
+    assert more.ttft >= less.ttft * (1 - 1e-12)
+    assert more.tpot >= less.tpot * (1 - 1e-12)
+
+
+@given(concurrency=counts, capacity=counts)
+def test_littles_law_in_a_full_engine(concurrency: int, capacity: int) -> None:
+    """Open requests = rate x (ttft + osl tpot), for a steady stream whose own prefill is one of the engine's."""
+    out = served(concurrency=concurrency, capacity=capacity, alone=0.05)
+    assert out.request_rate * (out.ttft + 512 * out.tpot) == pytest.approx(concurrency, rel=1e-6)
+
+
+def test_arrays_give_what_numbers_give() -> None:
+    many = online(
+        decode=np.full(3, 0.02),
+        prefill=0.05,
+        alone=0.06,
+        concurrency=np.array([1.0, 8.0, 64.0]),
+        capacity=32.0,
+        osl=512.0,
+        client=STEADY,
+    )
+    for i, n in enumerate((1, 8, 64)):
+        one = served(concurrency=n, capacity=32)
+        assert (many.ttft[i], many.tpot[i]) == pytest.approx((one.ttft, one.tpot))
+
+
+def pools(**values: float) -> Disaggregated:
+    base = {"prefill": 0.1, "alone": 0.1, "decode": 0.02, "prefill_workers": 4, "decode_workers": 2, "places": 256}
+    return disaggregated(**{**base, "osl": 500, "concurrency": 256, **values})  # type: ignore[arg-type]
+
+
+@given(workers=st.integers(1, 64), decoders=st.integers(1, 64), concurrency=counts)
+def test_the_slower_pool_sets_the_rate(workers: int, decoders: int, concurrency: int) -> None:
+    out = pools(prefill_workers=workers, decode_workers=decoders, concurrency=concurrency)
+    assert out.request_rate <= workers / 0.1 * (1 + 1e-12)
+    assert out.request_rate <= decoders * 256 / (500 * 0.02) * (1 + 1e-12)
+    assert out.prefill_use <= 1 + 1e-12
+    assert out.decode_use <= 1 + 1e-12
+
+
+def test_decode_on_its_own_pool_has_no_prefill_between_tokens() -> None:
+    assert pools().tpot == 0.02
+    assert pools(accepted=2.0).tpot == 0.01
+
+
+def test_the_cache_on_its_way_is_part_of_the_first_token() -> None:
+    assert pools(transfer=0.05, concurrency=1).ttft == pytest.approx(pools(concurrency=1).ttft + 0.05, rel=0.02)
+
+
+def test_more_clients_than_places_wait_for_the_first_token() -> None:
+    """1,000 open requests on 512 places: what does not fit shows up before the first token (Little's law)."""
+    out = pools(concurrency=1000, prefill_workers=8, decode_workers=1, places=100)
+    assert out.request_rate * (out.ttft + 500 * out.tpot) <= 1000 * (1 + 1e-9)
