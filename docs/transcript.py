@@ -1,8 +1,8 @@
 """What the documentation shows of a terminal is what the terminal shows.
 
-A fenced block in the language `console` is a transcript: a line `$ command`, then what the command prints. The tests
-replay each one and compare; `python docs/transcript.py FILE ...` replays each one and writes down what it saw. Blocks
-in another shell language (`sh`) are shown and not run. Knows nothing about what the commands mean.
+A fenced block in the language `console` is a transcript: a line `$ ridgeline ...`, then what the command prints. The
+tests replay each one and compare; `python docs/transcript.py FILE ...` replays each one and writes down what it saw.
+Blocks in another shell language (`sh`) are shown and not run. Knows nothing about what the commands mean.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTALL)
 WIDTH = 110
+PROMPT = "$ ridgeline"
 
 
 def replay(transcript: str) -> str:
@@ -24,7 +25,7 @@ def replay(transcript: str) -> str:
     terminal = {**os.environ, "PATH": path, "COLUMNS": str(WIDTH), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for command in (line for line in transcript.splitlines() if line.startswith("$ ")):
+        for command in (line for line in transcript.splitlines() if line.startswith(PROMPT)):
             printed = subprocess.run(
                 command.removeprefix("$ "),
                 shell=True,

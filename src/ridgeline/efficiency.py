@@ -138,8 +138,8 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     """Constants of a kernel that reads weights (attention: a cache) of the format `stored`.
 
     The chip's own if its file has some; else the first that was fitted of: this engine on this chip; all engines on
-    this chip; this engine, then all engines, on chips of its generation; all chips. At each of these, kernels of the stored format come before those that are
-    multiplied alike (`MEASURED_AS`).
+    this chip; this engine, then all engines, on chips of its generation; all chips. At each of these, kernels of the
+    stored format come before those that are multiplied alike (`MEASURED_AS`).
 
     Raises
     ------
@@ -196,9 +196,16 @@ def _links() -> dict[tuple[str, str, str], LinkConstants]:
     return {(row.family, row.place, row.engine): row for row in constants().links}
 
 
-def _places(chip: str, engine: str) -> list[tuple[str, str]]:
-    alike = [name for name, chips in constants().generations.items() if chip in chips]
-    return [(place, who) for place in (chip, *alike) for who in (engine, ANY)] + [(ANY, ANY)]
+@lru_cache(maxsize=256)
+def generation(chip: str) -> str:
+    """The generation of a chip by its name; empty for one that is like no other."""
+    return next((name for name, chips in constants().generations.items() if chip in chips), "")
+
+
+@lru_cache(maxsize=256)
+def _places(chip: str, engine: str) -> tuple[tuple[str, str], ...]:
+    alike = [place for place in (chip, generation(chip)) if place]
+    return (*((place, who) for place in alike for who in (engine, ANY)), (ANY, ANY))
 
 
 def _formats(stored: str, chip: Chip) -> tuple[str, ...]:

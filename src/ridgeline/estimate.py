@@ -4,10 +4,11 @@
         + messages * sent + streamed
 
 `work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, the fixed part
-of kernels in wide formats, and the fixed part and the passes over activations of fp8 and fp4 matrices, of which engines
-keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent` is `efficiency.link_time` of every message;
-`streamed` the bytes of norms and residuals. A step adds what single kernels do not show, by engine: `host` seconds per
-step and `sequence` seconds per sequence that nothing hides, and `layer` seconds for the small kernels of a layer.
+of kernels in wide formats, and the fixed part and the passes over activations of fp8 and fp4 matrices, of which
+engines keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent`
+is `efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single
+kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, and
+`layer` seconds for the small kernels of a layer.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`OVERLAPPED`): then the step is
 computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -24,12 +25,14 @@ import msgspec
 from ridgeline.arrays import Array, namespace
 from ridgeline.collectives import wire_time
 from ridgeline.efficiency import (
+    generation,
     kernel_constants,
     kernel_time,
     link_constants,
     link_time,
     provenance,
 )
+from ridgeline.errors import UnknownNameError
 from ridgeline.hardware import System, format_bytes
 from ridgeline.layout import Layout
 from ridgeline.model import Architecture
@@ -40,7 +43,7 @@ KERNEL_OF = {"recurrence": "decode attention"}
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 OVERLAPPED = " overlapped"
-"""Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and in SGLang's large deployments."""
+"""Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and large SGLang deployments."""
 LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
 """What an estimate rests on, best first."""
 
@@ -62,6 +65,8 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What a step of an engine adds to its kernels, fitted to whole steps."""
 
     engine: str
+    generation: str = ""
+    """Generation of chips (`efficiency.generation`) they are for; empty: all."""
     rows: int
     """Measured numbers behind it."""
     chips: tuple[str, ...]
@@ -93,16 +98,19 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def total(self, engine: EngineConstants) -> Array:
         """Seconds of the step with an engine's constants."""
-        device = (
-            engine.layer * self.layers
-            + engine.kernels * self.work
-            + engine.launches * self.fixed
-            + engine.quantise * self.narrow
-            + self.streamed
-        )
-        sent = engine.messages * self.sent
-        hidden = engine.overlap * namespace(device, sent).minimum(device, sent)
-        return engine.host + engine.sequence * self.sequences + device + sent - hidden
+        return sum(self.parts(engine).values())
+
+    def parts(self, engine: EngineConstants) -> dict[str, Array]:
+        """The same by what the time goes into; of messages, what does not hide behind kernels."""
+        kernels = engine.kernels * self.work + self.streamed
+        launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.layers
+        device, sent = kernels + launches, engine.messages * self.sent
+        return {
+            "kernels": kernels,
+            "launches": launches,
+            "messages": sent - engine.overlap * namespace(device, sent).minimum(device, sent),
+            "host": engine.host + engine.sequence * self.sequences,
+        }
 
     def __mul__(self, count: float) -> Terms:
         """The same step `count` times over, by one host."""
@@ -185,9 +193,17 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
     """Seconds of a step with the constants of an engine ("": of all engines together), never below its floor.
 
     The interval is that of held-out decode steps (prefills: of held-out prefills) at the same level of provenance.
+
+    Raises
+    ------
+    UnknownNameError
+        For an engine that has no constants.
     """
+    known = [each.engine for each in engines().engines if each.engine != "any"]
+    if engine and engine.removesuffix(OVERLAPPED) not in known:
+        raise UnknownNameError("engine", engine[:60], known)
     found = terms(step, model, system, layout, engine or "any")
-    constants = engine_constants(engine)
+    constants = engine_constants(engine or "any", system.chip.name)
     floor = step.floor
     xp = namespace(floor, found.work)
     seconds = xp.maximum(found.total(constants) + 0.0 * floor, floor + 0.0 * found.work)
@@ -218,11 +234,24 @@ def level(found: Terms, engine: EngineConstants, chip: str) -> str:
     return found.provenance
 
 
+class HeldOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Error of predictions with constants fitted without the row's model and system."""
+
+    n: int
+    median_abs_error: float
+    p90_abs_error: float
+    bias: float
+
+
 class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All fitted engines, and how far measurements lie from estimates."""
 
     source: str
     engines: tuple[EngineConstants, ...]
+    clients: dict[str, Client]
+    """By "engine, source of the measurement": how the clients of some benchmarks drive an engine."""
+    held_out: dict[str, HeldOut]
+    """By "mode/metric" and by "mode/metric, engine"."""
     spread: dict[str, dict[str, tuple[float, float]]]
     """By metric and level: ln(measured / estimate) below and above which a tenth of held-out measurements lie."""
 
@@ -233,9 +262,15 @@ def engines() -> Engines:
     return msgspec.json.decode(files("ridgeline.catalog").joinpath("engines.json").read_bytes(), type=Engines)
 
 
-def engine_constants(name: str) -> EngineConstants:
-    """Constants of an engine; those of all engines together ("any") for one that nobody measured."""
-    found = {engine.engine: engine for engine in engines().engines}
+def engine_constants(name: str, chip: str = "", source: str = "") -> EngineConstants:
+    """Constants of an engine on chips like `chip`, else on all; of all engines together ("any") if nobody measured it.
+
+    `source` names a benchmark whose clients are known.
+    """
+    found = {(engine.engine, engine.generation): engine for engine in engines().engines}
     base = name.removesuffix(OVERLAPPED)
-    constants = found.get(base, found["any"])
+    places = ((who, place) for who in (base, "any") for place in (generation(chip), ""))
+    constants = next(found[place] for place in places if place in found)
+    if client := engines().clients.get(f"{base}, {source}"):
+        constants = msgspec.structs.replace(constants, client=client)
     return constants if base == name else msgspec.structs.replace(constants, overlap=1.0)

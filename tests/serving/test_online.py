@@ -31,7 +31,7 @@ def test_one_request_waits_for_nothing() -> None:
 def test_what_enters_the_first_token_leaves_the_others(
     burst: float, decode: float, prefill: float, concurrency: int, osl: int
 ) -> None:
-    """ttft + osl * tpot does not depend on how prompts arrive: prefills are moved, not lost."""
+    """The sum ttft + osl * tpot does not depend on how prompts arrive: prefills are moved, not lost."""
     client = Client(frontend=0.0, per_request=0.0, first=1.0, burst=burst)
     values = {"decode": decode, "prefill": prefill, "alone": prefill, "concurrency": concurrency, "osl": osl}
     burst_sum = served(client, **values).ttft + osl * served(client, **values).tpot

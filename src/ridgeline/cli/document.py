@@ -9,15 +9,13 @@ from msgspec.structs import asdict, replace
 from ridgeline.roofline import TERMS
 from ridgeline.serving import Point
 
+LEVEL = 0.8
+"""Share of held-out measurements that lie in an interval."""
+
 
 def record(point: Point) -> dict[str, Any]:
     """Names, layout, the step's three answers, and every number by name in SI units."""
-    scenario, step = point.scenario, point.step
-    interval = step.interval and {
-        "low_s": step.interval.low,
-        "high_s": step.interval.high,
-        "level": step.interval.level,
-    }
+    scenario, step, estimate = point.scenario, point.step, point.estimate
     bound = {} if point.serving is None else {"request_binding": TERMS[int(point.serving.request.binding)]}
     return {
         "layout": asdict(scenario.layout),
@@ -27,9 +25,9 @@ def record(point: Point) -> dict[str, Any]:
         "binding": TERMS[int(step.time.binding)],
         **bound,
         "floor_s": step.floor,
-        "estimate_s": step.estimate,
-        "interval_s": interval,
-        "provenance": step.provenance,
+        "estimate_s": estimate.seconds,
+        "interval_s": {"low_s": estimate.low, "high_s": estimate.high, "level": LEVEL},
+        "provenance": estimate.provenance,
         **{name: number.value for name, number in point.numbers.items()},
         "line": line(point),
     }

@@ -2,7 +2,7 @@
 
     speed = 1 / TPOT  [tok/s of a user]        cost = price * paid chip-seconds per request / tokens per request
 
-Tokens are prompt and answer, or the answer alone where only decode is planned. Without a price the cost is
+Both are estimates. Tokens are prompt and answer, or the answer alone where only decode is planned. Without a price the cost is
 chip-seconds.
 """
 
@@ -36,7 +36,7 @@ def front(result: PlanResult) -> Front:
     alone = first.prefill is None
     scale = 1e6 * (1.0 if price is None else price) / (scenario.osl + (0 if alone else scenario.isl))
     what = "output token" if alone else "token, input and output"
-    servings = [plan.point.serving for plan in result.plans if plan.point.serving is not None]
+    servings = [plan.point.expected for plan in result.plans if plan.point.expected is not None]
     return Front(
         speed=1.0 / result.candidates.tpot,
         cost=scale * result.candidates.chip_seconds,
@@ -50,5 +50,6 @@ def records(result: PlanResult) -> list[dict[str, Any]]:
     """The front as records, fastest first, in SI units."""
     c = result.candidates
     degrees = {name: getattr(c.layout, name) for name in c.layout.__struct_fields__}
-    columns = degrees | {"batch": c.batch, "tpot_s": c.tpot, "ttft_s": c.ttft, "chip_s_per_request": c.chip_seconds}
+    times = {"tpot_estimate_s": c.tpot, "ttft_estimate_s": c.ttft, "chip_s_per_request_estimate": c.chip_seconds}
+    columns = degrees | {"batch": c.batch} | times
     return [{name: column[row] for name, column in columns.items()} for row in result.front()]

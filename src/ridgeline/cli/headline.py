@@ -1,14 +1,23 @@
-"""What was asked, in words: model and system, price, workload and number formats."""
+"""What was asked and how sure the answer is, in words: model, system, price, workload, formats; interval, provenance."""
 
 from __future__ import annotations
 
-from ridgeline.cli.table import counted, plain
+from ridgeline.cli.table import counted, plain, shown
+from ridgeline.estimate import Estimate
 from ridgeline.precision import Precision
 from ridgeline.scenario import Scenario, Subject
 from ridgeline.serving.point import chip_price
 from ridgeline.units import show
 
-FLOOR = "floor: no machine can be faster; measured estimates are not in this version"
+ESTIMATE = "estimate: measured constants; of held-out measurements 80% lie in the interval"
+FLOOR = "floor: no machine can be faster"
+_RESTS_ON = {
+    "measured kernels": "from kernels measured on {chip}",
+    "measured steps": "from steps of this engine measured on {chip}",
+    "pooled": "from kernels of related chips, {chip} was not measured",
+    "spec sheet only": "from the data sheet of {chip} and kernels of other chips",
+}
+"""What an estimate rests on, by its provenance."""
 
 
 def headline(scenario: Scenario, found: Subject) -> list[str]:
@@ -19,6 +28,12 @@ def headline(scenario: Scenario, found: Subject) -> list[str]:
         f"{model.name} ({counts}) on {counted(found.chips, 'chip')} of {found.system.name}, {_price(scenario, found)}",
         f"{_workload(scenario)}; weights {_stored(formats)}, cache {formats.kv}",
     ]
+
+
+def expected(estimate: Estimate, chip: str) -> str:
+    """An estimate with its interval, its floor, and what it rests on."""
+    low, seconds, high, floor = (shown(t, "s") for t in (estimate.low, estimate.seconds, estimate.high, estimate.floor))
+    return f"{seconds} ({low} to {high}; floor {floor}), {_RESTS_ON[estimate.provenance].format(chip=chip)}"
 
 
 def _workload(scenario: Scenario) -> str:

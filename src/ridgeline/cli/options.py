@@ -24,6 +24,7 @@ GROUPS = {
     "Layout": ("tp", "pp", "dp", "ep", "cp"),
     "Workload": ("phase", "batch", "context", "isl", "osl", "cached", "verify", "accepted", "skew"),
     "Formats": ("weights", "kv", "activations"),
+    "Engine": ("engine",),
     "Limits": ("tpot", "ttft"),
     "Money": ("price", "utilisation"),
     "System": ("chips", "memory_utilisation", "catalog"),

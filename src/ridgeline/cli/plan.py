@@ -8,11 +8,11 @@ from cyclopts import Parameter
 
 from ridgeline.cli.document import line, record
 from ridgeline.cli.front import front, records
-from ridgeline.cli.headline import FLOOR, headline
+from ridgeline.cli.headline import ESTIMATE, FLOOR, expected, headline
 from ridgeline.cli.options import PLAN, PlotFile, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.sketch import sketch
-from ridgeline.cli.table import cell, copied, counted, heading, plain, shown, table, terms
+from ridgeline.cli.table import cell, copied, counted, heading, plain, shown, table, times
 from ridgeline.errors import InputError
 from ridgeline.planner import Plan, PlanResult
 from ridgeline.planner import plan as search
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 Top = Annotated[int, Parameter(help="Plans to show, each of another layout; 5 if not given.", group="Limits")]
 _COLUMNS = {
-    "TPOT": "tpot_s",
-    "TTFT": "ttft_s",
-    "tok/s\nper user": "tokens_per_s_per_user",
-    "tok/s\nper chip": "output_tokens_per_s_per_chip",
-    "$/Mtok\ninput": "usd_per_input_token",
-    "$/Mtok\noutput": "usd_per_output_token",
+    "TPOT": "tpot_estimate_s",
+    "(floor)": "tpot_s",
+    "TTFT": "ttft_estimate_s",
+    "tok/s\nper user": "tokens_per_s_per_user_estimate",
+    "tok/s\nper chip": "output_tokens_per_s_per_chip_estimate",
+    "$/Mtok\ninput": "usd_per_input_token_estimate",
+    "$/Mtok\noutput": "usd_per_output_token_estimate",
     "memory\nused": "memory_used_bytes",
 }
-"""Headings and numbers; a unit that stands in the heading is left out of the cell."""
+"""Headings and numbers; all are estimates but for one floor. A unit that stands in the heading is not in the cell."""
 
 
 @command(*PLAN)
@@ -80,12 +81,14 @@ def _text(result: PlanResult) -> list[RenderableType]:
         _plans(result),
         *([heading("Why the others lose"), _why(others)] if others else []),
         heading(f"Where the time of the best goes: decode step of {plain(best.batch)} sequences{_prompts(best)}"),
-        _terms(best),
+        _times(best),
         "",
+        f"decode step: {expected(best.point.estimate, best.point.subject.system.chip.name)}",
         f"balance: {_balance(best)}",
         heading("Cost against speed: the best that any layout and batch can do"),
         *_sketch(result),
         "",
+        ESTIMATE,
         FLOOR,
         copied(f"in full: {line(best.point)}"),
         copied(f"again:   {result.scenario.to_cli('plan')}"),
@@ -129,13 +132,13 @@ def _prompts(best: Plan) -> str:
     return "" if best.point.prefill is None else f", prefill step of {plain(best.point.prefill.seqs)} prompts"
 
 
-def _terms(best: Plan) -> RenderableType:
-    """Bars of the terms of a decode step, of a prefill step, and of all steps of a request together."""
-    assert best.point.serving is not None
-    times = {"decode step": best.point.step.time}
-    if best.point.prefill is not None:
-        times |= {"prefill step": best.point.prefill.time, "chip group, per request": best.point.serving.request}
-    return terms(times)
+def _times(best: Plan) -> RenderableType:
+    """Bars of what a decode and a prefill step go into."""
+    point = best.point
+    steps = {"decode step": (point.estimate, point.step.time)}
+    if point.prefill is not None and point.prefill_estimate is not None:
+        steps["prefill step"] = (point.prefill_estimate, point.prefill.time)
+    return times(steps)
 
 
 def _balance(best: Plan) -> str:

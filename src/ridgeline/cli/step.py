@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ridgeline.cli.breakdown import breakdown
 from ridgeline.cli.document import line, record
-from ridgeline.cli.headline import FLOOR, headline
+from ridgeline.cli.headline import ESTIMATE, FLOOR, expected, headline
 from ridgeline.cli.options import STEP, PlotFile, command
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.table import copied, counted, heading, plain, shown, table, terms
+from ridgeline.cli.table import copied, counted, heading, plain, shown, table, times
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario
 from ridgeline.serving import Point, point
@@ -68,11 +68,14 @@ def _text(found: Point) -> list[RenderableType]:
         f"{scenario.phase} step of batch {plain(scenario.batch)}; {counted(found.replicas, 'replica')} of {each}",
         heading("One device, one micro-batch"),
         operations,
-        heading(f"Its time: {shown(found.step.floor, 's')}, bound by {TERMS[int(found.step.time.binding)]}"),
-        terms({"": found.step.time}, 60),
+        heading(f"Its time: {expected(found.estimate, found.subject.system.chip.name)}"),
+        times({"": (found.estimate, found.step.time)}, 60),
+        "",
+        f"of the floor, {TERMS[int(found.step.time.binding)]} binds",
         heading("Every number (`ridgeline explain` with a name shows formula, values and sources)"),
         listed,
         "",
+        ESTIMATE,
         FLOOR,
         copied(f"again: {line(found)}"),
     ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from ridgeline.estimate import Estimate
     from ridgeline.roofline import Time
     from ridgeline.serving import Numbers
 
@@ -51,13 +52,20 @@ def footnotes(cited: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
     return marks, [f"[{number}] {text}" for text, number in known.items()]
 
 
-def terms(times: Mapping[str, Time], width: int = 20) -> Table:
-    """Bars of the terms of times, as shares of the longest term of each."""
-    rows: list[list[str]] = []
-    for term in ("math", "memory", "comms"):
-        values = [(getattr(time, term), time.lower) for time in times.values()]
-        rows.append([term, *(part for value, most in values for part in (shown(value, "s"), bar(value / most, width)))])
-    return table(["<", *(part for name in times for part in ("", f"<{name}"))], rows)
+def times(steps: Mapping[str, tuple[Estimate, Time]], width: int = 30) -> Table:
+    """Where the time of steps goes, by the estimate and by the floor: bars as shares of the estimate."""
+    columns: list[dict[str, float]] = []
+    for estimate, floor in steps.values():
+        parts = {f"  {name}": value for name, value in estimate.terms.parts(estimate.engine).items()}
+        terms = {f"  {name}": getattr(floor, name) for name in ("math", "memory", "comms")}
+        columns.append({"estimate": estimate.seconds, **parts, "floor": floor.lower, **terms})
+    return table(
+        ["<", *(part for name in steps for part in ("", f"<{name}"))],
+        [
+            [name, *(part for c in columns for part in (shown(c[name], "s"), bar(c[name] / c["estimate"], width)))]
+            for name in columns[0]
+        ],
+    )
 
 
 def heading(text: str) -> Text:

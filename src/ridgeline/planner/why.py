@@ -1,7 +1,8 @@
 """Why a plan loses to the best, in one sentence; and what to say when nothing is possible: the nearest miss.
 
 A plan's cost per token is price * paid chips * time / tokens; of two plans the dearer one has more idle chips, or
-spends more chip-seconds per token on kernels, messages, overhead or prefills. The largest of these differences is the reason.
+spends more chip-seconds per token on kernels, messages, overhead or prefills. The largest of these differences is the
+reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TIE = 0.01
 if TYPE_CHECKING:
     from ridgeline.layout import Layout
     from ridgeline.memory import DeviceMemory
-    from ridgeline.planner.search import Candidates, Plan
+    from ridgeline.planner.plans import Candidates, Plan
     from ridgeline.scenario import Scenario, Subject
 
 
@@ -55,14 +56,13 @@ def _parts(plan: Plan) -> dict[str, float]:
     """Chip-seconds per output token by what they go into, as estimated."""
     point = plan.point
     assert point.expected is not None
-    terms, engine = point.estimate.terms, point.estimate.engine
-    sent, kernels = engine.messages * terms.sent, engine.kernels * terms.work + terms.streamed
+    steps = point.estimate.terms.parts(point.estimate.engine)
     per_token = int(plan.layout.chips) / plan.batch
     prefill = point.expected.prefill_per_prompt * plan.batch / point.scenario.osl
     parts = {
-        "kernels": kernels,
-        "messages": sent,
-        "overhead": point.estimate.seconds - kernels - sent,
+        "kernels": steps["kernels"],
+        "messages": steps["messages"],
+        "overhead": steps["launches"] + steps["host"],
         "prefill": prefill,
     }
     return {name: seconds * per_token for name, seconds in parts.items()}

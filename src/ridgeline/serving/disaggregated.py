@@ -1,7 +1,7 @@
 """Prefill and decode on separate pools: rates matched, the cache sent over, mean latencies under constant concurrency.
 
-n_p prefill workers take p seconds per prompt, n_d decode workers advance B_d sequences each in d seconds. The slower pool
-sets the rate X of requests; by Little's law C = X (ttft + osl tpot), so what does not fit into the pools waits:
+n_p prefill workers take p seconds per prompt, n_d decode workers advance B_d sequences each in d seconds. The slower
+pool sets the rate X of requests; by Little's law C = X (ttft + osl tpot), so what does not fit into the pools waits:
 
     X <= n_p / p                    prefill                 X <= n_d B_d accepted / (osl d)         decode
     tpot = d / accepted             ttft = p_alone + transfer + queue

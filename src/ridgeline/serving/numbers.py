@@ -41,8 +41,8 @@ EXPECTED: tuple[Row, ...] = (
     ("tokens_per_s_per_user_estimate", "tok/s", "1 / tpot_estimate_s", "tokens per second a user sees"),
 )
 EXPECTED_MONEY: tuple[Row, ...] = (
-    ("usd_per_output_token_estimate", "USD/tok", "price * paid_chips * decode_estimate / (accepted * batch * utilisation)",
-     "decode alone"),
+    ("usd_per_output_token_estimate", "USD/tok",
+     "price * paid_chips * decode_estimate / (accepted * batch * utilisation)", "decode alone"),
     ("usd_per_request_estimate", "USD", "price * paid_chips * tpot_estimate_s * osl / (batch * utilisation)",
      "prefill and decode one after the other"),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """What each term of the estimate buys: the error without it.
 
-Each ablation changes the fitted constants, or the rows, in one place and predicts again; constants are not refitted, so this
-is what a tool loses that leaves the term out.
+Each ablation changes the fitted constants, or the rows, in one place and predicts again; constants are not refitted,
+so this is what a tool loses that leaves the term out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ def ablation(
     groups = [item for item in prepare(rows) if not isinstance(item, Refusal)]
     out: dict[str, tuple[float, float]] = {}
     for name, change in ENGINE.items():
-        errors = np.concatenate([_errors(group, change(engine_constants(group.engine)), key) for group in groups])
+        errors = np.concatenate(
+            [
+                _errors(group, change(engine_constants(group.engine, group.found.system.chip.name, group.source)), key)
+                for group in groups
+            ]
+        )
         out[name] = float(np.median(errors)), float(np.quantile(errors, 0.9))
     floor = np.concatenate([_floor_errors(group, key) for group in groups])
     out["the floor alone"] = float(np.median(floor)), float(np.quantile(floor, 0.9))

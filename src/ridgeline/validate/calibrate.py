@@ -20,8 +20,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, Terms, level
-from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare, read_points
+from ridgeline.efficiency import generation
+from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, HeldOut, Terms, level
+from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare
+from ridgeline.validate.row import read_points
 
 LIMIT = 0.7
 """|ln error| beyond which a row counts no more: a wrong row, or another deployment than its columns say."""
@@ -29,6 +31,8 @@ PULL = 0.02
 """Loss per quarter of a constant's range away from that of all engines."""
 LEAST = 15
 """Rows below which an engine or a level has no constants of its own."""
+MANY = 100
+"""Rows from which an engine has constants of its own on a generation of chips."""
 MEASURED = ("vllm", "sglang", "trtllm")
 """Engines whose kernels were measured: their factor on kernels is 1."""
 WIDER = {"measured steps": 1.0, "pooled": 1.6, "spec sheet only": 2.4}
@@ -52,6 +56,11 @@ LAUNCHED = 1.2e-3
 """Most seconds per layer where the host launches every kernel."""
 START = np.array([1.0, 0.9, 0.2, 1.0, 20e-6, 0.4e-3, 6e-6, 0.02, 1e-3, 2.0, 0.1])
 
+CLIENTS = NAMES[-4:]
+STEPS = NAMES[1:-4]
+
+Place = tuple[str, str]
+"""Model and system: what is held out together."""
 Sample = tuple[Prepared, np.ndarray, np.ndarray]
 """Rows of one engine as one group, their measured values, and their groups."""
 
@@ -72,16 +81,24 @@ def calibrate(path: Path, catalog: str = "") -> Engines:
     samples = {name: _sample(groups, rows) for name, groups in by_engine.items()}
     samples = {name: sample for name, sample in samples.items() if len(sample[1]) >= LEAST}
     profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
-    pool = _fit(_sample(profiled, rows), START, free_kernels=False, pull=0.0)
+    pool = _fit(_sample(profiled, rows), START, free=STEPS + CLIENTS, pull=0.0)
+    clients: dict[str, Client] = {}
     fitted: list[EngineConstants] = [_constants("any", pool, len(rows), ())]
     errors: dict[str, dict[str, list[float]]] = {}
     for name, sample in sorted(samples.items()):
         chips = tuple(sorted({group.found.system.chip.name for group in by_engine[name]}))
         free = name not in MEASURED
-        theta = _fit(sample, pool, free_kernels=free, pull=PULL)
+        theta = _fit(sample, pool, free=STEPS + CLIENTS + (("kernels",) if free else ()), pull=PULL)
         fitted.append(_constants(name, theta, len(sample[1]), chips))
-        _hold_out(sample, pool, free, by_engine[name], errors)
-    return Engines(source=path.name, engines=tuple(fitted), spread=_spread(errors))
+        for alike, own in _generations(by_engine[name], theta, rows).items():
+            constants = _constants(name, own, len(sample[1]), chips)
+            fitted.append(msgspec.structs.replace(constants, generation=alike))
+        for source, found in _clients(by_engine[name], theta, rows).items():
+            clients[f"{name}, {source}"] = found
+        _hold_out(sample, pool, free, by_engine[name], errors, rows)
+    return Engines(
+        source=path.name, engines=tuple(fitted), clients=clients, held_out=_held_out(errors), spread=_spread(errors)
+    )
 
 
 def write(engines: Engines, path: Path) -> None:
@@ -107,6 +124,7 @@ def _sample(groups: Sequence[Prepared], rows: Sequence[Mapping[str, str]]) -> Sa
         rows=[i for group in groups for i in group.rows],
         keys=[key for group in groups for key in group.keys],
         engine=groups[0].engine,
+        source="",
         number={name: join(lambda g, n=name: g.number[n]) for name in groups[0].number},
         decode=terms(lambda g: g.decode),
         prefill=terms(lambda g: g.prefill),
@@ -122,22 +140,10 @@ def _sample(groups: Sequence[Prepared], rows: Sequence[Mapping[str, str]]) -> Sa
     return whole, whole.number["value"], label
 
 
-def _log_errors(sample: Sample, theta: np.ndarray) -> np.ndarray:
-    """ln(estimate / measured) of each row; NaN where no law is for its metric."""
-    whole, value, _ = sample
-    estimates = metrics(whole, _constants("", theta, 0, ()))
-    out = np.full(len(value), np.nan)
-    for key in set(whole.keys):
-        rows = np.array([k == key for k in whole.keys]) if key in estimates else []
-        if key in estimates:
-            out[rows] = np.log(estimates[key][rows] / value[rows])
-    return out
-
-
 def _fit(
-    sample: Sample, start: np.ndarray, *, free_kernels: bool, pull: float, keep: np.ndarray | None = None
+    sample: Sample, start: np.ndarray, *, free: Sequence[str], pull: float, keep: np.ndarray | None = None
 ) -> np.ndarray:
-    """Constants that fit the rows in `keep` best."""
+    """Constants that fit the rows in `keep` best; those not named in `free` stay as they start."""
     whole, value, label = sample
     high = np.where(np.array(NAMES) == "layer", LAUNCHED if whole.engine.endswith(EAGER) else HIGH, HIGH)
     keys = np.array(["/".join(key) for key in whole.keys])
@@ -156,10 +162,9 @@ def _fit(
         return total / weight.sum() + pull * float(np.mean(np.abs(theta - start) / (HIGH - LOW))) * 4
 
     theta, best, width = start.copy(), loss(start), (high - LOW) / 4
-    free = [i for i, name in enumerate(NAMES) if name != "kernels" or free_kernels]
     while width[1] > 2e-3 * (HIGH - LOW)[1]:
         improved = False
-        for i in free:
+        for i in (NAMES.index(name) for name in free):
             for direction in (1.0, -1.0):
                 trial = theta.copy()
                 trial[i] = np.clip(trial[i] + direction * width[i], LOW[i], high[i])
@@ -171,29 +176,71 @@ def _fit(
     return theta
 
 
+def _generations(
+    groups: Sequence[Prepared], theta: np.ndarray, rows: Sequence[Mapping[str, str]], without: Place | None = None
+) -> dict[str, np.ndarray]:
+    """An engine's constants on each generation of chips with enough rows, its own on all chips as the start."""
+    out: dict[str, np.ndarray] = {}
+    for alike in sorted({generation(group.found.system.chip.name) for group in groups} - {""}):
+        own = [g for g in groups if generation(g.found.system.chip.name) == alike and _place(g) != without]
+        if sum(len(group.rows) for group in own) >= MANY:
+            out[alike] = _fit(_sample(own, rows), theta, free=STEPS + CLIENTS, pull=PULL / 2)
+    return out
+
+
+def _clients(
+    groups: Sequence[Prepared], theta: np.ndarray, rows: Sequence[Mapping[str, str]], without: Place | None = None
+) -> dict[str, Client]:
+    """Constants of the clients of each benchmark that measured times to first token, the engine's own as the start."""
+    out: dict[str, Client] = {}
+    for source in sorted({group.source for group in groups}):
+        own = [group for group in groups if group.source == source and _place(group) != without]
+        if sum(key == ("online", "ttft_s") for group in own for key in group.keys) < LEAST:
+            continue
+        out[source] = _constants("", _fit(_sample(own, rows), theta, free=CLIENTS, pull=PULL / 4), 0, ()).client
+    return out
+
+
+def _place(group: Prepared) -> Place:
+    return group.found.model.name, group.found.system.name
+
+
 def _hold_out(
-    sample: Sample, pool: np.ndarray, free: bool, groups: Sequence[Prepared], errors: dict[str, dict[str, list[float]]]
+    sample: Sample,
+    pool: np.ndarray,
+    free: bool,
+    groups: Sequence[Prepared],
+    errors: dict[str, dict[str, list[float]]],
+    rows: Sequence[Mapping[str, str]],
 ) -> None:
     """Add ln(measured / estimate) of each group under constants fitted without its model and chip."""
-    whole, _, label = sample
-    place = [(g.found.model.name, g.found.system.name) for g in groups]
-    for held in sorted(set(place)):
-        out = np.isin(label, [i for i, p in enumerate(place) if p == held])
-        theta = pool if out.all() else _fit(sample, pool, free_kernels=free, pull=PULL, keep=~out)
-        found = _log_errors(sample, theta)
-        constants = _constants("", theta, 0, ())
-        for row in np.flatnonzero(out & np.isfinite(found)):
-            group = groups[label[row]]
-            resting = level(group.decode, constants, group.found.system.chip.name)
-            key = "/".join(whole.keys[row])
-            for name in (key, whole.keys[row][1], "all"):
-                errors.setdefault(name, {}).setdefault(resting, []).append(-float(found[row]))
+    label = sample[2]
+    names = STEPS + CLIENTS + (("kernels",) if free else ())
+    places = [_place(group) for group in groups]
+    for held in sorted(set(places)):
+        out = np.isin(label, [i for i, p in enumerate(places) if p == held])
+        theta = pool if out.all() else _fit(sample, pool, free=names, pull=PULL, keep=~out)
+        clients = _clients(groups, theta, rows, without=held)
+        generations = _generations(groups, theta, rows, without=held)
+        for i in (i for i, p in enumerate(places) if p == held):
+            alike = generation(groups[i].found.system.chip.name)
+            constants = _constants("", generations.get(alike, theta), 0, ())
+            if client := clients.get(groups[i].source):
+                constants = msgspec.structs.replace(constants, client=client)
+            resting = level(groups[i].decode, constants, groups[i].found.system.chip.name)
+            estimates = metrics(groups[i], constants)
+            for j, key in enumerate(groups[i].keys):
+                if key not in estimates:
+                    continue
+                error = float(np.log(groups[i].number["value"][j] / estimates[key][j]))
+                for name in ("/".join(key), f"{'/'.join(key)}, {groups[i].engine}", key[1], "all"):
+                    errors.setdefault(name, {}).setdefault(resting, []).append(error)
 
 
 def _spread(errors: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, tuple[float, float]]]:
     """10th and 90th percentile by metric and level, with the widened ones where there are too few rows."""
     out: dict[str, dict[str, tuple[float, float]]] = {}
-    for name, by_level in sorted(errors.items()):
+    for name, by_level in sorted((name, found) for name, found in errors.items() if ", " not in name):
         every = [error for found in by_level.values() for error in found]
         if len(every) < LEAST:
             continue
@@ -204,6 +251,22 @@ def _spread(errors: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, tu
             own = by_level.get(resting, [])
             spread[resting] = _percentiles(own) if len(own) >= LEAST else (factor * low, factor * high)
         out[name] = spread
+    return out
+
+
+def _held_out(errors: dict[str, dict[str, list[float]]]) -> dict[str, HeldOut]:
+    """Errors of held-out rows by mode, metric and engine."""
+    out: dict[str, HeldOut] = {}
+    for name, by_level in sorted(errors.items()):
+        logs = -np.array([error for found in by_level.values() for error in found])
+        off = np.abs(np.expm1(logs))
+        if "/" in name and len(logs) >= LEAST:
+            out[name] = HeldOut(
+                n=len(logs),
+                median_abs_error=round(float(np.median(off)), 4),
+                p90_abs_error=round(float(np.quantile(off, 0.9)), 4),
+                bias=round(float(np.expm1(np.median(logs))), 4),
+            )
     return out
 
 

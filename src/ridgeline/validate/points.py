@@ -12,10 +12,8 @@ rest.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -28,11 +26,9 @@ from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import online
 from ridgeline.timing import Step, step
+from ridgeline.validate.row import NAMES, numbers
 from ridgeline.work import Segment
 
-COLUMNS = ("model", "chip", "engine", "weight_dtype", "kv_dtype", "mode", "metric", "value", "id")
-MODES = ("decode_step", "prefill", "static", "online")
-METRICS = ("tpot_s", "ttft_s", "e2e_s", "out_tok_s", "in_tok_s", "total_tok_s")
 FORMATS = {"fp16": "bf16"}
 """Formats that are the same to every law."""
 ENGINES = {"TensorRT-LLM": "trtllm", "vLLM": "vllm", "SGLang": "sglang"}
@@ -79,6 +75,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[tuple[str, str]]
     """Mode and metric of each."""
     engine: str
+    source: str
+    """The benchmark that measured them, whose client drove the engine."""
     number: dict[str, np.ndarray]
     """The rows' numeric columns."""
     decode: Terms
@@ -92,25 +90,6 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     found: Subject
 
 
-def read_points(path: Path) -> list[dict[str, str]]:
-    """Rows of a points file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or lacks a column.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(str(path), f"no column {', '.join(missing)}", "see docs/accuracy.md for the columns")
-            return list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(str(path), f"cannot be read as CSV ({error})") from None
-
-
 Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
 
@@ -120,12 +99,13 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
     groups: dict[tuple[str, ...], list[Member]] = {}
     for i, row in enumerate(rows):
         try:
-            number = _numbers(row)
+            number = numbers(row)
         except InputError as error:
             yield Refusal(row=i, reason=str(error))
             continue
-        engine = ENGINES.get(row["engine"], row["engine"]) + _manner(row.get("notes", ""))
-        key = (row["model"], row["chip"], engine, row["weight_dtype"], row["kv_dtype"])
+        model, chip, engine, weights, kv = (row.get(name, "") for name in NAMES)
+        engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
+        key = (model, chip, engine, weights, kv, row.get("source", ""))
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
     for key, members in groups.items():
         yield from _prepare_group(key, members, catalog)
@@ -136,36 +116,8 @@ def _manner(notes: str) -> str:
     return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
-def _numbers(row: Mapping[str, str]) -> dict[str, float]:
-    """The numeric columns of a row (InputError for what is not a finite positive number where one is needed)."""
-    if row["mode"] not in MODES or row["metric"] not in METRICS:
-        raise InputError(f"mode {row['mode']!r}, metric {row['metric']!r}", "not known", f"modes: {', '.join(MODES)}")
-    out: dict[str, float] = {}
-    for name, default in (
-        *((degree, 1.0) for degree in ("tp", "pp", "dp", "ep", "cp", "chips")),
-        *((name, 0.0) for name in ("isl", "osl", "context", "batch", "value")),
-    ):
-        text = row.get(name) or ""
-        try:
-            out[name] = float(text) if text else default
-        except ValueError:
-            raise InputError(f"{name} {text[:40]!r}", "not a number") from None
-        if not (math.isfinite(out[name]) and 0 <= out[name] < 1e15):
-            raise InputError(f"{name} {text[:40]}", "not a finite, non-negative number")
-    if out["tp"] * out["pp"] * out["dp"] * out["cp"] != out["chips"]:
-        out["tp"] = out["chips"] / (out["pp"] * out["dp"] * out["cp"])
-    mode = row["mode"]
-    if mode != "online" and not out["batch"]:
-        raise InputError("batch", "missing")
-    if mode != "decode_step" and not out["isl"]:
-        raise InputError("isl", "missing")
-    if mode in ("static", "online") and not out["osl"]:
-        raise InputError("osl", "missing")
-    return out
-
-
 def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) -> Iterator[Prepared | Refusal]:
-    model, chip, engine, weights, kv = key
+    model, chip, engine, weights, kv, source = key
     formats = {"weights": FORMATS.get(weights, weights), "kv": FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")}
     try:
         found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
@@ -180,8 +132,12 @@ def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) ->
             kept.append(member)
         except InputError as error:
             yield Refusal(row=member[0], reason=str(error))
-    if kept:
-        yield _evaluate(kept, found, engine)
+    if not kept:
+        return
+    try:
+        yield _evaluate(kept, found, engine, source)
+    except InputError as error:
+        yield from (Refusal(row=i, reason=str(error)) for i, _, _ in kept)
 
 
 def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
@@ -195,11 +151,11 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
         raise InputError(f"ep={number['ep']:g}", f"a divisor of tp * dp = {ranks:g}, for a model with experts")
 
 
-def _evaluate(members: list[Member], found: Subject, engine: str) -> Prepared:
+def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -> Prepared:
     """Steps of a group as arrays."""
-    numbers = [number for _, _, number in members]
+    given = [number for _, _, number in members]
     keys = [key for _, key, _ in members]
-    n = {name: np.array([number[name] for number in numbers]) for name in numbers[0]}
+    n = {name: np.array([number[name] for number in given]) for name in given[0]}
     mode = np.array([mode for mode, _ in keys])
     layout = Layout(**{name: n[name].astype(np.int64) for name in ("tp", "pp", "dp", "ep", "cp")})
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
@@ -242,6 +198,7 @@ def _evaluate(members: list[Member], found: Subject, engine: str) -> Prepared:
         rows=[i for i, _, _ in members],
         keys=keys,
         engine=engine,
+        source=source,
         number=n,
         decode=decode,
         prefill=prefill,
@@ -324,7 +281,7 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
         if isinstance(item, Refusal):
             out[item.row] = msgspec.structs.replace(out[item.row], refused=item.reason)
             continue
-        engine = engine_constants(item.engine)
+        engine = engine_constants(item.engine, item.found.system.chip.name, item.source)
         estimates, bounds = metrics(item, engine), floors(item)
         resting = level(item.decode, engine, item.found.system.chip.name)
         binding = {

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.validate.points import METRICS, Prediction
+from ridgeline.validate.points import Prediction
+from ridgeline.validate.row import METRICS
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
