@@ -3,7 +3,10 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 MODULE := .venv/bin/python -m
 
-.PHONY: run test bench readme clean
+# Measured points for `make scoreboard`: RIDGELINE_POINTS, or a data folder beside the repository.
+POINTS = $(firstword $(RIDGELINE_POINTS) $(wildcard ../*/measured/points_dev.csv))
+
+.PHONY: run test bench readme scoreboard clean
 
 run: .venv/core
 	@$(MODULE) ridgeline plan deepseek-v3 gb200-nvl72
@@ -20,6 +23,9 @@ bench: .venv/dev
 
 readme: .venv/dev
 	.venv/bin/python docs/transcript.py README.md $(shell find docs -name '*.md')
+
+scoreboard: .venv/dev
+	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

@@ -45,7 +45,7 @@ def wire_time(message: Message, system: System) -> Array:
     inside = ranks_inside(ranks, message.stride, system.domain.size)
     outside = ranks / inside
     if message.kind == "all_to_all":
-        near, far = size * _path(system, inside, xp), message.far_bytes
+        near, far = size * (inside > 1) * _path(system, inside, xp), message.far_bytes
     elif message.kind == "send":
         near, far = size * (inside > 1), message.far_bytes * (outside > 1)
     else:

@@ -119,7 +119,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def terms(step: Step, model: Architecture, system: System, layout: Layout, engine: str) -> Terms:
-    """What the operations and messages of a step take on `system` with the kernels of `engine`."""
+    """What the operations and messages of a step take on `system` with the kernels of `engine`.
+
+    All pipeline stages keep the pace of the longest, which has ceil(layers / pp) layers.
+    """
     chip = system.chip
     work: Array = 0.0
     fixed: Array = 0.0
@@ -154,13 +157,15 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         if layer.operations:
             layers = layers + layer.count
     hidden = step.rank_tokens * (model.hidden * 2.0 / chip.hbm_bandwidth)
+    depth = len(model.layers)
+    uneven = namespace(layout.pp).ceil(depth / layout.pp) * layout.pp / depth
     return Terms(
-        work=work,
-        fixed=fixed,
-        narrow=narrow,
-        sent=sent,
-        streamed=STREAMS * layers * hidden,
-        layers=layers,
+        work=work * uneven,
+        fixed=fixed * uneven,
+        narrow=narrow * uneven,
+        sent=sent * uneven,
+        streamed=STREAMS * layers * hidden * uneven,
+        layers=layers * uneven,
         sequences=step.seqs / layout.dp,
         provenance=worst,
     )

@@ -168,6 +168,8 @@ def shard(layout: Layout, seqs: Array) -> Shard:
         vocab=tp,
         sequences=sequences,
         tokens=sequences / layout.cp,
-        routed=1.0 / (micro * layout.cp),
+        routed=xp.maximum(
+            1.0 / (micro * layout.cp) + 0.0 * seqs, 1.0 / (xp.maximum(seqs, 1.0 + 0 * seqs) + 0.0 * micro)
+        ),
         context=1.0 / layout.cp,
     )

@@ -2,10 +2,14 @@
 
     used = weights(stage) + sequences * cache(context) + activations + (1 - utilisation) * capacity  <=  capacity
 
-The fullest device decides: a stage of ceil(layers / pp) layers with the embedding or the head. Knows no second.
+The fullest device decides: the pipeline stage whose layers hold most, with the embedding or the head. Knows no second.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, reduce
+from itertools import pairwise
 
 import msgspec
 
@@ -84,17 +88,51 @@ def device_memory(
     drafts
         Whether the multi-token-prediction layers are loaded too.
     """
-    xp = namespace(layout.tp, layout.pp, layout.dp, layout.cp, seqs, context)
-    stage = xp.ceil(len(model.layers) / layout.pp) / len(model.layers)
+    share, xp = shard(layout, 1), namespace(layout.dp, seqs)
+    kinds = [layer for layer, _ in model.kinds]
+    weights = [layer_weights(layer, share, precision) if layer.stored else 0.0 for layer in kinds]
+    caches = [_layer_cache(layer, layout, precision, context) for layer in kinds]
+    drafter: Array = sum(m.parameters for m in model.mtp_linears) * precision.of("other")[0]
+    for layer in model.mtp:
+        drafter = drafter + layer_weights(layer, share, precision)
     return DeviceMemory(
-        weights=_weights(model, layout, precision, stage, drafts),
-        cache_per_sequence=stage * _cache_per_sequence(model, layout, precision, context),
+        weights=_fullest(model, layout.pp, weights) + _ends(model, layout, precision) + (drafter if drafts else 0.0),
+        cache_per_sequence=_fullest(model, layout.pp, caches),
         logits_per_sequence=4.0 * model.vocab / (layout.tp * layout.pp * layout.cp),
         activations=_activations(model, layout, precision, chunk),
         reserve=(1.0 - utilisation) * capacity,
         capacity=capacity,
         sequences=xp.maximum(seqs / layout.dp, 1.0 + 0 * seqs),
     )
+
+
+@lru_cache(maxsize=4096)
+def _stages(model: Architecture, stages: int) -> tuple[tuple[int, ...], ...]:
+    """How many layers of each kind the stages have that hold most of something: contiguous, the first ones longer."""
+    order = {layer: i for i, (layer, _) in enumerate(model.kinds)}
+    kinds = [order[layer] for layer in model.layers]
+    size, longer = divmod(len(kinds), stages)
+    bounds = [i * size + min(i, longer) for i in range(stages + 1)]
+    counts = {tuple(kinds[a:b].count(k) for k in range(len(order))) for a, b in pairwise(bounds)}
+    return tuple(
+        c for c in counts if not any(c != d and all(x <= y for x, y in zip(c, d, strict=True)) for d in counts)
+    )
+
+
+def _fullest(model: Architecture, stages: Array, per_layer: Sequence[Array]) -> Array:
+    """The most that any pipeline stage holds, from what a layer of each kind holds."""
+
+    def held(n: int) -> Array:
+        totals = [sum((c * x for c, x in zip(counts, per_layer, strict=True)), 0.0) for counts in _stages(model, n)]
+        return reduce(lambda x, y: namespace(x, y).maximum(x, y), totals)
+
+    if isinstance(stages, int):
+        return held(stages)
+    xp = namespace(stages)
+    out: Array = 0.0 * stages
+    for n in sorted({int(value) for value in stages}):
+        out = xp.where(stages == n, held(n) + 0.0 * out, out)
+    return out
 
 
 def cache_share(mixer: Mixer, layout: Layout) -> Array:
@@ -117,31 +155,22 @@ def layer_weights(layer: Layer, share: Shard, precision: Precision) -> Array:
     return total
 
 
-def _weights(model: Architecture, layout: Layout, precision: Precision, stage: Array, drafts: bool) -> Array:
-    """A stage's layers, and the embedding and head that fall to it: with stages the larger of the two."""
+def _ends(model: Architecture, layout: Layout, precision: Precision) -> Array:
+    """Embedding and head as far as they fall to one device: both, or with stages the larger of the two."""
     xp = namespace(layout.pp)
-    share = shard(layout, 1)
-    body: Array = 0.0
-    for layer, count in model.kinds:
-        if layer.stored:
-            body = body + count * layer_weights(layer, share, precision)
-    drafter: Array = sum(m.parameters for m in model.mtp_linears) * precision.of("other")[0]
-    for layer in model.mtp if drafts else ():
-        drafter = drafter + layer_weights(layer, share, precision)
     table = model.vocab * model.hidden / layout.tp
     embedding = (table + model.lookup / layout.tp) * precision.of("embedding")[0]
     head = 0.0 if model.tied else table * precision.of("head")[0]
-    ends = xp.where(layout.pp > 1, namespace(embedding).maximum(embedding, head + 0 * embedding), embedding + head)
-    return body * stage + ends + (drafter if drafts else 0.0)
+    return xp.where(layout.pp > 1, namespace(embedding).maximum(embedding, head + 0 * embedding), embedding + head)
 
 
-def _cache_per_sequence(model: Architecture, layout: Layout, precision: Precision, context: Array) -> Array:
+def _layer_cache(layer: Layer, layout: Layout, precision: Precision, context: Array) -> Array:
+    """Bytes of one sequence in one layer on one device; context parallelism divides tokens, but no recurrent state."""
     total: Array = 0.0
-    for layer, count in model.kinds:
-        for mixer in layer.mixers:
-            stored = kv.stored(mixer, context, precision.kv_bytes, precision.activation_bytes)
-            total = total + count * stored * cache_share(mixer, layout)
-    return total / layout.cp
+    for mixer in layer.mixers:
+        stored = kv.stored(mixer, context, precision.kv_bytes, precision.activation_bytes) * cache_share(mixer, layout)
+        total = total + (stored if isinstance(mixer, Recurrent) else stored / layout.cp)
+    return total
 
 
 def _activations(model: Architecture, layout: Layout, precision: Precision, tokens: Array) -> Array:

@@ -22,7 +22,7 @@ from ridgeline.arrays import Array, namespace
 from ridgeline.layout import Layout
 from ridgeline.model.architecture import Architecture, Attention, Experts, LatentAttention, Layer, Recurrent
 from ridgeline.precision import Precision
-from ridgeline.work import Segment, Shard
+from ridgeline.work import Segment, Shard, effective_window, load_imbalance
 
 Kind = Literal["all_reduce", "reduce_scatter", "all_gather", "all_to_all", "send"]
 
@@ -75,8 +75,12 @@ def layer_messages(
     shard: Shard,
     precision: Precision,
     domain: Array,
+    skew: float = 0.0,
 ) -> list[Message]:
-    """Messages of one layer for one micro-batch; `domain` is the number of devices of one scale-up domain."""
+    """Messages of one layer for one micro-batch; `domain` is the number of devices of one scale-up domain.
+
+    `skew` is the exponent of the experts' popularity: the busiest rank receives more than the mean.
+    """
     seqs_tokens = sum((segment.tokens for segment in segments), 0.0)
     tokens = seqs_tokens * shard.tokens
     buffer = tokens * model.hidden * precision.activation_bytes
@@ -93,27 +97,29 @@ def layer_messages(
             Message(name="feed-forward all-reduce", kind="all_reduce", ranks=tp, stride=1, bytes=buffer * alone)
         )
     if experts is not None:
-        messages += _expert_messages(experts, layout, tokens / tp, precision, domain)
+        messages += _expert_messages(experts, layout, tokens / tp, precision, domain, skew)
     return messages
 
 
 def _expert_messages(
-    experts: Experts, layout: Layout, tokens: Array, precision: Precision, domain: Array
+    experts: Experts, layout: Layout, tokens: Array, precision: Precision, domain: Array, skew: float
 ) -> list[Message]:
     """Dispatch and combine of `tokens` tokens that start on each device; nothing if every rank holds all tokens."""
     xp = namespace(layout.tp, layout.dp, layout.ep, tokens)
     ep, ranks = layout.ep, layout.tp * layout.dp
-    inside = ranks_inside(ranks, layout.cp, domain)
+    beside = ranks_inside(layout.tp, 1, domain)
+    inside = beside * ranks_inside(layout.dp, layout.tp * layout.cp, domain)
     domains = ranks / inside
     shared = 1.0 * (layout.dp > 1)
     copies = distinct_groups(ep, experts.count, experts.active) * layout.moe_tp
     away = copies * (1.0 - 1.0 / ranks)
-    reached = xp.minimum(distinct_groups(xp.minimum(domains, ep), experts.count, experts.active), domains)
+    groups = xp.minimum(domains, 1.0 * ep)
+    reached = distinct_groups(groups, experts.count, experts.active) * (domains / groups)
     if experts.group_limit < experts.groups:
         limit = xp.maximum(experts.group_limit * domains / experts.groups, 1.0 + 0 * domains)
         reached = xp.minimum(reached, limit)
     far = reached * (1.0 - 1.0 / domains)
-    per_copy = tokens * experts.hidden * shared
+    per_copy = tokens * experts.hidden * shared * load_imbalance(experts.count, experts.active, ep, skew)
     return [
         Message(
             name=name,
@@ -145,7 +151,10 @@ def _context_messages(
             query = mixer.heads * width * shard.heads * precision.activation_bytes
         for segment in segments:
             mine = segment.seqs * shard.sequences
-            total = total + mine * xp.minimum((segment.past + segment.new) * keys, segment.new * query)
+            window = effective_window(mixer) if isinstance(mixer, Attention) else 0
+            ring = (segment.entries(window) + segment.new) * keys
+            asked = segment.new * query
+            total = total + mine * namespace(ring, asked).minimum(ring + 0.0 * asked, asked + 0.0 * ring)
     return [
         Message(name="context exchange", kind="all_gather", ranks=layout.cp, stride=layout.tp, bytes=total),
     ]

@@ -33,6 +33,8 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
     activation_bytes: float
     attention_math: str
     """Format of scores and values: that of the cache, as far as the chip computes in it."""
+    score_cost: float
+    """Time of a score's multiplication over that of a projection's: ratio of their peaks."""
     dispatch_bytes: float
     """Bytes per element of a token on its way to the experts: as narrow as they compute; it comes back in bf16."""
 
@@ -86,5 +88,13 @@ def _resolve(stored: tuple[tuple[str, str], ...], chip: Chip, kv: str, activatio
         activations=activations,
         activation_bytes=2.0,
         attention_math=math_format(kv, kv, chip),
+        score_cost=_ratio(chip, formats.get("attention", formats["default"]), activations, math_format(kv, kv, chip)),
         dispatch_bytes={"bf16": 2.0, "fp4": format_bytes("nvfp4")}.get(dispatch, 1.0),
     )
+
+
+def _ratio(chip: Chip, projection: str, activations: str, scores: str) -> float:
+    """Peak of a projection's format over that of scores; 1 where one is not known."""
+    fast = getattr(chip.peak, math_format(projection, activations or projection, chip))
+    slow = getattr(chip.peak, scores)
+    return fast / slow if fast and slow else 1.0

@@ -59,7 +59,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cp: Annotated[Array, "1"] = 1
     """Context parallelism: ranks that share the tokens of a sequence."""
     phase: str = "decode"
-    """decode, prefill, or mixed (a decode step that carries one prompt)."""
+    """decode, prefill, or mixed (a decode step that carries one prompt on each attention rank)."""
     batch: Annotated[Array, "1"] = 1
     """Sequences in the replica (decode), or prompts (prefill)."""
     context: Annotated[Array, "tok"] = 0
@@ -100,6 +100,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for name, unit in units().items():
             value = getattr(self, name)
+            if getattr(value, "ndim", None) == 0:
+                value = value.item()
             if isinstance(value, str) or type(value) in (int, float, bool):
                 msgspec.structs.force_setattr(self, name, _number(parse(value, unit, f"--{name.replace('_', '-')}")))
         if self.phase not in PHASES:
@@ -136,7 +138,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def segments(self) -> list[Segment]:
         """The step's groups of sequences."""
         decode = Segment(seqs=self.batch, new=self.verify, past=self.decode_context, sampled=self.verify)
-        count = self.batch if self.phase == "prefill" else 1
+        count = self.batch if self.phase == "prefill" else self.dp
         prompts = Segment(seqs=count, new=self.isl - self.cached, past=self.cached, prefill=True)
         return {"decode": [decode], "prefill": [prompts], "mixed": [decode, prompts]}[self.phase]
 
@@ -240,6 +242,10 @@ def subject(scenario: Scenario) -> Subject:
     precision = resolve(model, system.chip, scenario.weights, scenario.kv, scenario.activations)
     if all(isinstance(degree, (int, float)) for degree in msgspec.structs.astuple(scenario.layout)):
         Divisors.of(model).check(scenario.layout, model.name)
+    elif not Divisors.of(model).valid(scenario.layout).all():
+        raise InputError(
+            f"layouts of {model.name}", "an array in which all degrees divide it", "see layout.Divisors.valid"
+        )
     return Subject(
         model=model,
         system=system,

@@ -117,7 +117,7 @@ def step(
     layers: list[LayerTime] = []
     for layer, count in model.kinds:
         operations = layer_operations(layer, segments, share, precision, skew)
-        messages = layer_messages(layer, model, layout, segments, share, precision, domain)
+        messages = layer_messages(layer, model, layout, segments, share, precision, domain, skew)
         layers.append(_layer_time(layer_name(layer), count, operations, messages, system))
     ends = embedding_operations(model, segments, share, precision)
     layers.append(_layer_time("embedding + head", 1, ends, [], system))
@@ -125,7 +125,7 @@ def step(
         single = [msgspec.structs.replace(s, new=1, sampled=1) for s in segments]
         for layer in model.mtp:
             operations = layer_operations(layer, single, share, precision, skew)
-            messages = layer_messages(layer, model, layout, single, share, precision, domain)
+            messages = layer_messages(layer, model, layout, single, share, precision, domain, skew)
             layers.append(_layer_time(f"draft: {layer_name(layer)}", drafts, operations, messages, system))
         merge = [linear_operation(m, seqs * share.tokens, 1.0, precision) for m in model.mtp_linears]
         ends = embedding_operations(model, single, share, precision)

@@ -89,7 +89,7 @@ BAD = {
     "more gained than computed": (f"{STEP} --accepted 2", "--verify 1"),
     "does not fit": (f"{STEP} --batch 10k", "at most batch"),
     "model that does not fit": ("plan deepseek-v3 hgx-h100", "does not fit"),
-    "limit that nothing keeps": (f"{PLAN} --tpot 1us", "the lowest TPOT floor"),
+    "limit that nothing keeps": (f"{PLAN} --tpot 1us", "the lowest TPOT is"),
     "unknown model": ("plan lama-3-8b hgx-h100", "did you mean llama-3-8b"),
     "unknown system": ("plan llama-3-8b hgx-h10", "did you mean"),
     "unknown option": (f"{STEP} --bach 3", "Did you mean --batch?"),
@@ -106,6 +106,19 @@ BAD = {
     "unknown kind of entry": ("catalog chip", "did you mean chips"),
     "unknown entry": ("catalog chips h1000", "did you mean h100"),
     "unknown number": ("explain llama-3-8b hgx-h100 tpot", "did you mean tpot_s"),
+    "unknown engine": (f"{STEP} --engine vlm", "did you mean vllm"),
+    "no points": ("predict nothing.csv", "cannot be read as CSV"),
+    "empty points": ("predict empty.csv", "expected columns"),
+    "points that are not text": ("validate binary.csv", "cannot be read as CSV"),
+    "points of something else": ("validate other.csv", "docs/accuracy.md"),
+    "folder of points": ("predict .", "cannot be read as CSV"),
+    "points to nowhere": ("predict head.csv -o no/where/a.csv", "cannot be written"),
+    "points to an unknown kind": ("predict head.csv -o a.xls", ".csv or .parquet"),
+    "nothing to validate": ("validate head.csv", "at least one row"),
+    "condition without value": ("validate row.csv --where mtp", "COLUMN=VALUE"),
+    "nothing to calibrate": ("calibrate", "either POINTS or --kernels"),
+    "too little to calibrate": ("calibrate head.csv -o a.json", "at least 15 rows"),
+    "kernels that are not there": ("calibrate --kernels nowhere", "a folder of kernel tables"),
     "two forms": (f"{STEP} --json --csv", "one of them"),
     "no plans": (f"{PLAN} --top 0", "1 to 1000"),
     "plot of an unknown kind": (f"{STEP} --plot a.bmp", ".svg"),
@@ -146,6 +159,11 @@ def _write_bad_files(folder: Path) -> None:
     }
     for name, text in files.items():
         (folder / name).write_text(text)
+    (folder / "empty.csv").write_text("")
+    (folder / "binary.csv").write_bytes(bytes(range(256)) * 8)
+    (folder / "other.csv").write_text("a,b\n1,2\n")
+    (folder / "head.csv").write_text("id,model,chip,engine,weight_dtype,kv_dtype,mode,metric,value,mtp\n")
+    (folder / "row.csv").write_text("model,mtp\nllama-3-8b,0\n")
     (folder / "systems").mkdir()
     head = 'title = "T"\nchip = "h100"\nsource = "s"\n[domain]\nsize = 8\n'
     (folder / "systems/mine.toml").write_text(f'{head}bandwith = "450 GB/s"\n')

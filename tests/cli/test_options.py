@@ -33,7 +33,7 @@ def test_lines_reproduce(run: Runner) -> None:
     scenario = Scenario(
         model="deepseek-v3", system="gb200-nvl72", chips=36, tp=2, pp=2, dp=8, ep=16, batch=100.5,
         context="12.345 ktok", isl=3000, osl=77, cached="1Ki", verify=3, accepted=2.2,
-        weights="nvfp4,attention=fp8", kv="fp8", activations="bf16", skew=0.7, memory_utilisation=0.85,
+        weights="nvfp4,attention=fp8", kv="fp8", activations="bf16", engine="sglang", skew=0.7, memory_utilisation=0.85,
         utilisation=0.123456789, price="$1.99/h",
     )  # fmt: skip
     line = run(f"{scenario.to_cli()} --json").json["line"]

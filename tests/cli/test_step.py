@@ -39,6 +39,19 @@ def test_numbers_are_those_of_python(run: Runner) -> None:
     assert {name: result[name] for name in point.numbers} == {n.name: n.value for n in point.numbers.values()}
 
 
+def test_estimate_and_its_parts(run: Runner) -> None:
+    """The three answers are those of Python, and the parts shown as bars sum to the estimate."""
+    result = run(f"step {POINTS[0]} --engine vllm --json").json
+    scenario = Scenario(model="llama-3-70b", system="hgx-h100", tp=8, batch=64, context="8k", engine="vllm")
+    estimate = step(scenario).estimate
+    assert (
+        result["estimate_s"] == estimate.seconds == pytest.approx(sum(estimate.terms.parts(estimate.engine).values()))
+    )
+    assert result["interval_s"] == {"low_s": estimate.low, "high_s": estimate.high, "level": 0.8}
+    assert result["estimate_s"] != run(f"step {POINTS[0]} --json").json["estimate_s"]
+    assert "from kernels measured on h100" in run(f"step {POINTS[0]}").out
+
+
 def test_csv_is_the_breakdown(run: Runner) -> None:
     rows = list(csv.DictReader(io.StringIO(run(f"step {POINTS[1]} --csv").out)))
     told = run(f"step {POINTS[1]} --json").json["breakdown"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .conftest import Run, Runner
 
 GRID = "--over tp=1,2,3,8 --over batch=1:4096:x4 --over context=1k,8k --over weights=fp8,bf16"
-RESULTS = ("tpot_s", "output_tokens_per_s_per_chip", "usd_per_output_token", "memory_used_bytes")
+RESULTS = ("estimate_s", "tpot_s", "tpot_estimate_s", "output_tokens_per_s_per_chip_estimate", "memory_used_bytes")
 
 
 def _rows(result: Run) -> list[dict[str, str]]:

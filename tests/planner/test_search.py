@@ -105,7 +105,7 @@ def test_runners_up_say_why_they_lose() -> None:
 
 def test_model_that_does_not_fit_says_by_how_much_and_what_would() -> None:
     with pytest.raises(
-        InputError, match=r"does not fit on 1 chip of hgx-h100.*67\.1 GB too much.*about 3 chips or --weights fp8"
+        InputError, match=r"does not fit on 1 chip of hgx-h100.*67\.3 GB too much.*about 3 chips or --weights fp8"
     ):
         plan(Scenario(model="llama-3-70b", system="hgx-h100", chips=1))
 

@@ -14,6 +14,8 @@ from ridgeline.memory import device_memory
 from ridgeline.model import Architecture, kv, load_model
 from ridgeline.planner.space import layouts
 from ridgeline.precision import resolve
+from ridgeline.scenario import Scenario
+from ridgeline.serving import point
 from ridgeline.timing import Step, step
 from ridgeline.work import Segment, Shard, Work, embedding_operations, layer_operations
 
@@ -160,3 +162,57 @@ def test_a_million_points_are_the_same_call_as_one(name: str, system: str, seed:
             model, one, precision, capacity=host.chip.hbm_capacity, seqs=float(batch[i]), context=float(context[i])
         )
         assert np.broadcast_to(held.used, 12)[i] == pytest.approx(single.used)
+
+
+def test_messages_need_a_neighbour_to_be_near() -> None:
+    """In domains of one chip everything is far; a peer's mistake and once ours: near bytes over no bandwidth at all."""
+    model, host = load_model("mixtral-8x7b"), load_system("dgx-spark").value
+    result = run(model, host, Layout(dp=2, ep=1), 8.0, 1000.0, weights="nvfp4")
+    assert result.time.comms < 1.0
+
+
+@pytest.mark.parametrize("field", ["isl", "osl", "cached", "verify", "context", "batch", "accepted"])
+@pytest.mark.parametrize("name", ["llama-3-70b", "deepseek-v3"])
+def test_every_quantity_may_be_an_array(name: str, field: str) -> None:
+    """Arrays of lengths once failed in what is sent and in latent attention."""
+    values = {"isl": [64, 4096], "osl": [2, 512], "cached": [0, 900], "verify": [2, 4], "context": [10, 9000]}
+    values |= {"batch": [1, 64], "accepted": [1, 1.5]}
+    base = {"model": name, "system": "gb200-nvl72", "tp": 8, "isl": 4096, "osl": 128, "verify": 2}
+    base |= {"ep": 8} if name == "deepseek-v3" else {}
+    together = point(Scenario.read(base | {field: np.array(values[field])}))
+    for i, value in enumerate(values[field]):
+        alone = point(Scenario.read(base | {field: value}))
+        for key in ("decode_floor_s", "decode_estimate_s", "memory_used_bytes", "usd_per_output_token"):
+            assert np.broadcast_to(together.numbers[key].value, 2)[i] == pytest.approx(alone.numbers[key].value), key
+
+
+def test_skewed_routing_is_never_faster() -> None:
+    """The step follows the busiest rank; fewer distinct experts elsewhere do not help it."""
+    model, host = load_model("deepseek-v3"), load_system("gb200-nvl72").value
+    precision = resolve(model, host.chip)
+    times = [
+        step(model, host, Layout(dp=32, ep=32), [Segment(seqs=4096.0, new=1, past=100.0)], precision, skew=skew).time
+        for skew in (0.0, 0.5, 1.0)
+    ]
+    assert times[0].math < times[1].math < times[2].math
+    assert times[0].comms < times[1].comms < times[2].comms
+
+
+def test_the_fullest_stage_counts_its_own_layers() -> None:
+    """Global layers of Gemma 3 keep the whole context: a stage of one of them holds all of it, whatever the mean is."""
+    model, host = load_model("gemma-3-27b"), load_system("hgx-h100").value
+    held = device_memory(
+        model, Layout(pp=62), resolve(model, host.chip), capacity=80e9, seqs=1.0, context=131072.0
+    ).cache_per_sequence
+    assert held == pytest.approx(131072 * 16 * 128 * 2 * 2)
+
+
+def test_context_parallelism_divides_no_recurrent_state() -> None:
+    model, host = load_model("falcon-h1-34b"), load_system("hgx-h100").value
+    one, eight = (
+        device_memory(model, Layout(cp=cp), resolve(model, host.chip), capacity=80e9, seqs=1.0, context=100.0)
+        for cp in (1, 8)
+    )
+    state = kv.total_state(model)
+    assert eight.cache_per_sequence >= state
+    assert eight.cache_per_sequence - state == pytest.approx((one.cache_per_sequence - state) / 8)

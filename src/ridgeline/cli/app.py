@@ -21,6 +21,9 @@ COMMANDS = {
     "model": "What a model is made of: parameters, caches, layers.",
     "catalog": "Chips, systems, storage media, models and prices, each value with its source.",
     "cite": "The sources that a scenario's numbers rest on.",
+    "predict": "Floor, estimate and interval of every row of a file of points.",
+    "validate": "Predictions of a file of points held against what was measured.",
+    "calibrate": "The constants of engines or kernels, fitted to measurements.",
     "measure": "Micro-benchmarks of this machine, and the constants of its kernels.",
 }
 
@@ -46,13 +49,14 @@ def app() -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for a mistake of the user's, 130 when interrupted."""
+    """Run one command line and return its exit code: the command's own, 2 for a mistake of the user's, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        app()(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
+        code = app()(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
         sys.stdout.flush()
+        return code or 0
     except InputError as error:
         return _refuse(str(error))
     except CycloptsError as error:
@@ -63,7 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has gone; nor can the rest be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 0
 
 
 def _refuse(message: str) -> int:

@@ -40,6 +40,8 @@ PLAN = tuple(name for names in GROUPS.values() for name in names if name not in 
 _OUTPUT = Group("Output", sort_key=99)
 _EMPTY = inspect.Parameter.empty
 
+PointsFile = Annotated[str, Parameter(help="Measured points, one number per row; docs/accuracy.md has the columns.")]
+Strict = Annotated[bool, Parameter(help="Exit with code 1 if any row was refused.")]
 CatalogFolder = Annotated[str, Parameter(help="Folder of a catalogue of one's own.", group="System")]
 PlotFile = Annotated[
     str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=_OUTPUT)
@@ -49,12 +51,12 @@ OutputFile = Annotated[
 ]
 
 
-def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., None]]:
-    """A command with --json and --csv; with `fields` also with MODEL, SYSTEM and these options, which come to it as a
-    scenario.
+def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., int]]:
+    """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these options,
+    which come to it as a scenario.
     """
 
-    def wrap(answer: Callable[..., Report]) -> Callable[..., None]:
+    def wrap(answer: Callable[..., Report]) -> Callable[..., int]:
         own = list(inspect.signature(answer, eval_str=True).parameters.values())
         head, tail = own[:1] if fields else [], own[1:] if fields else own
         asked = [_argument("model"), _argument("system")] if head else []
@@ -64,7 +66,7 @@ def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., Non
         positional = [p for p in tail if p.kind is not p.KEYWORD_ONLY]
         named = {p.name for p in keywords}
 
-        def run(*arguments: Any, json: bool = False, csv: bool = False, **options: Any) -> None:
+        def run(*arguments: Any, json: bool = False, csv: bool = False, **options: Any) -> int:
             if json and csv:
                 raise InputError("--json --csv", "one of them")
             mine = {name: options.pop(name) for name in tuple(options) if name in named}
@@ -72,7 +74,9 @@ def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., Non
                 texts = {name: text for name, text in options.items() if text is not None}
                 scenario = Scenario.read({"model": arguments[0], "system": arguments[1], **texts}, "command line")
                 arguments = (scenario, *arguments[2:])
-            answer(*arguments, **mine).show(json=json, csv=csv)
+            report = answer(*arguments, **mine)
+            report.show(json=json, csv=csv)
+            return report.code
 
         signature = inspect.Signature([*asked, *positional, *given, *keywords, *flags])
         run.__signature__ = signature  # type: ignore[attr-defined]

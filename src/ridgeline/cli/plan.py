@@ -28,8 +28,8 @@ _COLUMNS = {
     "TPOT": "tpot_estimate_s",
     "(floor)": "tpot_s",
     "TTFT": "ttft_estimate_s",
-    "tok/s\nper user": "tokens_per_s_per_user_estimate",
-    "tok/s\nper chip": "output_tokens_per_s_per_chip_estimate",
+    "tok/s\n/user": "tokens_per_s_per_user_estimate",
+    "tok/s\n/chip": "output_tokens_per_s_per_chip_estimate",
     "$/Mtok\ninput": "usd_per_input_token_estimate",
     "$/Mtok\noutput": "usd_per_output_token_estimate",
     "memory\nused": "memory_used_bytes",
@@ -109,7 +109,7 @@ def _plans(result: PlanResult) -> RenderableType:
         )
         for i, (each, values) in enumerate(zip(result.plans, numbers, strict=True))
     ]
-    return table(["<", "<layout", "replicas", "batch", *shown_columns, "<bound by"], rows)
+    return table(["<", "<layout", "replicas", "batch", *shown_columns, "<floor\nbound by"], rows)
 
 
 def _cell(number: Number) -> str:
@@ -119,7 +119,7 @@ def _cell(number: Number) -> str:
 
 
 def _bound(each: Plan) -> str:
-    """The term that binds a request, prefill and decode together."""
+    """The term that binds the floor of a request, prefill and decode together."""
     serving = each.point.serving
     return "" if serving is None else TERMS[int(serving.request.binding)]
 

@@ -1,17 +1,16 @@
-"""`--plot`: three panels, drawn with matplotlib: roofline, time against batch, cost against speed.
+"""`--plot`: three panels: roofline, time against batch, cost against speed.
 
     roofline   FLOP/s = min(peak, bandwidth * intensity); each operation of the step at its intensity on its roof
-    time       the terms of a step of this layout at every batch that fits; the floor is the highest of them
-    cost       the trade that the search, the layout's batches, or the sweep's points offer
+    time       estimate with its interval, floor and the floor's terms, of this layout at every batch that fits
+    cost       the trade that the search, the layout's batches, or the sweep's points offer, by estimate
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart; lines are labelled where they end.
+Lines are labelled where they end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 
 from ridgeline.cli.breakdown import breakdown
 from ridgeline.cli.document import line
-from ridgeline.cli.file import replacing
+from ridgeline.cli.figure import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, apart, label, picture, ticks
 from ridgeline.cli.front import front
 from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.page import page
@@ -30,21 +29,11 @@ from ridgeline.serving import Point, point
 from ridgeline.serving.sweep import Block
 from ridgeline.units import show
 
-K = TypeVar("K")
-
-BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 FAMILY = {"gemm": BLUE, "experts": ORANGE, "attention": GREEN, "recurrence": RED, "lookup": PURPLE}
-INK, GREY = "#222222", "#8a8a8a"
-TERM = {"floor": INK, "weights": ORANGE, "cache": GREEN, "math": BLUE, "messages": PURPLE}
+TERM = {"estimate": RED, "floor": INK, "weights": ORANGE, "cache": GREEN, "math": BLUE, "messages": PURPLE}
+BOLD = ("estimate", "floor")
 SMALL = 0.02
 """Share of the time below which an operation gets no label."""
-STYLE: dict[Any, Any] = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "text.color": INK,
-    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlesize": 10, "axes.titleweight": "bold",
-    "axes.titlelocation": "left", "axes.grid": True, "grid.color": "#e8e8e8", "grid.linewidth": 0.6,
-    "axes.axisbelow": True, "svg.hashsalt": "ridgeline",
-}  # fmt: skip
-KINDS = (".svg", ".png", ".html")
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +81,11 @@ def draw_sweep(scenario: Scenario, blocks: Sequence[Block], path: str, again: st
     trade = None
     if found.serving is not None:
         cost = (
-            columns["usd_per_output_token"]
+            columns["usd_per_output_token_estimate"]
             if found.usd_per_chip_second
-            else 1 / columns["output_tokens_per_s_per_chip"]
+            else 1 / columns["output_tokens_per_s_per_chip_estimate"]
         )
-        trade = Trade(cloud=(1 / columns["tpot_s"][fits], 1e6 * cost[fits]), label=_cost_label(found))
+        trade = Trade(cloud=(1 / columns["tpot_estimate_s"][fits], 1e6 * cost[fits]), label=_cost_label(found))
     _draw(found, trade, path, again)
 
 
@@ -110,11 +99,11 @@ def _speed_and_cost(found: Point) -> tuple[Any, Any]:
     """Tokens per second of a user, and dollars (else chip-seconds) per million output tokens."""
     numbers = found.numbers
     cost = (
-        numbers["usd_per_output_token"].value
+        numbers["usd_per_output_token_estimate"].value
         if found.usd_per_chip_second
-        else 1.0 / numbers["output_tokens_per_s_per_chip"].value
+        else 1.0 / numbers["output_tokens_per_s_per_chip_estimate"].value
     )
-    return 1.0 / numbers["tpot_s"].value, 1e6 * cost
+    return 1.0 / numbers["tpot_estimate_s"].value, 1e6 * cost
 
 
 def _cost_label(found: Point) -> str:
@@ -123,29 +112,12 @@ def _cost_label(found: Point) -> str:
 
 def _draw(found: Point, trade: Trade | None, path: str, again: str) -> None:
     """Draw all panels into a file whose name says the format."""
-    kind = Path(path).suffix.lower()
-    if kind not in KINDS:
-        raise InputError(f"--plot {path!r}", f"a file name that ends in {', '.join(KINDS)}")
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("--plot", "needs matplotlib", "pip install 'ridgeline[plot]'") from None
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(14, 4.9), layout="constrained")
-        panels = figure.subplots(1, 2 if trade is None else 3)
+    head, foot = headline(found.scenario, found.subject), f"{again}      {FLOOR}"
+    with picture(path, 2 if trade is None else 3, head, foot, lambda svg: page(found, svg, again)) as panels:
         _roofline(panels[0], found)
         _times(panels[1], found)
         if trade is not None:
             _trade(panels[2], trade)
-        figure.suptitle("\n".join(headline(found.scenario, found.subject)), x=0.01, ha="left", fontsize=10)
-        figure.supxlabel(f"{again}      {FLOOR.partition(';')[0]}", x=0.01, ha="left", fontsize=8, color=GREY)
-        with replacing(path, "--plot") as draft:
-            drawn = draft.with_suffix(".svg") if kind == ".html" else draft
-            figure.savefig(drawn, dpi=150, metadata={"Date": None} if drawn.suffix == ".svg" else None)
-            if kind == ".html":
-                draft.write_text(page(found, drawn.read_text(encoding="utf-8"), again), encoding="utf-8")
-                drawn.unlink()
 
 
 def _roofline(axes: Any, found: Point) -> None:
@@ -165,8 +137,8 @@ def _roofline(axes: Any, found: Point) -> None:
     for number in formats:
         peak = chip.math_rate(number)
         axes.plot(x, np.minimum(peak, x * chip.hbm_bandwidth), color=GREY, lw=1.2, zorder=1)
-        _label(axes, f"{number}, {show(peak, 'FLOP/s')}", (x[-1], peak), GREY, (0, 4), ha="right")
-    _label(
+        label(axes, f"{number}, {show(peak, 'FLOP/s')}", (x[-1], peak), GREY, (0, 4), ha="right")
+    label(
         axes, f"HBM, {show(chip.hbm_bandwidth, 'B/s')}", (x[60], x[60] * chip.hbm_bandwidth), GREY, (-8, 2), ha="right"
     )
     axes.set(xscale="log", yscale="log", title=f"Roofline of one {chip.name}: where a {found.scenario.phase} step lies",
@@ -177,12 +149,12 @@ def _roofline(axes: Any, found: Point) -> None:
             flop / size, flop / seconds, s=20 + 500 * seconds / total, color=colour, alpha=0.75, lw=0, zorder=3
         )
     large = {key: flop / seconds for key, (flop, _, seconds) in points.items() if seconds > SMALL * total}
-    for (family, number), height in _apart(large, axes).items():
+    for (family, number), height in apart(large, axes).items():
         flop, size, seconds = points[family, number]
         text = f"{family} {number}, {seconds / total:.0%}"
-        _label(axes, text, (flop / size, height), FAMILY.get(family, GREEN), (13, -5), va="center")
-    _ticks(axes.xaxis, lambda value: f"{value:,g}")
-    _ticks(axes.yaxis, lambda value: show(value, "FLOP/s"))
+        label(axes, text, (flop / size, height), FAMILY.get(family, GREEN), (13, -5), va="center")
+    ticks(axes.xaxis, lambda value: f"{value:,g}")
+    ticks(axes.yaxis, lambda value: show(value, "FLOP/s"))
 
 
 def _times(axes: Any, found: Point) -> None:
@@ -190,6 +162,7 @@ def _times(axes: Any, found: Point) -> None:
     x, time, work = along.scenario.batch, along.step.time, along.step.work
     bandwidth = found.subject.system.chip.hbm_bandwidth
     lines = {
+        "estimate": along.estimate.seconds,
         "floor": time.lower,
         "weights": work.weights / bandwidth,
         "cache": (work.kv_read + work.kv_write) / bandwidth,
@@ -197,15 +170,16 @@ def _times(axes: Any, found: Point) -> None:
         "messages": time.comms,
     }
     lines = {name: np.broadcast_to(values, x.shape) for name, values in lines.items() if np.any(values)}
+    axes.fill_between(x, along.estimate.low, along.estimate.high, color=TERM["estimate"], alpha=0.15, lw=0)
     for name, values in lines.items():
-        axes.plot(x, values, color=TERM[name], lw=3.2 if name == "floor" else 1.8)
+        axes.plot(x, values, color=TERM[name], lw=3.2 if name in BOLD else 1.8)
     axes.axvline(float(found.scenario.batch), color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
     axes.set(xscale="log", yscale="log", title=f"Time of a {found.scenario.phase} step, {found.scenario.layout}",
              xlabel="batch, sequences in the replica", ylabel="time")  # fmt: skip
-    for name, height in _apart({name: float(values[-1]) for name, values in lines.items()}, axes).items():
-        _label(axes, name, (x[-1], height), TERM[name], (5, 0), va="center", weight="bold" if name == "floor" else None)
-    _ticks(axes.xaxis, lambda value: f"{value:,g}")
-    _ticks(axes.yaxis, lambda value: show(value, "s"))
+    for name, height in apart({name: float(values[-1]) for name, values in lines.items()}, axes).items():
+        label(axes, name, (x[-1], height), TERM[name], (5, 0), va="center", weight="bold" if name in BOLD else None)
+    ticks(axes.xaxis, lambda value: f"{value:,g}")
+    ticks(axes.yaxis, lambda value: show(value, "s"))
 
 
 def _trade(axes: Any, trade: Trade) -> None:
@@ -214,45 +188,18 @@ def _trade(axes: Any, trade: Trade) -> None:
     axes.scatter(x, y, s=16 if alone else 5, color=BLUE if alone else "#c9c9c9", lw=0, zorder=1, rasterized=True)
     if trade.best is not None:
         axes.plot(*trade.best, color=BLUE, lw=2, zorder=2)
-    for px, py, label in trade.marks:
+    for px, py, text in trade.marks:
         axes.scatter([px], [py], s=42, color=RED, zorder=4)
-        _label(axes, label, (px, py), RED, (8, -14), weight="bold")
+        label(axes, text, (px, py), RED, (8, -14), weight="bold")
     axes.set(xscale="log", yscale="log", title="Cost against speed", xlabel="speed, tokens per second of a user",
              ylabel=trade.label)  # fmt: skip
     if trade.best is not None:
         axes.set_ylim(top=2 * float(trade.best[1].max()))
-    _ticks(axes.xaxis, lambda value: f"{value:,g}")
-    _ticks(axes.yaxis, lambda value: f"{'$' if '$' in trade.label else ''}{value:,g}")
-
-
-def _label(axes: Any, text: str, at: tuple[float, float], colour: str, shift: tuple[int, int], **style: Any) -> None:
-    """Text beside a point of the data, `shift` printer's points away."""
-    box = {"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.5}
-    axes.annotate(text, at, xytext=shift, textcoords="offset points", color=colour, bbox=box, zorder=5, **style)
-
-
-def _ticks(axis: Any, text: Callable[[float], str]) -> None:
-    """Ticks at powers of ten, also at 2 and 5 of them where there are few, written by `text`."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0,) if np.log10(high / low) > 2.5 else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
-    axis.set_minor_formatter(NullFormatter())
+    ticks(axes.xaxis, lambda value: f"{value:,g}")
+    ticks(axes.yaxis, lambda value: f"{'$' if '$' in trade.label else ''}{value:,g}")
 
 
 def _thinned(cloud: tuple[np.ndarray, np.ndarray], most: int = 6000) -> tuple[np.ndarray, np.ndarray]:
     """Every n-th point, so that a file stays small."""
     every = max(1, len(cloud[0]) // most)
     return cloud[0][::every], cloud[1][::every]
-
-
-def _apart(ends: dict[K, float], axes: Any, gap: float = 0.045) -> dict[K, float]:
-    """Heights of labels, moved up where they would overlap, as a share of the logarithmic axis."""
-    low, high = np.log(axes.get_ylim())
-    placed: dict[K, float] = {}
-    last = -np.inf
-    for name, value in sorted(ends.items(), key=lambda item: item[1]):
-        last = max((np.log(value) - low) / (high - low), last + gap)
-        placed[name] = float(np.exp(low + last * (high - low)))
-    return placed

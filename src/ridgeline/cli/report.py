@@ -51,6 +51,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: Callable[[], Rows]
     text: Callable[[], list[RenderableType]] | None = None
     """None: the rows are what there is to read."""
+    code: int = 0
+    """Exit code of the program."""
 
     def show(self, *, json: bool = False, csv: bool = False) -> None:
         """Print one of the forms to standard output."""

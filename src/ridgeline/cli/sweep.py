@@ -5,15 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ridgeline.cli.axis import axis
-from ridgeline.cli.file import replacing
 from ridgeline.cli.options import STEP, OutputFile, PlotFile, command
 from ridgeline.cli.report import Report, Rows
+from ridgeline.cli.save import save
 from ridgeline.cli.table import copied
 from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
@@ -59,7 +58,7 @@ def sweep(scenario: Scenario, *, over: Over, output: OutputFile = "", plot: Plot
             },
             rows=lambda: rows,
         )
-    count = _write(rows, output)
+    count = save(rows, output)
     return Report(
         document=lambda: {"command": "sweep", "line": again, "output": output, "points": count},
         rows=lambda: Rows.of([{"output": output, "points": count}]),
@@ -72,28 +71,3 @@ def _rows(blocks: Iterator[Block]) -> tuple[list[str], Iterator[tuple[Any, ...]]
     first = next(blocks)
     values = (zip(*(column.tolist() for column in block.values()), strict=True) for block in chain([first], blocks))
     return list(first), chain.from_iterable(values)
-
-
-def _write(rows: Rows, path: str) -> int:
-    """Write all rows to a file and return their number."""
-    kind = Path(path).suffix
-    if kind not in (".csv", ".parquet"):
-        raise InputError(f"--output {path!r}", "a file name that ends in .csv or .parquet")
-    duckdb = _duckdb() if kind == ".parquet" else None
-    with replacing(path, "--output") as draft:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            count = rows.write(file)
-        if duckdb is not None:
-            table = duckdb.connect().read_csv(str(draft), header=True, sample_size=-1)
-            table.write_parquet(str(packed := draft.with_suffix(".packed")))
-            packed.replace(draft)
-    return count
-
-
-def _duckdb() -> Any:
-    """The library that writes Parquet."""
-    try:
-        import duckdb
-    except ImportError:
-        raise InputError("--output with .parquet", "needs DuckDB", "pip install 'ridgeline[store]'") from None
-    return duckdb

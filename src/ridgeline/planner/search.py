@@ -40,9 +40,10 @@ def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
     found = subject(scenario)
     evaluate = Evaluator(scenario, found)
     space = _reachable(layouts(found.model, found.chips), found)
-    most = evaluate.memory(space, np.ones(len(space.tp))).most_sequences * space.dp
+    one = evaluate.memory(space, np.ones(len(space.tp)))
+    most = evaluate.memory(space, np.full(len(space.tp), 1e9)).most_sequences * space.dp * (one.most_sequences >= 1)
     if not (most >= 1).any():
-        raise nothing_fits(scenario, found, space, evaluate.memory(space, np.ones(len(space.tp))))
+        raise nothing_fits(scenario, found, space, one)
     space, most = _take(space, most >= 1), most[most >= 1]
     prefill, alone = Time(), Time()
     if not evaluate.decode_only:
@@ -121,7 +122,7 @@ def _evaluate(
         rows, size = index[part], batch[part]
         layout = _take(space, rows)
         decode = as_time(evaluate.estimate(evaluate.decode(layout, size), layout))
-        serving = evaluate.serve(layout, size, decode, _pick(prefill, rows), _pick(alone, rows))
+        serving = evaluate.expect(layout, size, decode, _pick(prefill, rows), _pick(alone, rows))
         tpot[part], ttft[part], chip_seconds[part] = serving.tpot, serving.ttft, serving.chip_seconds
     s = evaluate.scenario
     feasible = (tpot <= (s.tpot or np.inf)) & (ttft <= (s.ttft or np.inf))

@@ -33,17 +33,22 @@ EXPECTED: tuple[Row, ...] = (
     (
         "tpot_estimate_s",
         "s",
-        "decode_estimate / accepted + batch * prefill_per_prompt / osl",
+        "decode_estimate / accepted + batch * prefill_per_prompt / max(osl - 1, 1)",
         "prefills included",
     ),
-    ("ttft_estimate_s", "s", "prefill_alone", "prefill of one prompt alone, without waiting"),
+    (
+        "ttft_estimate_s",
+        "s",
+        "frontend + first * prefill_alone + burst * (batch - 1) * prefill_per_prompt",
+        "mean time to first token, places being free",
+    ),
     ("output_tokens_per_s_per_chip_estimate", "tok/s", "batch / tpot_estimate_s / paid_chips", "per paid chip"),
     ("tokens_per_s_per_user_estimate", "tok/s", "1 / tpot_estimate_s", "tokens per second a user sees"),
 )
 EXPECTED_MONEY: tuple[Row, ...] = (
     ("usd_per_output_token_estimate", "USD/tok",
      "price * paid_chips * decode_estimate / (accepted * batch * utilisation)", "decode alone"),
-    ("usd_per_request_estimate", "USD", "price * paid_chips * tpot_estimate_s * osl / (batch * utilisation)",
+    ("usd_per_request_estimate", "USD", "price * paid_chips * tpot_estimate_s * max(osl - 1, 1) / (batch * utilisation)",
      "prefill and decode one after the other"),
 )  # fmt: skip
 EXPECTED_PROMPTS: tuple[Row, ...] = (
@@ -89,7 +94,12 @@ MEMORY: tuple[Row, ...] = (
 )  # fmt: skip
 SPEED: tuple[Row, ...] = (
     ("request_s", "s", "max(request_math, request_memory, request_comms)", "replica time per request"),
-    ("tpot_s", "s", "batch * request_s / osl", "time per output token of a user, prefills of others included"),
+    (
+        "tpot_s",
+        "s",
+        "batch * request_s / max(osl - 1, 1)",
+        "time per output token of a user, prefills of others included",
+    ),
     ("decode_tpot_s", "s", "decode_floor / accepted", "time per output token if prefills run elsewhere"),
     ("output_tokens_per_s", "tok/s", "batch / tpot_s", "output tokens per second of one replica"),
     ("output_tokens_per_s_per_chip", "tok/s", "output_tokens_per_s / paid_chips", "the same per paid chip"),
@@ -97,7 +107,12 @@ SPEED: tuple[Row, ...] = (
 )
 FIRST: tuple[Row, ...] = (("ttft_s", "s", "prefill_alone", "prefill of one prompt alone, without waiting"),)
 ENERGY: tuple[Row, ...] = (
-    ("joules_per_output_token", "J/tok", "power * paid_chips * decode_tpot_s / batch", "at full power, decode alone"),
+    (
+        "joules_per_output_token",
+        "J/tok",
+        "power * paid_chips * decode_tpot_s / batch / utilisation",
+        "at full power, decode alone",
+    ),
 )
 MONEY: tuple[Row, ...] = (
     ("usd_per_chip_s", "USD/s", "price", "price of a chip"),
@@ -181,6 +196,9 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
 def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Estimate, price: float | None) -> Numbers:
     """Speed and cost with estimates in place of floors."""
     replicas = found.chips // s.layout.chips
+    client, whole = decode.engine.client, positive(serving.ttft)
+    waiting = client.frontend + client.burst * (s.batch - 1) * serving.prefill_per_prompt
+    alone = (serving.ttft - waiting) / client.first
     given = {
         "batch": Given(s.batch, "1", "--batch"),
         "accepted": Given(s.accepted, "1", "--accepted"),
@@ -189,11 +207,13 @@ def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Esti
         "utilisation": Given(s.utilisation, "1", "--utilisation"),
         "paid_chips": Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones too"),
         "decode_estimate": Given(decode.seconds, "s", "see decode_estimate_s"),
-        "prefill_alone": Given(serving.ttft, "s", "estimate of a step of one prompt"),
+        "prefill_alone": Given(alone, "s", "estimate of a step of one prompt"),
+        "frontend": Given(client.frontend, "s", "per request outside the steps, fitted"),
+        "first": Given(client.first, "1", "own prefill over that of a prompt alone, fitted"),
+        "burst": Given(client.burst, "1", "share of the others' prefills that come first, fitted"),
         "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_estimate_s / prompts of the step"),
         "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
     }
-    whole = positive(serving.ttft)
     rows = EXPECTED if whole else tuple(row for row in EXPECTED if row[0] != "ttft_estimate_s")
     if price is not None:
         rows += EXPECTED_MONEY + (EXPECTED_PROMPTS if whole else ())
@@ -234,7 +254,7 @@ def serving_numbers(found: Subject, s: Scenario, serving: Serving, decode: Step,
         "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
     }
     for term in ("math", "memory", "comms"):
-        told = f"decode_{term}_s * osl / (accepted * batch)" + ("" if whole else f" + prefill_{term}_s / prompts")
+        told = f"decode_{term}_s * (osl - 1) / (accepted * batch)" + ("" if whole else f" + prefill_{term}_s / prompts")
         given[f"request_{term}"] = Given(getattr(serving.request, term), "s", told)
     rows = SPEED + (() if whole else FIRST)
     rows += ENERGY if found.system.chip.power is not None else ()

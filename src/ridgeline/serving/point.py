@@ -9,13 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from ridgeline.arrays import Array, namespace
-from ridgeline.errors import InputError
-from ridgeline.estimate import Estimate, estimate
+from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.estimate import Estimate, engine_constants, engines, estimate
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario, Subject, subject
-from ridgeline.serving.number import Numbers
+from ridgeline.serving.number import Numbers, positive
 from ridgeline.serving.numbers import (
     estimate_numbers,
     expected_numbers,
@@ -113,6 +113,9 @@ class Evaluator:
 
     def __init__(self, scenario: Scenario, found: Subject) -> None:
         self.scenario, self.found = scenario, found
+        known = {constants.engine for constants in engines().engines} - {"any"}
+        if scenario.engine and scenario.engine not in known:
+            raise UnknownNameError("engine", scenario.engine, known)
         self.decode_only = not isinstance(scenario.context, (int, float)) or bool(scenario.context)
 
     def decode(self, layout: Layout, batch: Array) -> Step:
@@ -124,7 +127,7 @@ class Evaluator:
     def prompts(self, layout: Layout) -> Array:
         """Prompts of a full prefill step: a chunk of tokens on every rank of every stage."""
         new = self.scenario.isl - self.scenario.cached
-        return layout.dp * layout.pp * namespace(new).maximum(CHUNK / new, 1.0 + 0 * new)
+        return layout.dp * layout.pp * layout.cp * namespace(new).maximum(CHUNK / new, 1.0 + 0 * new)
 
     def prefill(self, layout: Layout, prompts: Array) -> Step:
         """A prefill step of `prompts` prompts."""
@@ -132,18 +135,23 @@ class Evaluator:
         return self._step(layout, Segment(seqs=prompts, new=s.isl - s.cached, past=s.cached, prefill=True))
 
     def memory(self, layout: Layout, batch: Array) -> DeviceMemory:
-        """Memory of the fullest device with `batch` sequences in the replica."""
+        """Memory of the fullest device with `batch` sequences in the replica.
+
+        Without a given context sequences are at all stages of their lives, and one alone may be at its end.
+        """
         s, f = self.scenario, self.found
+        each = batch / layout.dp
+        ahead = s.osl / 2 / namespace(each).maximum(each, 1.0 + 0.0 * each)
         return device_memory(
             f.model,
             layout,
             f.precision,
             capacity=f.system.chip.usable,
             seqs=batch,
-            context=s.decode_context,
+            context=s.decode_context if self.decode_only else s.decode_context + ahead,
             chunk=CHUNK,
             utilisation=s.memory_utilisation,
-            drafts=not isinstance(s.verify, int) or s.verify > 1,
+            drafts=positive(s.verify - 1),
         )
 
     def estimate(self, step: Step, layout: Layout) -> Estimate:
@@ -160,11 +168,19 @@ class Evaluator:
             prompts=self.prompts(layout),
             batch=batch,
             isl=s.isl,
-            osl=s.osl,
+            gaps=namespace(s.osl).maximum(s.osl - 1, 1 + 0 * s.osl),
             accepted=s.accepted,
             chips=self.found.chips / (self.found.chips // layout.chips),
             utilisation=s.utilisation,
         )
+
+    def expect(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
+        """The same from estimates; the first token waits for the front end and for prompts that come together."""
+        out = self.serve(layout, batch, decode, prefill, alone)
+        client = engine_constants(self.scenario.engine or "any", self.found.system.chip.name).client
+        waiting = client.burst * (batch - 1) * out.prefill_per_prompt
+        ttft = 0.0 * out.ttft if self.decode_only else client.frontend + client.first * out.ttft + waiting
+        return msgspec.structs.replace(out, ttft=ttft)
 
     def point(self, layout: Layout, batch: Array) -> Point:
         """A decode deployment with all its parts."""
@@ -190,7 +206,7 @@ class Evaluator:
             usd_per_chip_second=chip_price(scenario, self.found),
             estimate=expected,
             prefill_estimate=behind,
-            expected=self.serve(layout, batch, as_time(expected), as_time(behind), as_time(first)),
+            expected=self.expect(layout, batch, as_time(expected), as_time(behind), as_time(first)),
         )
 
     def _step(self, layout: Layout, segment: Segment, drafts: Array = 0) -> Step:

@@ -1,13 +1,15 @@
 """How fast serving is and what it takes, from one prefill and one decode step.
 
-A replica that keeps `batch` sequences in flight does, for each request, one prefill of its prompt and osl / accepted
-decode steps of which it fills a batch-th. Times of work add term by term, so the seconds of replica per request are
+A replica that keeps `batch` sequences in flight does, for each request, one prefill of its prompt, which gives the
+first token, and (osl - 1) / accepted decode steps of which it fills a batch-th. Times of work add term by term, so
+the seconds of replica per request are
 
-    request = prefill / prompts + decode * osl / (accepted * batch)          (a Time: math, memory, comms)
-    floor of the time between two tokens of a user    tpot = batch / osl * lower(request)
-    tokens per second                                 batch / tpot
+    request = prefill / prompts + decode * (osl - 1) / (accepted * batch)    (a Time: math, memory, comms)
+    time between two tokens of a user in steady state    tpot = batch / (osl - 1) * lower(request)
+    tokens per second                                    batch / tpot
 
-in which the prefills of other requests share the step with the decodes and overlap perfectly. Money follows from time:
+in which prefills of other requests run between the tokens of a full replica, overlapping decodes perfectly. Money
+follows from time:
 
     chip-seconds per request = chips * request / utilisation           $ = price per chip-second * chip-seconds
 
@@ -57,7 +59,7 @@ def serve(
     prompts: Array,
     batch: Array,
     isl: Array,
-    osl: Array,
+    gaps: Array,
     accepted: Array,
     chips: Array,
     utilisation: float = 1.0,
@@ -70,13 +72,15 @@ def serve(
         One decode step of `batch` sequences.
     prefill
         One prefill step of `prompts` prompts; `prefill_alone` is that of a single prompt per attention rank.
+    gaps
+        Output tokens after the first, which the prefill gives: osl - 1, but at least 1.
     chips
         Paid chips per replica, idle ones included.
     """
-    steps = osl / accepted
+    steps = gaps / accepted
     request = prefill * (1.0 / prompts) + decode * (steps / batch)
     seconds = request.lower
-    tpot = batch / osl * seconds
+    tpot = batch / gaps * seconds
     paid = chips / utilisation
     decode_tpot = decode.lower / accepted
     return Serving(

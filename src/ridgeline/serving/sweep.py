@@ -29,8 +29,9 @@ MOST = 100_000_000
 ARRAYS = ("tp", "pp", "dp", "ep", "cp", "batch", "context", "isl", "osl", "cached", "verify", "accepted")
 """Fields of a scenario that may be arrays."""
 RESULTS = (
-    "math_s", "memory_s", "comms_s", "floor_s", "tpot_s", "output_tokens_per_s_per_chip", "usd_per_output_token",
-    "memory_used_bytes",
+    "math_s", "memory_s", "comms_s", "floor_s", "estimate_s", "low_s", "high_s", "tpot_s", "tpot_estimate_s",
+    "output_tokens_per_s_per_chip", "output_tokens_per_s_per_chip_estimate", "usd_per_output_token",
+    "usd_per_output_token_estimate", "memory_used_bytes",
 )  # fmt: skip
 """Columns of numbers; beside them `binding`, `fits` and `refused`."""
 
@@ -114,11 +115,10 @@ def _evaluate(scenario: Scenario, found: Subject, grid: Block) -> Block:
     if not len(rows):
         return out
     here = point(msgspec.structs.replace(scenario, **{name: values[rows] for name, values in (grid | degrees).items()}))
-    time, serving, numbers = here.step.time, here.serving, here.numbers
+    time, numbers = here.step.time, here.numbers
     results = {"math_s": time.math, "memory_s": time.memory, "comms_s": time.comms, "floor_s": time.lower}
-    if serving is not None:
-        results |= {name: numbers[name].value for name in RESULTS[4:7] if name in numbers}
-    results["memory_used_bytes"] = here.memory.used
+    results |= {f"{name}_s": numbers[f"{scenario.phase}_{name}_s"].value for name in ("estimate", "low", "high")}
+    results |= {name: numbers[name].value for name in RESULTS if name in numbers}
     for name, values in results.items():
         out[name][rows] = values
     out["binding"][rows] = np.array(TERMS, dtype=object)[time.binding]

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.efficiency import generation
+from ridgeline.errors import InputError
 from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, HeldOut, Terms, level
 from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare
 from ridgeline.validate.row import read_points
@@ -71,9 +72,9 @@ def calibrate(path: Path, catalog: str = "") -> Engines:
     Raises
     ------
     InputError
-        If the file cannot be read or lacks a column.
+        If the file cannot be read, or has fewer than LEAST usable rows of the engines whose kernels were measured.
     """
-    rows = [row for row in read_points(path) if row.get("mtp") == "0"]
+    rows = [row for row in read_points(path) if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
     by_engine: dict[str, list[Prepared]] = {}
     for item in prepare(rows, catalog):
         if not isinstance(item, Refusal):
@@ -81,6 +82,10 @@ def calibrate(path: Path, catalog: str = "") -> Engines:
     samples = {name: _sample(groups, rows) for name, groups in by_engine.items()}
     samples = {name: sample for name, sample in samples.items() if len(sample[1]) >= LEAST}
     profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
+    if sum(len(group.rows) for group in profiled) < LEAST:
+        raise InputError(
+            str(path), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
+        )
     pool = _fit(_sample(profiled, rows), START, free=STEPS + CLIENTS, pull=0.0)
     clients: dict[str, Client] = {}
     fitted: list[EngineConstants] = [_constants("any", pool, len(rows), ())]

@@ -29,7 +29,7 @@ MOST = 1e12
 
 
 def read_points(path: Path) -> list[dict[str, str]]:
-    """Rows of a points file, as text; a cell that a row lacks is blank.
+    """Rows of a points file, as text; a cell that a row lacks is blank, cells beyond the columns are under "".
 
     Raises
     ------
@@ -38,10 +38,10 @@ def read_points(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file, restkey="", restval="")
             columns = reader.fieldnames or ()
             if not any(name in columns for name in NEEDED):
-                raise InputError(str(path), f"columns {', '.join(NEEDED)}", "docs/accuracy.md lists all")
+                raise InputError(str(path), f"expected columns {', '.join(NEEDED)}", "docs/accuracy.md lists all")
             return list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(path), f"cannot be read as CSV ({error})") from None

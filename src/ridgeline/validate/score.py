@@ -3,12 +3,14 @@
     error = estimate / measured - 1          bias = exp(median ln(estimate / measured)) - 1
     coverage = share of measurements inside [low, high]; 80% is promised
 
-Of rates (tokens per second) a row is faster than the floor if it is above it, of times if it is below.
+Of rates (tokens per second) a row is faster than the floor if it is above it, of times if it is below. The bias of a
+set with both is that of the times. Knows no law.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -17,10 +19,11 @@ import numpy as np
 from ridgeline.errors import InputError
 from ridgeline.validate.points import Prediction
 from ridgeline.validate.row import METRICS
+from ridgeline.validate.sets import Held, end_to_end, rank, set_of
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """How predictions of one metric compare with measurements."""
+    """How predictions compare with measurements."""
 
     n: int
     median_abs_error: float
@@ -42,24 +45,24 @@ class Worst(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scoreboard(msgspec.Struct, frozen=True, kw_only=True):
-    """Scores over all rows, and by group; a group is named by the columns it was made of."""
+    """Scores over all rows, and by group; a group is named by the column it was made of."""
 
     rows: int
     predicted: int
     overall: dict[str, Score]
     groups: dict[str, dict[str, Score]]
+    sets: dict[str, Score]
+    """The sets of `sets.py`."""
+    asked: Counter[tuple[str, str]]
+    """Rows of each group and metric, predicted or not; ("", metric) for all, (set, "") for sets."""
     worst: list[Worst]
     refused: dict[str, int]
-    """Reasons for which rows were not predicted, with how many."""
+    """Reasons for which rows were not scored, with how many."""
 
 
-GROUPS: dict[str, Callable[[Mapping[str, str]], str]] = {
-    "mode": lambda row: row["mode"],
-    "engine": lambda row: row["engine"],
-    "chip": lambda row: row["chip"],
-    "model": lambda row: row["model"],
-    "mode and engine": lambda row: f"{row['mode']}, {row['engine']}",
-}
+GROUPS = ("chip", "model", "engine", "mode")
+"""Columns by which rows are grouped."""
+NO_VALUE = "value: no measured number above 0"
 
 
 def select(rows: Iterable[dict[str, str]], where: Sequence[str]) -> list[dict[str, str]]:
@@ -71,37 +74,35 @@ def select(rows: Iterable[dict[str, str]], where: Sequence[str]) -> list[dict[st
         For a condition of another form, or a column that does not exist.
     """
     rows = list(rows)
+    columns = list(rows[0]) if rows else []
     for condition in where:
         name, equals, value = condition.partition("=")
         other = name.endswith("!")
         name = name.removesuffix("!")
-        if not equals or (rows and name not in rows[0]):
-            raise InputError(f"--where {condition}", "COLUMN=VALUE or COLUMN!=VALUE", f"columns: {', '.join(rows[0])}")
+        if not equals or (columns and name not in columns):
+            raise InputError(f"--where {condition[:60]}", f"COLUMN=VALUE or COLUMN!=VALUE, of {', '.join(columns)}")
         rows = [row for row in rows if (row[name] == value) != other]
     return rows
 
 
 def score(rows: Sequence[Mapping[str, str]], predictions: Sequence[Prediction], worst: int = 10) -> Scoreboard:
     """Compare predictions with the measured values of their rows."""
-    held = [
-        (row, p, float(row["value"]))
-        for row, p in zip(rows, predictions, strict=True)
-        if not p.refused and _positive(row["value"])
-    ]
-    refused: dict[str, int] = {}
-    for p in predictions:
-        if p.refused:
-            refused[p.refused] = refused.get(p.refused, 0) + 1
-    groups: dict[str, dict[str, Score]] = {}
-    for label, of in GROUPS.items():
-        for name in sorted({of(row) for row, _, _ in held}):
-            groups[f"{label}: {name}"] = _by_metric([(p, v) for row, p, v in held if of(row) == name])
+    held = measured(rows, predictions)
+    refused = Counter(p.refused for p in predictions if p.refused)
+    if unmeasured := len(rows) - len(held) - refused.total():
+        refused[NO_VALUE] = unmeasured
+    groups = _grouped(held, _groups)
+    sets = _grouped(held, lambda row: [set_of(row)]) | end_to_end(held)
+    asked = Counter((name, row.get("metric", "")) for row in rows for name in ("", *_groups(row)))
+    asked.update((set_of(row), "") for row in rows)
     far = sorted(held, key=lambda item: -abs(math.log(item[1].estimate / item[2])))[:worst]
     return Scoreboard(
         rows=len(rows),
         predicted=len(held),
-        overall=_by_metric([(p, v) for _, p, v in held]),
-        groups=groups,
+        overall=_by_metric(held),
+        groups={name: _by_metric(of) for name, of in sorted(groups.items(), key=_place)},
+        sets={name: _score(of) for name, of in sorted(sets.items(), key=lambda item: rank(item[0]))},
+        asked=asked,
         worst=[
             Worst(
                 id=p.id,
@@ -113,39 +114,57 @@ def score(rows: Sequence[Mapping[str, str]], predictions: Sequence[Prediction], 
             )
             for row, p, v in far
         ],
-        refused=dict(sorted(refused.items(), key=lambda item: -item[1])),
+        refused=dict(refused.most_common()),
     )
 
 
-def _positive(text: str) -> bool:
-    try:
-        return 0 < float(text) < math.inf
-    except ValueError:
-        return False
+def measured(rows: Iterable[Mapping[str, str]], predictions: Iterable[Prediction]) -> list[Held]:
+    """Rows that have both numbers; a value that is no number was refused before."""
+    return [
+        (row, prediction, float(row["value"]))
+        for row, prediction in zip(rows, predictions, strict=True)
+        if not prediction.refused and float(row.get("value") or 0) > 0
+    ]
 
 
-def _by_metric(held: Sequence[tuple[Prediction, float]]) -> dict[str, Score]:
-    return {
-        metric: _score([item for item in held if item[0].metric == metric])
-        for metric in METRICS
-        if any(item[0].metric == metric for item in held)
-    }
+def _groups(row: Mapping[str, str]) -> list[str]:
+    return [f"{column}: {row.get(column, '')}" for column in GROUPS]
 
 
-def _score(held: Sequence[tuple[Prediction, float]]) -> Score:
-    measured = np.array([value for _, value in held])
+def _place(group: tuple[str, object]) -> tuple[int, str]:
+    """Groups in the order of their columns, then by name."""
+    column, _, name = group[0].partition(": ")
+    return GROUPS.index(column), name
+
+
+def _grouped(held: Iterable[Held], names: Callable[[Mapping[str, str]], Iterable[str]]) -> dict[str, list[Held]]:
+    out: dict[str, list[Held]] = {}
+    for item in held:
+        for name in names(item[0]):
+            out.setdefault(name, []).append(item)
+    return out
+
+
+def _by_metric(held: Sequence[Held]) -> dict[str, Score]:
+    of = {metric: [item for item in held if item[1].metric == metric] for metric in METRICS}
+    return {metric: _score(items) for metric, items in of.items() if items}
+
+
+def _score(held: Sequence[Held]) -> Score:
+    value = np.array([value for _, _, value in held])
     floor, low, estimate, high = (
-        np.array([getattr(p, name) for p, _ in held]) for name in ("floor", "low", "estimate", "high")
+        np.array([getattr(p, name) for _, p, _ in held]) for name in ("floor", "low", "estimate", "high")
     )
-    error = np.abs(estimate / measured - 1)
-    rate = held[0][0].metric.endswith("tok_s")
+    rate = np.array([p.metric.endswith("tok_s") for _, p, _ in held])
+    error = np.abs(estimate / value - 1)
+    log = np.log(estimate / value)
     return Score(
         n=len(held),
         median_abs_error=float(np.median(error)),
         p90_abs_error=float(np.quantile(error, 0.9)),
-        bias=float(np.exp(np.median(np.log(estimate / measured))) - 1),
-        coverage80=float(np.mean((measured >= low) & (measured <= high))),
-        faster_than_floor=int(np.sum(measured > floor if rate else measured < floor)),
+        bias=float(np.expm1(np.median(log if rate.all() else np.where(rate, -log, log)))),
+        coverage80=float(np.mean((value >= low) & (value <= high))),
+        faster_than_floor=int(np.sum(np.where(rate, value > floor, value < floor))),
     )
 
 

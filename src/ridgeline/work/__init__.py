@@ -1,7 +1,19 @@
 """FLOPs and bytes of a step, per operation. Knows models and formats; knows no device, no second, no price."""
 
+from ridgeline.work.attention import effective_window
+from ridgeline.work.experts import load_imbalance
 from ridgeline.work.layer import Shard, embedding_operations, layer_operations, linear_operation
 from ridgeline.work.operation import Operation, Work
 from ridgeline.work.segment import Segment
 
-__all__ = ["Operation", "Segment", "Shard", "Work", "embedding_operations", "layer_operations", "linear_operation"]
+__all__ = [
+    "Operation",
+    "Segment",
+    "Shard",
+    "Work",
+    "effective_window",
+    "embedding_operations",
+    "layer_operations",
+    "linear_operation",
+    "load_imbalance",
+]

@@ -9,7 +9,7 @@ For one sequence with P query-key pairs (`Segment.pairs`) and e cached entries r
     compressed            window entries one by one, history as one entry per `ratio` tokens
     recurrent             flop = flop_per_state * state per token; the state is read and written once
 
-U is the size of the latent's up-projection. The absorbed or the expanded form is taken, whichever has fewer FLOPs.
+U is the size of the latent's up-projection. The absorbed or the expanded form is taken, whichever takes less time.
 Softmax and other element-wise work is left out: it is overlapped or a few per cent (exponentials on Blackwell: more).
 """
 
@@ -75,18 +75,18 @@ def _depth(seg: Segment, window: float, context: Array) -> Array:
     return namespace(seen).minimum(seen, window + 0 * seen) if window else seen
 
 
-def absorbed(mixer: LatentAttention, seg: Segment, context: Array = 1.0) -> Array:
-    """Whether the absorbed form has no more FLOPs than the expanded one."""
+def absorbed(mixer: LatentAttention, seg: Segment, precision: Precision, context: Array = 1.0) -> Array:
+    """Whether the absorbed form takes no longer than the expanded one, each part at the peak of its format."""
     up = mixer.up_projection.weights
     pairs = seg.pairs(_topk(mixer)) * context
     extra = pairs * mixer.heads * (2 * mixer.kv_rank - mixer.nope_dim - mixer.value_dim)
-    return extra <= seg.past * context * up
+    return extra * precision.score_cost <= seg.past * context * up
 
 
-def latent_tokens(mixer: LatentAttention, seg: Segment, context: Array = 1.0) -> Array:
+def latent_tokens(mixer: LatentAttention, seg: Segment, precision: Precision, context: Array = 1.0) -> Array:
     """Tokens that pass the latent's up-projection: the new ones if absorbed, the whole context if expanded."""
-    past = seg.past * context
-    return seg.seqs * (seg.new + namespace(past).where(absorbed(mixer, seg, context), 0 * past, past))
+    past = seg.past * context + 0 * seg.new
+    return seg.seqs * (seg.new + namespace(past).where(absorbed(mixer, seg, precision, context), 0 * past, past))
 
 
 def _latent(mixer: LatentAttention, seg: Segment, precision: Precision, heads: Array, context: Array) -> Operation:
@@ -94,7 +94,7 @@ def _latent(mixer: LatentAttention, seg: Segment, precision: Precision, heads: A
     pairs = seg.seqs * seg.pairs(topk) * context
     wide = 2.0 * mixer.kv_rank + mixer.rope_dim + 0 * pairs
     narrow = float(mixer.nope_dim + mixer.rope_dim + mixer.value_dim) + 0 * pairs
-    width = namespace(pairs).where(absorbed(mixer, seg, context), wide, narrow)
+    width = namespace(pairs).where(absorbed(mixer, seg, precision, context), wide, narrow)
     entry = mixer.kv_elements * precision.kv_bytes
     return Operation(
         name=f"{seg.phase} attention",

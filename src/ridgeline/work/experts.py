@@ -6,7 +6,7 @@ N tokens that each visit k of E experts uniformly at random touch
 
 of them: k at N = 1, all at N >> E/k. With a popularity that falls as rank^-skew, expert i is visited by a token with
 probability p_i = min(1, c (i+1)^-skew), sum p_i = k, and distinct = sum_i 1 - (1 - p_i)^N, which is never more.
-The hottest expert then carries N p_0 tokens instead of N k / E.
+The busiest rank then carries `load_imbalance` times the mean, and the step follows it.
 """
 
 from __future__ import annotations
@@ -54,12 +54,22 @@ def distinct_experts(tokens: Array, count: int, active: int, skew: float = 0.0) 
     return total
 
 
-def load_imbalance(count: int, active: int, groups: int = 1, skew: float = 0.0) -> float:
+def load_imbalance(count: int, active: int, groups: Array = 1, skew: float = 0.0) -> Array:
     """Tokens of the busiest of `groups` expert groups over the mean, experts dealt out round-robin by popularity."""
     if not skew:
         return 1.0
-    chances = popularity(count, active, skew)
-    return math.fsum(chances[::groups]) / (active / groups)
+    if isinstance(groups, (int, float)):
+        return _imbalance(count, active, round(groups), skew)
+    xp = namespace(groups)
+    out = 0.0 * groups
+    for n in sorted({round(float(value)) for value in groups}):
+        out = xp.where(abs(groups - n) < 0.5, _imbalance(count, active, n, skew) + 0.0 * out, out)
+    return out
+
+
+@lru_cache(maxsize=256)
+def _imbalance(count: int, active: int, groups: int, skew: float) -> float:
+    return math.fsum(popularity(count, active, skew)[::groups]) / (active / groups)
 
 
 def expert_operation(
@@ -76,7 +86,8 @@ def expert_operation(
     """
     weight_bytes, number = precision.of("expert")
     share = held * width
-    visits = tokens * experts.active * held
+    busiest = load_imbalance(experts.count, experts.active, 1.0 / held, skew)
+    visits = tokens * experts.active * held * busiest
     distinct = distinct_experts(tokens, experts.count, experts.active, skew)
     return Operation(
         name="experts",

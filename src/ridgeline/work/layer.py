@@ -71,7 +71,7 @@ def layer_operations(
         for linear in linears:
             operations.append(linear_operation(linear, mine, shard.of(linear, kv_heads), precision))
         if isinstance(mixer, LatentAttention):
-            up = _total(latent_tokens(mixer, segment, shard.context) for segment in local)
+            up = _total(latent_tokens(mixer, segment, precision, shard.context) for segment in local)
             operations.append(linear_operation(mixer.up_projection, up, shard.heads, precision))
         operations += mixer_operations(mixer, local, precision, shard.heads, shard.context)
     for feedforward in layer.feedforwards:

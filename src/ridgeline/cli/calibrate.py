@@ -1,0 +1,130 @@
+"""`ridgeline calibrate`: the constants of engines fitted to measured steps, or those of kernels to measured kernels."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from ridgeline.cli.file import replacing
+from ridgeline.cli.options import CatalogFolder, command
+from ridgeline.cli.report import Report, Rows
+from ridgeline.cli.table import copied, heading, plain, shown, table
+from ridgeline.errors import InputError
+from ridgeline.validate import calibrate as engines
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ridgeline.efficiency import Constants
+    from ridgeline.estimate import Engines
+
+Points = Annotated[str, Parameter(help="Measured points, of which rows with mtp=0 are fitted: the engines' constants.")]
+Kernels = Annotated[str, Parameter(help="Folder of measured kernel tables instead: the kernels' constants.")]
+Output = Annotated[str, Parameter(name=("--output", "-o"), help="Write the constants to this .json.")]
+
+
+@command()
+def calibrate(
+    points: Points = "", /, *, kernels: Kernels = "", output: Output = "", catalog: CatalogFolder = ""
+) -> Report:
+    """The constants of engines fitted to measured steps, or (--kernels) those of kernels to measured kernels.
+
+    Ridgeline's own are catalog/engines.json and catalog/constants.json of the package: write there to replace them.
+    Kernels come first, since engines are fitted with the kernels' constants that are in place.
+    """
+    if bool(points) == bool(kernels):
+        raise InputError("calibrate", "either POINTS or --kernels FOLDER")
+    if kernels:
+        found, write, text = _kernels(kernels)
+    else:
+        found, write = engines.calibrate(Path(points), catalog), engines.write
+        text = _engines(found)
+    if output:
+        with replacing(output, "-o") as draft:
+            write(found, draft)
+    words = [points, *(["--kernels", kernels] if kernels else []), *(["-o", output] if output else [])]
+    again = shlex.join(["ridgeline", "calibrate", *filter(None, words)])
+    records = found.kernels + found.links if kernels else found.engines
+    return Report(
+        document=lambda: msgspec.to_builtins(found),
+        rows=lambda: Rows.of([_record(each) for each in records]),
+        text=lambda: [*text, "", *([f"written to {output}"] if output else []), copied(f"again: {again}")],
+    )
+
+
+def _kernels(folder: str) -> tuple[Constants, Any, list[RenderableType]]:
+    """Constants of the kernels of a folder, how they are written, and their table."""
+    if not Path(folder).is_dir():
+        raise InputError(f"--kernels {folder!r}", "a folder of kernel tables")
+    try:
+        from ridgeline.validate.kernels import fit_kernels, write
+    except ImportError as error:
+        raise InputError("--kernels", f"needs {error.name}", "pip install scipy duckdb") from None
+    found = fit_kernels(Path(folder))
+    if not found.kernels and not found.links:
+        raise InputError(f"--kernels {folder!r}", "a folder of kernel tables", "it has none that can be read")
+    return found, write, _kernel_tables(found)
+
+
+def _engines(found: Engines) -> list[RenderableType]:
+    steps = [((each.engine, each.generation or "all", plain(each.rows)), each) for each in found.engines]
+    clients = [((each.engine, each.generation or "all"), each.client) for each in found.engines]
+    clients += [(tuple(name.split(", ", 1)), client) for name, client in found.clients.items()]
+    errors = [
+        (name, plain(e.n), f"{e.median_abs_error:.1%}", f"{e.p90_abs_error:.0%}", f"{e.bias:+.1%}")
+        for name, e in found.held_out.items()
+    ]
+    return [
+        f"constants of engines, fitted to {found.source}",
+        heading("Steps: factors on kernels' work, their fixed time, quantisation and messages; seconds"),
+        _constants(["<engine", "<chips", "rows"], steps),
+        heading("Clients: seconds per request and per other open one; own prefill over that alone; share of a burst"),
+        _constants(["<engine", "<chips or benchmark"], clients),
+        heading("Error of predictions with constants fitted without the row's model and chip"),
+        table(["<mode/metric, engine", "rows", "median\nerror", "90% of\nerrors", "bias"], errors),
+    ]
+
+
+def _kernel_tables(found: Constants) -> list[RenderableType]:
+    rows = (*found.kernels, *found.links)
+    parts: list[RenderableType] = [found.source, found.notice]
+    parts += ["", "seconds, and shares of the peaks; of 80% of the measured rows the error is below that shown"]
+    for family in dict.fromkeys(row.family for row in rows):
+        own = [
+            ((row.format, row.place, row.engine, plain(row.rows), f"{row.error:.0%}"), row)
+            for row in rows
+            if row.family == family
+        ]
+        parts += [heading(family), _constants(["<format", "<place", "<engine", "rows", "error"], own)]
+    return parts
+
+
+def _constants(columns: list[str], rows: Sequence[tuple[tuple[str, ...], msgspec.Struct]]) -> RenderableType:
+    """A table of what names a row of constants, and of its constants."""
+    names = [name for name in rows[0][1].__struct_fields__ if name in _UNITS] if rows else []
+    cells = [(*head, *(_constant(getattr(each, name), _UNITS[name]) for name in names)) for head, each in rows]
+    return table([*columns, *(name.replace("_", "\n") for name in names)], cells)
+
+
+_UNITS = dict.fromkeys(("layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s")
+_UNITS |= dict.fromkeys(("kernels", "launches", "quantise", "messages", "first", "burst", "passes"), "1")
+_UNITS |= dict.fromkeys(("compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
+"""Units of constants; `serial` and `softmax` are seconds too short to have a name."""
+
+
+def _constant(value: float, unit: str) -> str:
+    return shown(value, unit, 2) if value else "0"
+
+
+def _record(row: Any) -> dict[str, Any]:
+    """A row of constants, flat."""
+    fields = msgspec.structs.asdict(row)
+    client = fields.pop("client", None)
+    if "chips" in fields:
+        fields["chips"] = "; ".join(fields["chips"])
+    return fields | (msgspec.structs.asdict(client) if client else {})

@@ -1,0 +1,106 @@
+"""What always holds for an estimate, whatever the model, the chip, the layout and the engine."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ridgeline.estimate import LEVELS, Estimate, engines, estimate
+from ridgeline.hardware import load_system
+from ridgeline.layout import Layout
+from ridgeline.model import load_model
+from ridgeline.planner.space import layouts
+from ridgeline.precision import resolve
+from ridgeline.timing import step
+from ridgeline.work import Segment
+
+MODELS = [
+    "llama-3-70b", "deepseek-v3", "deepseek-v3.2", "gpt-oss-120b", "qwen3-next-80b-a3b", "gemma-3-27b", "mixtral-8x7b",
+    "nemotron-3-nano-30b-a3b",
+]  # fmt: skip
+SYSTEMS = ["hgx-h100", "gb200-nvl72", "tpu-v5p", "mi300x-8", "hgx-a100-80"]
+ENGINES = ["", *(each.engine for each in engines().engines if each.engine != "any")]
+
+Case = tuple[str, str, Layout, str]
+"""Model, system, layout, engine."""
+
+
+def run(case: Case, batch: object, tokens: object, *, prefill: bool = False, **formats: str) -> Estimate:
+    model, system, layout, engine = load_model(case[0]), load_system(case[1]).value, *case[2:]
+    new, past = (tokens, 0.0) if prefill else (1, tokens)
+    segment = Segment(seqs=batch, new=new, past=past, prefill=prefill)
+    made = step(model, system, layout, [segment], resolve(model, system.chip, **formats))
+    return estimate(made, model, system, layout, engine)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A model, a system, a valid layout on up to 16 chips, and an engine."""
+    model, system = draw(st.sampled_from(MODELS)), draw(st.sampled_from(SYSTEMS))
+    space = layouts(load_model(model), min(16, load_system(system).value.domain.size))
+    row = draw(st.integers(0, len(space.tp) - 1))
+    layout = Layout(**{name: int(getattr(space, name)[row]) for name in space.__struct_fields__})
+    return model, system, layout, draw(st.sampled_from(ENGINES))
+
+
+batches = st.integers(1, 4096).map(float)
+contexts = st.integers(1, 200_000).map(float)
+prompts = st.integers(1, 64).map(float)
+lengths = st.integers(1, 32_000).map(float)
+factors = st.floats(1.0, 8.0)
+
+
+def check(found: Estimate) -> None:
+    assert found.floor <= found.low <= found.seconds <= found.high < math.inf
+    assert found.provenance in LEVELS
+    parts = found.terms.parts(found.engine)
+    assert min(parts.values()) >= 0
+    assert found.seconds == pytest.approx(max(sum(parts.values()), found.floor))
+
+
+@given(case=cases(), batch=batches, context=contexts, count=prompts, length=lengths)
+def test_floor_and_interval_hold_the_estimate(case: Case, batch: float, context: float, count: float, length: float):
+    """No engine beats physics; an interval that does not hold its own estimate says nothing."""
+    check(run(case, batch, context))
+    check(run(case, count, length, prefill=True))
+
+
+@given(case=cases(), batch=batches, context=contexts, factor=factors)
+def test_decode_does_not_get_faster_with_more_to_do(case: Case, batch: float, context: float, factor: float) -> None:
+    """Constants are monotone by construction; tables of other tools are not."""
+    base = run(case, batch, context).seconds
+    for more in (run(case, batch * factor, context), run(case, batch, context * factor)):
+        assert more.seconds >= base * (1 - 1e-12)
+
+
+@given(case=cases(), count=prompts, length=lengths, factor=factors)
+def test_prefill_does_not_get_faster_with_more_to_do(case: Case, count: float, length: float, factor: float) -> None:
+    base = run(case, count, length, prefill=True).seconds
+    for more in (run(case, count * factor, length, prefill=True), run(case, count, length * factor, prefill=True)):
+        assert more.seconds >= base * (1 - 1e-12)
+
+
+@given(case=cases(), factor=factors, batch=batches, context=contexts)
+def test_slower_engines_are_slower(case: Case, factor: float, batch: float, context: float) -> None:
+    """Every constant of an engine costs time: none can be fitted to pay for another."""
+    found = run(case, batch, context)
+    for name in ("kernels", "launches", "quantise", "messages", "layer", "host", "sequence"):
+        slower = msgspec.structs.replace(found.engine, **{name: factor * getattr(found.engine, name) + 1e-6})
+        assert found.terms.total(slower) >= found.terms.total(found.engine)
+
+
+@given(case=cases(), seed=st.integers(0, 2**31))
+def test_many_points_are_the_same_call_as_one(case: Case, seed: int) -> None:
+    """Arrays of batches and contexts give what a loop over numbers gives."""
+    rng = np.random.default_rng(seed)
+    batch, context = rng.integers(1, 3000, 6) * 1.0, rng.integers(0, 100_000, 6) * 1.0
+    together = run(case, batch, context)
+    for i in range(6):
+        alone = run(case, float(batch[i]), float(context[i]))
+        for name in ("floor", "low", "seconds", "high"):
+            assert np.broadcast_to(getattr(together, name), 6)[i] == pytest.approx(getattr(alone, name))
