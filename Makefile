@@ -25,6 +25,7 @@ readme: .venv/dev
 	.venv/bin/python docs/transcript.py README.md $(shell find docs -name '*.md')
 
 scoreboard: .venv/dev
+	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
 	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
 
 clean:

@@ -1,4 +1,4 @@
-"""How accurate Ridgeline is, written into the documentation: the blocks between markers, from a file of measured points.
+"""How accurate Ridgeline is, written into the documentation: blocks between markers, from a file of measured points.
 
     <!-- scoreboard -->     the table of sets            <!-- exclusions -->     rows without a prediction, and why
     <!-- apart -->          rows with speculation        <!-- ablation -->       what each term of the estimate buys
@@ -32,10 +32,10 @@ def blocks(points: Path) -> dict[str, str]:
     made = predict(known)
     board, others = score(known, made), score(apart, predict(apart))
     today = datetime.now(UTC).date().isoformat()
-    public = score(*zip(*((r, p) for r, p in zip(known, made, strict=True) if _public(r)), strict=True))
+    public = [not prediction.refused for row, prediction in zip(known, made, strict=True) if _public(row)]
     share = (
         f"{board.predicted:,} of {board.rows:,} rows without speculation are predicted; "
-        f"{public.predicted:,} of the {public.rows:,} whose config and chip are public"
+        f"{sum(public):,} of the {len(public):,} whose config and chip are public"
     )
     refused = [f"| {count:,} | {reason.replace('|', ' ')} |" for reason, count in board.refused.items()]
     bought = [f"| {name} | {median:.1%} | {p90:.0%} |" for name, (median, p90) in ablation(known).items()]

@@ -47,7 +47,5 @@ def namespace(*values: Array) -> Any:
     """
     for value in values:
         if not isinstance(value, (int, float)):
-            from array_api_compat import array_namespace
-
-            return array_namespace(value)
+            return value.__array_namespace__()
     return PLAIN

@@ -61,7 +61,7 @@ def test_cite(run: Runner) -> None:
     citations = [each["citation"] for each in sources]
     assert len(citations) == len(set(citations))
     values = [value for each in sources for value in each["values"]]
-    assert {"deepseek-v3", "chip.hbm_bandwidth", "chip.peak.fp8", "price"} <= set(values)
+    assert {"deepseek-v3", "chip.hbm_bandwidth", "chip.peak.fp8", "price", "constants of kernels"} <= set(values)
     assert "chip.peak.int8" not in values
     given = run("cite deepseek-v3 gb200-nvl72 --price $2/h --json").json["sources"]
     assert "price" not in [value for each in given for value in each["values"]]

@@ -51,7 +51,7 @@ def test_values_from_the_catalogue_have_a_source(run: Runner) -> None:
 def test_text(run: Runner) -> None:
     """Formula, values with units, result; then, one level down, the numbers in it."""
     out = run(f"explain {POINTS[1]} tpot_s").out
-    assert "tpot_s = batch * request_s / osl" in out
+    assert "tpot_s = batch * request_s / max(osl - 1, 1)" in out
     assert "request_s = max(request_math, request_memory, request_comms)" in out
     assert " = 64 * " in out
     assert " tok" in out

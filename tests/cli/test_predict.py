@@ -118,7 +118,7 @@ def test_validation_as_document(run: Runner, points: Path) -> None:
 
 
 def test_validation_as_text(run: Runner, points: Path) -> None:
-    """Sets, groups, the worst with their cause, and every refusal with its reason; deterministic and no wider than 110."""
+    """Sets, groups, the worst with their cause, every refusal with its reason; no wider than the terminal."""
     result = run(f"validate {points} --where mtp=0 --where chip=h100")
     assert (result.code, result.err) == (0, "")
     out = result.out.splitlines()

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -42,14 +43,14 @@ def made(count: int, seed: int = 0, modes: tuple[str, ...] = ("decode_step", "pr
         mode = rng.choice(modes)
         metric = {"decode_step": "tpot_s", "prefill": "ttft_s", "static": "out_tok_s", "online": "tpot_s"}[mode]
         row = {"id": f"r{i}", "model": model, "chip": chip, "engine": engine, "weight_dtype": weights, "kv_dtype": kv}
-        row |= {"mode": mode, "metric": metric, "value": "1", "batch": str(rng.randint(1, 32) * 16), **layout}
+        row |= {"mode": mode, "metric": metric, "value": "1", "batch": str(rng.randint(1, 12) * 16), **layout}
         rows.append(row | {"isl": str(rng.randint(1, 4000)), "osl": str(rng.randint(1, 1000)), "context": "2000"})
     return rows
 
 
 def alone(row: Mapping[str, str]) -> Prediction:
     """The same by the scalar way."""
-    degrees = {name: int(row[name]) for name in ("tp", "dp", "ep", "chips") if name in row}
+    degrees: dict[str, Any] = {name: int(row[name]) for name in ("tp", "dp", "ep", "chips") if name in row}
     decode = row["mode"] == "decode_step"
     point = step(
         Scenario(

@@ -49,7 +49,7 @@ def app() -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: the command's own, 2 for a mistake of the user's, 130 when interrupted."""
+    """Run one command line; its exit code: the command's, 2 for a mistake of the user's, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]

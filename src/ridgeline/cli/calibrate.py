@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
@@ -39,26 +39,35 @@ def calibrate(
     """
     if bool(points) == bool(kernels):
         raise InputError("calibrate", "either POINTS or --kernels FOLDER")
-    if kernels:
-        found, write, text = _kernels(kernels)
-    else:
-        found, write = engines.calibrate(Path(points), catalog), engines.write
-        text = _engines(found)
+    fitted = _fit_kernels(kernels) if kernels else _fit_engines(points, catalog)
     if output:
         with replacing(output, "-o") as draft:
-            write(found, draft)
+            fitted.write(draft)
     words = [points, *(["--kernels", kernels] if kernels else []), *(["-o", output] if output else [])]
     again = shlex.join(["ridgeline", "calibrate", *filter(None, words)])
-    records = found.kernels + found.links if kernels else found.engines
+    written = [f"written to {output}"] if output else []
     return Report(
-        document=lambda: msgspec.to_builtins(found),
-        rows=lambda: Rows.of([_record(each) for each in records]),
-        text=lambda: [*text, "", *([f"written to {output}"] if output else []), copied(f"again: {again}")],
+        document=lambda: msgspec.to_builtins(fitted.constants),
+        rows=lambda: Rows.of([_record(each) for each in fitted.rows]),
+        text=lambda: [*fitted.text, "", *written, copied(f"again: {again}")],
     )
 
 
-def _kernels(folder: str) -> tuple[Constants, Any, list[RenderableType]]:
-    """Constants of the kernels of a folder, how they are written, and their table."""
+class _Fitted(NamedTuple):
+    """Constants, their rows, their tables, and how they are written to a file."""
+
+    constants: Engines | Constants
+    rows: Sequence[Any]
+    text: list[RenderableType]
+    write: Callable[[Path], None]
+
+
+def _fit_engines(points: str, catalog: str) -> _Fitted:
+    found = engines.calibrate(Path(points), catalog)
+    return _Fitted(found, found.engines, _engines(found), lambda path: engines.write(found, path))
+
+
+def _fit_kernels(folder: str) -> _Fitted:
     if not Path(folder).is_dir():
         raise InputError(f"--kernels {folder!r}", "a folder of kernel tables")
     try:
@@ -68,7 +77,8 @@ def _kernels(folder: str) -> tuple[Constants, Any, list[RenderableType]]:
     found = fit_kernels(Path(folder))
     if not found.kernels and not found.links:
         raise InputError(f"--kernels {folder!r}", "a folder of kernel tables", "it has none that can be read")
-    return found, write, _kernel_tables(found)
+    rows = (*found.kernels, *found.links)
+    return _Fitted(found, rows, _kernel_tables(found), lambda path: write(found, path))
 
 
 def _engines(found: Engines) -> list[RenderableType]:
@@ -111,7 +121,9 @@ def _constants(columns: list[str], rows: Sequence[tuple[tuple[str, ...], msgspec
     return table([*columns, *(name.replace("_", "\n") for name in names)], cells)
 
 
-_UNITS = dict.fromkeys(("layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s")
+_UNITS: dict[str, str] = dict.fromkeys(
+    ("layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s"
+)
 _UNITS |= dict.fromkeys(("kernels", "launches", "quantise", "messages", "first", "burst", "passes"), "1")
 _UNITS |= dict.fromkeys(("compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
 """Units of constants; `serial` and `softmax` are seconds too short to have a name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ridgeline.cli.options import STEP, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, table
+from ridgeline.efficiency import constants
 from ridgeline.scenario import Scenario, Subject, subject
 
 
@@ -26,7 +27,7 @@ def cite(scenario: Scenario) -> Report:
 
 
 def _cited(scenario: Scenario, found: Subject) -> dict[str, list[str]]:
-    """Citation -> values it stands behind: the model, the price, and all of the system that the numbers use."""
+    """Citation -> values it stands behind: model, price, all of the system that the numbers use, measured kernels."""
     formats = {*found.precision.math.values(), found.precision.attention_math}
     sources = [(found.model.source or scenario.model, found.model.name)]
     for path, said in found.sources.items():
@@ -35,6 +36,7 @@ def _cited(scenario: Scenario, found: Subject) -> dict[str, list[str]]:
             sources.append((said.source, path))
     if found.system.prices and scenario.price[:1] not in ("$", *"0123456789"):
         sources.append((found.system.price(scenario.price).source, "price"))
+    sources.append((constants().source, "constants of kernels"))
     cited: dict[str, list[str]] = {}
     for source, value in sources:
         for citation in found.catalog.citations(source):

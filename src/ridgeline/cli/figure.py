@@ -1,6 +1,7 @@
 """Pictures with panels side by side, drawn with matplotlib into a file: style, colours, labels and ticks of all plots.
 
-Twice the same data makes the same file. Colours are Okabe and Ito's, which colour-blind readers tell apart. Knows no law.
+Twice the same data makes the same file. Colours are Okabe and Ito's, which colour-blind readers tell apart. Knows no
+law.
 """
 
 from __future__ import annotations

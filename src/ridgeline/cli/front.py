@@ -2,8 +2,8 @@
 
     speed = 1 / TPOT  [tok/s of a user]        cost = price * paid chip-seconds per request / tokens per request
 
-Both are estimates. Tokens are prompt and answer, or the answer alone where only decode is planned. Without a price the cost is
-chip-seconds.
+Both are estimates. Tokens are prompt and answer, or the answer alone where only decode is planned. Without a price the
+cost is chip-seconds.
 """
 
 from __future__ import annotations

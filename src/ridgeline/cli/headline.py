@@ -1,4 +1,4 @@
-"""What was asked and how sure the answer is, in words: model, system, price, workload, formats; interval, provenance."""
+"""What was asked, and how sure the answer is, in words: model, system, price, workload, formats; interval, source."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ OutputFile = Annotated[
 
 
 def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., int]]:
-    """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these options,
-    which come to it as a scenario.
+    """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these
+    options, which come to it as a scenario.
     """
 
     def wrap(answer: Callable[..., Report]) -> Callable[..., int]:

@@ -27,6 +27,7 @@ def page(found: Point, svg: str, again: str) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n<h1>Ridgeline</h1>\n<p>{escape(title)}<br>{'<br>'.join(map(escape, rest))}</p>\n"
-        f"{svg[svg.index('<svg') :]}\n<p>{escape(ESTIMATE)}<br>{escape(FLOOR)}</p>\n<p>Again: <code>{escape(again)}</code></p>\n"
+        f"{svg[svg.index('<svg') :]}\n<p>{escape(ESTIMATE)}<br>{escape(FLOOR)}</p>\n"
+        f"<p>Again: <code>{escape(again)}</code></p>\n"
         f"<table>\n{rows}\n</table>\n</html>\n"
     )

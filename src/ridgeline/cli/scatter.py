@@ -18,7 +18,7 @@ TWICE = 2.0
 
 def draw_scatter(rows: Sequence[Mapping[str, str]], predictions: Sequence[Prediction], path: str, again: str) -> None:
     """Draw all rows that have both numbers; on the line they are the same, between the dotted ones within twofold."""
-    held = [(row.get("engine", ""), *pair) for row, *pair in measured(rows, predictions)]
+    held = [(row.get("engine", ""), p, value) for row, p, value in measured(rows, predictions)]
     count = {name: sum(engine == name for engine, _, _ in held) for name in {engine for engine, _, _ in held}}
     engines = sorted(count, key=lambda name: (-count[name], name))
     colour = dict(zip(engines, COLOURS, strict=False))

@@ -42,6 +42,7 @@ def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
     space = _reachable(layouts(found.model, found.chips), found)
     one = evaluate.memory(space, np.ones(len(space.tp)))
     most = evaluate.memory(space, np.full(len(space.tp), 1e9)).most_sequences * space.dp * (one.most_sequences >= 1)
+    most = np.where(evaluate.memory(space, most).fits, most, most - space.dp)  # one sequence at the end of its life
     if not (most >= 1).any():
         raise nothing_fits(scenario, found, space, one)
     space, most = _take(space, most >= 1), most[most >= 1]

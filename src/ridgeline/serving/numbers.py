@@ -48,7 +48,8 @@ EXPECTED: tuple[Row, ...] = (
 EXPECTED_MONEY: tuple[Row, ...] = (
     ("usd_per_output_token_estimate", "USD/tok",
      "price * paid_chips * decode_estimate / (accepted * batch * utilisation)", "decode alone"),
-    ("usd_per_request_estimate", "USD", "price * paid_chips * tpot_estimate_s * max(osl - 1, 1) / (batch * utilisation)",
+    ("usd_per_request_estimate", "USD",
+     "price * paid_chips * tpot_estimate_s * max(osl - 1, 1) / (batch * utilisation)",
      "prefill and decode one after the other"),
 )  # fmt: skip
 EXPECTED_PROMPTS: tuple[Row, ...] = (

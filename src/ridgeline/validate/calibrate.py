@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -281,6 +282,6 @@ def _percentiles(errors: Sequence[float]) -> tuple[float, float]:
 
 
 def _constants(name: str, theta: np.ndarray, rows: int, chips: tuple[str, ...]) -> EngineConstants:
-    value = {key: float(f"{x:.3g}") for key, x in zip(NAMES, theta, strict=True)}
+    value: dict[str, Any] = {key: float(f"{x:.3g}") for key, x in zip(NAMES, theta, strict=True)}
     client = Client(**{key: value.pop(key) for key in Client.__struct_fields__})
     return EngineConstants(engine=name, rows=rows, chips=chips, client=client, **value)

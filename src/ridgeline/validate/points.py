@@ -194,6 +194,8 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
     _, alone = run(Segment(seqs=1.0 + 0 * isl, new=isl, past=0.0, prefill=True))
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
+    room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
+    n["most"] = np.maximum(batch, np.minimum(asked, room))
     return Prepared(
         rows=[i for i, _, _ in members],
         keys=keys,
@@ -248,7 +250,10 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
 
 
 def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
-    """Bounds of every (mode, metric): least seconds, or most tokens per second."""
+    """Bounds of every (mode, metric): least seconds, or most tokens per second.
+
+    Rates are bounded with memory filled to the last byte: they grow at most as the batch does.
+    """
     n, osl = group.number, np.maximum(group.number["osl"], 1.0)
     decode, prefill = group.decode_step.floor, group.prefill_step.floor
     batch, isl = n["inside"], n["isl"]
@@ -269,8 +274,8 @@ def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
         ("online", "ttft_s"): per_prompt,
         ("online", "tpot_s"): decode,
         ("online", "e2e_s"): per_prompt + osl * decode,
-        ("online", "out_tok_s"): osl / request,
-        ("online", "total_tok_s"): (isl + osl) / request,
+        ("online", "out_tok_s"): osl / request * (n["most"] / batch),
+        ("online", "total_tok_s"): (isl + osl) / request * (n["most"] / batch),
     }
 
 
