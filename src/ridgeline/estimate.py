@@ -73,6 +73,8 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Chips they were measured on."""
     kernels: float
     """Factor on kernels' work; 1 for engines whose kernels were measured."""
+    prefill: float
+    """Further factor on it in prefill steps; 1 likewise."""
     launches: float
     quantise: float
     messages: float
@@ -82,6 +84,10 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     client: Client
     overlap: float = 0.0
     """Share of messages that hides behind kernels: 1 if two micro-batches take turns."""
+
+    def work_factor(self, prefill: bool) -> float:
+        """Factor on kernels' work in a step."""
+        return self.kernels * self.prefill if prefill else self.kernels
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +101,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     layers: Array
     sequences: Array
     provenance: str
+    prefill: bool
+    """Whether the step computes prompts only."""
 
     def total(self, engine: EngineConstants) -> Array:
         """Seconds of the step with an engine's constants."""
@@ -102,7 +110,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self, engine: EngineConstants) -> dict[str, Array]:
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
-        kernels = engine.kernels * self.work + self.streamed
+        kernels = engine.work_factor(self.prefill) * self.work + self.streamed
         launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.layers
         device, sent = kernels + launches, engine.messages * self.sent
         return {
@@ -168,6 +176,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         layers=layers * uneven,
         sequences=step.seqs / layout.dp,
         provenance=worst,
+        prefill=step.prefill,
     )
 
 
@@ -205,7 +214,7 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
         For an engine that has no constants.
     """
     known = [each.engine for each in engines().engines if each.engine != "any"]
-    if engine and engine.removesuffix(OVERLAPPED) not in known:
+    if engine and engine not in known:
         raise UnknownNameError("engine", engine[:60], known)
     found = terms(step, model, system, layout, engine or "any")
     constants = engine_constants(engine or "any", system.chip.name)

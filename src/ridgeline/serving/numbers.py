@@ -182,7 +182,8 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     e, t = found.engine, found.terms
     fitted = f"constants of {'all engines' if e.engine == 'any' else e.engine}, fitted to {e.rows} measured numbers"
     given = {name: Given(getattr(e, name), "s", fitted) for name in ("host", "sequence", "layer")}
-    given |= {name: Given(getattr(e, name), "1", fitted) for name in ("kernels", "launches", "quantise", "messages")}
+    given |= {name: Given(getattr(e, name), "1", fitted) for name in ("launches", "quantise", "messages")}
+    given["kernels"] = Given(e.work_factor(t.prefill), "1", fitted)
     kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
     given |= {name: Given(getattr(t, name), "s", kernels) for name in ("work", "fixed", "narrow", "sent", "streamed")}
     given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "layers")}
