@@ -30,10 +30,10 @@ def explain(scenario: Scenario, *numbers: str) -> Report:
     Parameters
     ----------
     numbers
-        Names as `step` prints them ("tpot_s"); without any, all names are listed.
+        Names as `step` prints them ("tpot_s", "attention+dense/q/math_s"); without any, all names are listed.
     """
     found = point(scenario)
-    known = found.numbers
+    known = found.numbers | (found.operations if any("/" in name for name in numbers) else {})
     for name in numbers:
         if name not in known:
             raise UnknownNameError("number", name[:60], known, "`ridgeline explain` without a number lists them")
@@ -85,7 +85,14 @@ def _text(found: Point, asked: list[Number]) -> list[RenderableType]:
     head: list[RenderableType] = [*headline(found.scenario, found.subject)]
     if not asked:
         rows = [(each.name, shown(each.value, each.unit), each.text) for each in numbers.values()]
-        return [*head, "", table(["<number", "value", "<what it is"], rows)]
+        more = next(iter(found.operations), "")
+        return [
+            *head,
+            "",
+            table(["<number", "value", "<what it is"], rows),
+            "",
+            f"and each row of the breakdown: {more} ...",
+        ]
     for number in asked:
         head += [heading(f"{number.name}: {number.text}"), *_derivation(number, numbers)]
     return head

@@ -24,6 +24,7 @@ from ridgeline.serving.numbers import (
     serving_numbers,
     step_numbers,
 )
+from ridgeline.serving.operations import operation_numbers
 from ridgeline.serving.request import Serving, serve
 from ridgeline.timing import Step, step
 from ridgeline.units import parse, show
@@ -57,6 +58,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def replicas(self) -> Array:
         """Replicas that the chips make."""
         return self.subject.chips // self.scenario.layout.chips
+
+    @property
+    def operations(self) -> Numbers:
+        """The step's breakdown: seconds of each operation and message, with formula, inputs and sources."""
+        return operation_numbers(self.subject, self.step)
 
     @property
     def numbers(self) -> Numbers:
