@@ -197,24 +197,16 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
 
 def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Estimate, price: float | None) -> Numbers:
     """Speed and cost with estimates in place of floors."""
-    replicas = found.chips // s.layout.chips
     client, whole = decode.engine.client, positive(serving.ttft)
     waiting = client.frontend + client.burst * (s.batch - 1) * serving.prefill_per_prompt
     alone = (serving.ttft - waiting) / client.first
-    given = {
-        "batch": Given(s.batch, "1", "--batch"),
-        "accepted": Given(s.accepted, "1", "--accepted"),
-        "isl": Given(s.isl, "tok", "--isl"),
-        "osl": Given(s.osl, "tok", "--osl"),
-        "utilisation": Given(s.utilisation, "1", "--utilisation"),
-        "paid_chips": Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones too"),
+    given = _question(found, s, price) | {
         "decode_estimate": Given(decode.seconds, "s", "see decode_estimate_s"),
         "prefill_alone": Given(alone, "s", "estimate of a step of one prompt"),
         "frontend": Given(client.frontend, "s", "per request outside the steps, fitted"),
         "first": Given(client.first, "1", "own prefill over that of a prompt alone, fitted"),
         "burst": Given(client.burst, "1", "share of the others' prefills that come first, fitted"),
         "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_estimate_s / prompts of the step"),
-        "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
     }
     rows = EXPECTED if whole else tuple(row for row in EXPECTED if row[0] != "ttft_estimate_s")
     if price is not None:
@@ -240,20 +232,12 @@ def memory_numbers(found: Subject, held: DeviceMemory, scenario: Scenario) -> Nu
 
 def serving_numbers(found: Subject, s: Scenario, serving: Serving, decode: Step, price: float | None) -> Numbers:
     """Speed of one replica, and what it costs if a price per chip and second is known."""
-    replicas = found.chips // s.layout.chips
     whole = not positive(serving.ttft)
-    given = {
-        "batch": Given(s.batch, "1", "--batch"),
-        "accepted": Given(s.accepted, "1", "--accepted"),
-        "isl": Given(s.isl, "tok", "--isl"),
-        "osl": Given(s.osl, "tok", "--osl"),
-        "utilisation": Given(s.utilisation, "1", "--utilisation"),
-        "paid_chips": Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones too"),
+    given = _question(found, s, price) | {
         "decode_floor": Given(decode.time.lower, "s", "decode_floor_s"),
         "prefill_alone": Given(serving.ttft, "s", "a step of one prompt"),
         "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_floor_s / prompts of the step"),
         "power": Given(found.system.chip.power, "W", source(found, "chip.power")),
-        "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
     }
     for term in ("math", "memory", "comms"):
         told = f"decode_{term}_s * (osl - 1) / (accepted * batch)" + ("" if whole else f" + prefill_{term}_s / prompts")
@@ -272,6 +256,20 @@ def source(found: Subject, path: str) -> str:
         return ""
     parts = [entry.text, "; ".join(found.catalog.citations(entry.source)), entry.date, entry.note]
     return ", ".join(part for part in parts if part)
+
+
+def _question(found: Subject, s: Scenario, price: float | None) -> dict[str, Given]:
+    """What the scenario says of requests and money."""
+    replicas = found.chips // s.layout.chips
+    return {
+        "batch": Given(s.batch, "1", "--batch"),
+        "accepted": Given(s.accepted, "1", "--accepted"),
+        "isl": Given(s.isl, "tok", "--isl"),
+        "osl": Given(s.osl, "tok", "--osl"),
+        "utilisation": Given(s.utilisation, "1", "--utilisation"),
+        "paid_chips": Given(found.chips / replicas, "1", f"{found.chips} chips for {replicas} replicas, idle ones too"),
+        "price": Given(price, "USD/s", "" if price is None else _price_source(found, s)),
+    }
 
 
 def _chip(found: Subject) -> dict[str, Given]:

@@ -24,7 +24,7 @@ from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario, Subject, subject
-from ridgeline.serving.online import online
+from ridgeline.serving.online import Online, online
 from ridgeline.timing import Step, step
 from ridgeline.validate.row import NAMES, numbers
 from ridgeline.work import Segment
@@ -218,7 +218,6 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
     """Estimates of every (mode, metric) for all rows of a group, with an engine's constants."""
     n, osl = group.number, np.maximum(group.number["osl"], 1.0)
     decode, prefill = group.decode.total(engine), group.prefill.total(engine)
-    batch, isl = n["inside"], n["isl"]
     served = online(
         decode=decode,
         prefill=prefill / group.prompts,
@@ -228,8 +227,35 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         osl=osl,
         client=engine.client,
     )
-    asked = np.maximum(n["batch"], 1.0)
-    whole = prefill + osl * decode * asked / batch
+    waves = np.maximum(n["batch"], 1.0) / n["inside"]
+    return _answers(n, decode, prefill, waves, served)
+
+
+def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
+    """Bounds of every (mode, metric): least seconds, or most tokens per second.
+
+    Rates are bounded with memory filled to the last byte: they grow at most as the batch does.
+    """
+    n, osl = group.number, np.maximum(group.number["osl"], 1.0)
+    decode, prefill = group.decode_step.floor, group.prefill_step.floor
+    first = prefill / group.prompts
+    request = group.prefill_step.time * (1.0 / group.prompts) + group.decode_step.time * (osl / n["inside"])
+    served = Online(
+        ttft=first,
+        tpot=decode,
+        e2e=first + osl * decode,
+        request_rate=n["most"] / n["inside"] / request.lower,
+        batch=n["inside"],
+    )
+    return _answers(n, decode, prefill, np.ones_like(osl), served)
+
+
+def _answers(
+    n: Mapping[str, np.ndarray], decode: np.ndarray, prefill: np.ndarray, waves: np.ndarray, served: Online
+) -> dict[tuple[str, str], np.ndarray]:
+    """Every metric of every mode, from the seconds of a decode step, of a prefill step, and of online serving."""
+    batch, isl, osl, asked = n["inside"], n["isl"], np.maximum(n["osl"], 1.0), np.maximum(n["batch"], 1.0)
+    whole = prefill + osl * decode * waves
     return {
         ("decode_step", "tpot_s"): decode,
         ("decode_step", "out_tok_s"): batch / decode,
@@ -246,36 +272,6 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         ("online", "e2e_s"): served.e2e,
         ("online", "out_tok_s"): served.request_rate * osl,
         ("online", "total_tok_s"): served.request_rate * (isl + osl),
-    }
-
-
-def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
-    """Bounds of every (mode, metric): least seconds, or most tokens per second.
-
-    Rates are bounded with memory filled to the last byte: they grow at most as the batch does.
-    """
-    n, osl = group.number, np.maximum(group.number["osl"], 1.0)
-    decode, prefill = group.decode_step.floor, group.prefill_step.floor
-    batch, isl = n["inside"], n["isl"]
-    per_prompt = prefill / group.prompts
-    whole, request = prefill + osl * decode, group.prefill_step.time * (1.0 / group.prompts)
-    request = (request + group.decode_step.time * (osl / batch)).lower
-    return {
-        ("decode_step", "tpot_s"): decode,
-        ("decode_step", "out_tok_s"): batch / decode,
-        ("prefill", "ttft_s"): prefill,
-        ("prefill", "e2e_s"): prefill,
-        ("prefill", "in_tok_s"): batch * isl / prefill,
-        ("static", "ttft_s"): prefill,
-        ("static", "tpot_s"): decode,
-        ("static", "e2e_s"): whole,
-        ("static", "out_tok_s"): np.maximum(n["batch"], 1.0) * osl / whole,
-        ("static", "total_tok_s"): np.maximum(n["batch"], 1.0) * (isl + osl) / whole,
-        ("online", "ttft_s"): per_prompt,
-        ("online", "tpot_s"): decode,
-        ("online", "e2e_s"): per_prompt + osl * decode,
-        ("online", "out_tok_s"): osl / request * (n["most"] / batch),
-        ("online", "total_tok_s"): (isl + osl) / request * (n["most"] / batch),
     }
 
 
