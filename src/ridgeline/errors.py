@@ -31,7 +31,7 @@ class UnknownNameError(InputError):
     """A name that is not in a list of names, with the closest ones that are."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], fix: str = "") -> None:
-        known = sorted(known)
+        known = sorted(set(known))
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else fix or f"known: {', '.join(known[:12])}"
         if near and fix:

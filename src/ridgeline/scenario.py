@@ -31,6 +31,8 @@ from ridgeline.units import parse, show
 from ridgeline.work import Segment
 
 PHASES = ("decode", "prefill", "mixed")
+MOST = {"chips": 10_000_000, "verify": 1_000, "skew": 10}
+"""Values beyond which a number is a slip of the keyboard."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +117,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise InputError(f"--accepted {self.accepted}", f"at most the tokens computed, --verify {self.verify}")
         if isinstance(self.chips, float):
             raise InputError(f"--chips {self.chips}", "a whole number")
+        for name, most in MOST.items():
+            if not -_least(-1 * getattr(self, name)) <= most:
+                raise InputError(f"--{name} {getattr(self, name)}", f"at most {most:,}")
         for name in ("utilisation", "memory_utilisation"):
             value = getattr(self, name)
             if not 0 < value <= 1:

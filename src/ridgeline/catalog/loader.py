@@ -33,7 +33,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     def under(self, folder: str | Path) -> Catalog:
         """The same catalogue with the user's folder before it (InputError if there is none)."""
-        if not Path(folder).is_dir():
+        if not any((Path(folder) / kind).is_dir() for kind in KINDS):
             raise InputError(f"--catalog {str(folder)!r}", f"expected a folder with any of {', '.join(KINDS)} in it")
         return Catalog(folders=(Path(folder), *self.folders))
 

@@ -33,6 +33,7 @@ def explain(scenario: Scenario, *numbers: str) -> Report:
         Names as `step` prints them ("tpot_s", "attention+dense/q/math_s"); without any, all names are listed.
     """
     found = point(scenario)
+    numbers = tuple(f"{scenario.phase}_{name}" if name in ("floor_s", "estimate_s") else name for name in numbers)
     known = found.numbers | (found.operations if any("/" in name for name in numbers) else {})
     for name in numbers:
         if name not in known:

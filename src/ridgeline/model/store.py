@@ -30,6 +30,8 @@ def load_spec(name: str, catalog: Catalog = BUILT_IN) -> Spec:
     InputError
         The file cannot be read as a model.
     """
+    if not name.strip():
+        raise InputError("model ''", "a name or a file", "`ridgeline catalog models` lists the names")
     path = Path(name)
     if path.suffix in (".json", ".toml") or path.is_dir() or (path.exists() and path.is_absolute()):
         return _from_file(path / "config.json" if path.is_dir() else path)

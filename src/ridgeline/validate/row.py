@@ -44,7 +44,7 @@ def read_points(path: Path) -> list[dict[str, str]]:
                 raise InputError(str(path), f"expected columns {', '.join(NEEDED)}", "docs/accuracy.md lists all")
             return list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(str(path), f"cannot be read as CSV ({error})") from None
+        raise InputError(str(path), f"cannot be read as CSV ({getattr(error, 'strerror', None) or error})") from None
 
 
 def numbers(row: Mapping[str, str]) -> dict[str, float]:
@@ -83,7 +83,7 @@ def _number(row: Mapping[str, str], name: str, blank: float) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < MOST:
-        raise InputError(f"{name} {text[:40]!r}", "a number in SI units, not negative")
+        raise InputError(f"{name} {text[:40]!r}", f"a number in SI units, not negative, below {MOST:g}")
     return value
 
 
