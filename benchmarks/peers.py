@@ -3,9 +3,9 @@
     python benchmarks/peers.py [path of the aiconfigurator command]
 
 Both search the layouts of DeepSeek-V3 on 32 H200 for prompts of 4,096 and outputs of 1,024 tokens. AIConfigurator
-searches aggregated and disaggregated deployments with measured kernels; Ridgeline every layout and batch of aggregated
-ones, at the floor: the ratio is of time to an answer, not of equal work. Install it apart (`pip install
-aiconfigurator`, large).
+searches aggregated and disaggregated deployments with tables of measured kernels; Ridgeline every layout and batch of
+aggregated ones, ranked by its estimates: the ratio is of time to an answer, not of equal work. Install it apart (`pip
+install aiconfigurator`, large).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from ridgeline.arrays import Array
 from ridgeline.catalog import BUILT_IN, Catalog, Entry
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.kernel import Kernel
@@ -163,6 +164,12 @@ class System(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def scale_out(self) -> float:
         """Bandwidth between domains, bytes/s per chip and direction (InputError if not known)."""
         return known(self, "network.bandwidth")
+
+    def reaches(self, chips: Array) -> Array:
+        """Whether all networks that a replica of so many chips uses have a known bandwidth."""
+        inside = self.domain.bandwidth is not None
+        across = self.network.bandwidth is not None
+        return (chips <= 1) | (inside & (across | (chips <= self.domain.size)))
 
     def price(self, kind: str = "") -> Price:
         """The price of a kind, or without a kind the first that is known of `PRICE_ORDER`.

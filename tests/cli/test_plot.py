@@ -26,6 +26,18 @@ DRAWN = (
 )
 
 
+class Links(HTMLParser):
+    """What a page would fetch from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = (value or "" for key, value in attrs if key in ("src", "href"))
+        self.outside += [value for value in found if not value.startswith("#")]
+
+
 @pytest.mark.parametrize("words", DRAWN)
 def test_picture(run: Runner, tmp_path: Path, words: str) -> None:
     """A picture is drawn of every kind of answer, twice the same, with its reproducing line in the page."""
@@ -38,13 +50,9 @@ def test_picture(run: Runner, tmp_path: Path, words: str) -> None:
     page = (tmp_path / "a.html").read_text()
     assert f"ridgeline {words.split()[0]}" in page
     assert "tpot_s" in page or "prefill" in words
-    outside: list[str] = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: outside.extend(  # type: ignore[method-assign]
-        str(value) for key, value in attrs if key in ("src", "href") and not str(value).startswith("#")
-    )
-    parser.feed(page)
-    assert not outside
+    links = Links()
+    links.feed(page)
+    assert not links.outside
 
 
 def test_without_matplotlib(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

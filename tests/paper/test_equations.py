@@ -16,7 +16,7 @@ from ridgeline.serving import balance
 
 
 def number(name: str, **scenario: object) -> float:
-    return step(Scenario(**scenario)).numbers[name].value  # type: ignore[arg-type]
+    return step(Scenario.read(scenario)).numbers[name].value
 
 
 @pytest.mark.parametrize(

@@ -11,25 +11,25 @@ from hypothesis import strategies as st
 
 from ridgeline.collectives import message_time
 from ridgeline.hardware import load_system
-from ridgeline.messages import Message
+from ridgeline.messages import Kind, Message
 
-KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
+KINDS: tuple[Kind, ...] = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
 kinds = st.sampled_from(KINDS)
 systems = st.sampled_from(["hgx-h100", "gb200-nvl72", "tpu-v5p", "hgx-a100-80", "mi300x-8"])
 
 
-def seconds(kind: str, system: str, ranks: float, size: float, far: float = 0.0, stride: int = 1) -> float:
-    message = Message(name="m", kind=kind, ranks=ranks, stride=stride, bytes=size, far_bytes=far)  # type: ignore[arg-type]
+def seconds(kind: Kind, system: str, ranks: float, size: float, far: float = 0.0, stride: int = 1) -> float:
+    message = Message(name="m", kind=kind, ranks=ranks, stride=stride, bytes=size, far_bytes=far)
     return message_time(message, load_system(system).value)
 
 
 @given(kind=kinds, system=systems, size=st.floats(0, 1e10))
-def test_one_rank_sends_nothing(kind: str, system: str, size: float) -> None:
+def test_one_rank_sends_nothing(kind: Kind, system: str, size: float) -> None:
     assert seconds(kind, system, 1, size) == 0.0
 
 
 @given(kind=kinds, system=systems, ranks=st.integers(2, 64), size=st.floats(1, 1e9), factor=st.floats(1, 10))
-def test_time_grows_with_bytes(kind: str, system: str, ranks: int, size: float, factor: float) -> None:
+def test_time_grows_with_bytes(kind: Kind, system: str, ranks: int, size: float, factor: float) -> None:
     assert seconds(kind, system, ranks, size * factor) >= seconds(kind, system, ranks, size)
 
 

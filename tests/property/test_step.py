@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ridgeline.arrays import Array
 from ridgeline.hardware import System, load_system
 from ridgeline.layout import Layout, shard
 from ridgeline.memory import device_memory
@@ -37,7 +38,7 @@ models = st.sampled_from(MODELS)
 systems = st.sampled_from(SYSTEMS)
 
 
-def run(model: Architecture, system: System, layout: Layout, batch: float, context: float, **formats: str) -> Step:
+def run(model: Architecture, system: System, layout: Layout, batch: Array, context: Array, **formats: str) -> Step:
     precision = resolve(model, system.chip, **formats)
     return step(model, system, layout, [Segment(seqs=batch, new=1, past=context)], precision)
 
@@ -150,7 +151,7 @@ def test_a_million_points_are_the_same_call_as_one(name: str, system: str, seed:
     rows = rng.integers(0, len(space.tp), 12)
     layout = Layout(**{name: getattr(space, name)[rows] for name in space.__struct_fields__})
     batch, context = rng.integers(1, 3000, 12) * 1.0, rng.integers(0, 100_000, 12) * 1.0
-    together = run(model, host, layout, batch, context)  # type: ignore[arg-type]
+    together = run(model, host, layout, batch, context)
     precision = resolve(model, host.chip)
     held = device_memory(model, layout, precision, capacity=host.chip.hbm_capacity, seqs=batch, context=context)
     for i in range(12):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +20,15 @@ counts = st.integers(1, 2000)
 
 
 def served(client: Client = STEADY, **values: float) -> Online:
-    base = {"decode": 0.02, "prefill": 0.05, "alone": 0.06, "concurrency": 32, "capacity": 1e6, "osl": 512}
-    return online(**{**base, **values}, client=client)  # type: ignore[arg-type]
+    base: dict[str, Any] = {
+        "decode": 0.02,
+        "prefill": 0.05,
+        "alone": 0.06,
+        "concurrency": 32,
+        "capacity": 1e6,
+        "osl": 512,
+    }
+    return online(**{**base, **values}, client=client)
 
 
 def test_one_request_waits_for_nothing() -> None:
@@ -72,8 +81,15 @@ def test_arrays_give_what_numbers_give() -> None:
 
 
 def pools(**values: float) -> Disaggregated:
-    base = {"prefill": 0.1, "alone": 0.1, "decode": 0.02, "prefill_workers": 4, "decode_workers": 2, "places": 256}
-    return disaggregated(**{**base, "osl": 500, "concurrency": 256, **values})  # type: ignore[arg-type]
+    base: dict[str, Any] = {
+        "prefill": 0.1,
+        "alone": 0.1,
+        "decode": 0.02,
+        "prefill_workers": 4,
+        "decode_workers": 2,
+        "places": 256,
+    }
+    return disaggregated(**{**base, "osl": 500, "concurrency": 256, **values})
 
 
 @given(workers=st.integers(1, 64), decoders=st.integers(1, 64), concurrency=counts)

@@ -5,6 +5,7 @@ A command's module is imported when the command is used. Knows no option.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -51,8 +52,8 @@ def app() -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code: the command's, 2 for a mistake of the user's, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = app()(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
         sys.stdout.flush()

@@ -79,10 +79,11 @@ def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., int
             return report.code
 
         signature = inspect.Signature([*asked, *positional, *given, *keywords, *flags])
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        run.__name__, run.__doc__ = answer.__name__, answer.__doc__
-        return run
+        command: Any = run
+        command.__signature__ = signature
+        command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        command.__name__, command.__doc__ = answer.__name__, answer.__doc__
+        return command
 
     return wrap
 
@@ -130,6 +131,7 @@ def _documentation() -> dict[str, str]:
     found: dict[str, str] = {}
     for field, text in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            documented = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-            found[field.target.id] = " ".join(str(text.value.value).split()) if documented else ""  # type: ignore[union-attr]
+            found[field.target.id] = ""
+            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[field.target.id] = " ".join(str(text.value.value).split())
     return found

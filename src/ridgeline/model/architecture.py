@@ -246,8 +246,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def vectors(self) -> int:
         """Parameters that are no matrix: norms, sinks, biases of attention kinds, decay vectors."""
-        parts = [*self.mixers, *self.feedforwards]
-        parts += [m.indexer for m in self.mixers if getattr(m, "indexer", None) is not None]  # type: ignore[union-attr]
+        latent = (m for m in self.mixers if isinstance(m, LatentAttention | CompressedAttention))
+        parts = [*self.mixers, *self.feedforwards, *(m.indexer for m in latent)]
         return self.small + sum(getattr(part, "small", 0) for part in parts)
 
     @property

@@ -39,7 +39,8 @@ def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
     scenario = msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, batch=1, phase="decode")
     found = subject(scenario)
     evaluate = Evaluator(scenario, found)
-    space = _reachable(layouts(found.model, found.chips), found)
+    space = layouts(found.model, found.chips)
+    space = _take(space, found.system.reaches(space.chips))
     one = evaluate.memory(space, np.ones(len(space.tp)))
     most = evaluate.memory(space, np.full(len(space.tp), 1e9)).most_sequences * space.dp * (one.most_sequences >= 1)
     most = np.where(evaluate.memory(space, most).fits, most, most - space.dp)  # one sequence at the end of its life
@@ -60,17 +61,6 @@ def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
         index = index.astype(np.int64)
     candidates = _evaluate(evaluate, space, index, batch, prefill, alone)
     return _rank(scenario, found, evaluate, candidates, len(space.tp), top)
-
-
-def _reachable(space: Layout, found: Subject) -> Layout:
-    """Layouts whose messages have a known way: inside one domain if the scale-out network is not known."""
-    system = found.system
-    ok = np.ones(len(space.tp), dtype=bool)
-    if system.network.bandwidth is None:
-        ok &= space.chips <= system.domain.size
-    if system.domain.bandwidth is None:
-        ok &= space.chips == 1
-    return _take(space, ok)
 
 
 def _take(layout: Layout, rows: np.ndarray) -> Layout:

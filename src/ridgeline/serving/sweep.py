@@ -105,10 +105,7 @@ def _evaluate(scenario: Scenario, found: Subject, grid: Block) -> Block:
     degrees = {name: grid.get(name, np.full(n, getattr(scenario, name))) for name in Layout.__struct_fields__}
     layout = Layout(**degrees)
     possible = Divisors.of(found.model).valid(layout) & (layout.chips <= found.chips)
-    if found.system.network.bandwidth is None:
-        possible &= layout.chips <= found.system.domain.size
-    if found.system.domain.bandwidth is None:
-        possible &= layout.chips == 1
+    possible &= found.system.reaches(layout.chips)
     out: Block = {name: np.full(n, np.nan) for name in RESULTS}
     out |= {"binding": np.full(n, "", dtype=object), "fits": np.zeros(n, int), "refused": (~possible).astype(int)}
     rows = np.flatnonzero(possible)

@@ -25,6 +25,7 @@ from ridgeline.memory import device_memory
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import Online, online
+from ridgeline.serving.point import CHUNK
 from ridgeline.timing import Step, step
 from ridgeline.validate.row import NAMES, numbers
 from ridgeline.work import Segment
@@ -40,8 +41,6 @@ KV_OF = {("trtllm", "fp8"): "fp8", ("trtllm", "nvfp4"): "fp8", ("vllm", "nvfp4")
 declare an fp8 cache, which these engines follow. All others: bf16."""
 MOST_SEQUENCES = {"trtllm": 2048, "vllm": 1024}
 """Sequences per rank that engines admit by default, whatever memory holds (max_batch_size, max_num_seqs)."""
-CHUNK = 8192
-"""Tokens per rank of a full prefill step."""
 UTILISATION = 0.92
 """Share of the memory that engines of the measurements let weights and cache fill."""
 
