@@ -54,7 +54,7 @@ _PREFIX |= {symbol + "i": 1024.0 ** (i + 1) for i, symbol in enumerate("KMGTPE")
 _CLOCK = ((_YEAR, "years"), (86400.0, "days"), (3600.0, "h"), (60.0, "min"))
 
 QUANTITIES: dict[str, Quantity] = {
-    "1": Quantity("a plain number or share", "0.6 or 60%", 1e18, ((1.0, ""),)),
+    "1": Quantity("a number", "64, or 60% for a share", 1e18, ((1.0, ""),)),
     "s": Quantity("a time", "20 ms", 1e4 * _YEAR, (*_CLOCK, *_steps("s", ".mun"))),
     "B": Quantity("a size in bytes", "141 GB", 1e24, _steps("B")),
     "B/s": Quantity("a bandwidth", "3.35 TB/s", 1e24, _steps("B/s")),
