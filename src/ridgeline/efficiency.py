@@ -17,7 +17,7 @@ attention with its rotation and cache write; all routed experts of a layer (rout
 `depth` of a matrix: its inner dimension on the device; of attention: the tokens that a query sees (at most its window);
 of experts: distinct experts read. `scores`: query-key pairs times heads on the device.
 
-Unknown here: host time between kernels, clocks under power limits, contention of messages with kernels, skewed routing.
+Unknown here: host time between kernels, clocks under power limits, contention of messages with kernels.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     """Constants of a kernel that reads weights (attention: a cache) of the format `stored`.
 
     The chip's own if its file has some; else the first that was fitted of: this engine on this chip; all engines on
-    this chip; this engine, then all engines, on chips of its generation; all chips. At each of these, kernels of the
-    stored format come before those that are multiplied alike (`MEASURED_AS`).
+    this chip; this engine, then all engines, on chips of its generation; and only then, in the same order, those of
+    formats that are multiplied alike (`MEASURED_AS`); at last those of all chips.
 
     Raises
     ------
@@ -152,10 +152,13 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     for number in numbers:
         if (family, number) in own:
             return KernelConstants(place=chip.name, engine=ANY, **msgspec.structs.asdict(own[family, number]))
-    for place, who in _places(chip.name, engine):
-        for number in numbers:
-            if found := _kernels().get((family, number, place, who)):
+    for number in numbers:
+        for place, who in _places(chip.name, engine):
+            if place != ANY and (found := _kernels().get((family, number, place, who))):
                 return found
+    for number in numbers:
+        if found := _kernels().get((family, number, ANY, ANY)):
+            return found
     raise AssertionError(f"no constants of {family} for any chip")
 
 

@@ -1,14 +1,14 @@
 """What a step takes on a real engine: the floor's operations and messages with measured constants.
 
     t = host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow
-        + messages * sent + streamed
+        + messages * sent + sync * meetings + streamed
 
 `work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, the fixed part
 of kernels in wide formats, and the fixed part and the passes over activations of fp8 and fp4 matrices, of which
 engines keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent`
 is `efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single
-kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, and
-`layer` seconds for the small kernels of a layer.
+kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides,
+`layer` seconds for the small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`OVERLAPPED`): then the step is
 computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -16,9 +16,9 @@ computed twice at half the size, and messages hide behind kernels. Knows no queu
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from importlib.resources import files
+from math import exp
 
 import msgspec
 
@@ -37,6 +37,7 @@ from ridgeline.hardware import System, format_bytes
 from ridgeline.layout import Layout
 from ridgeline.model import Architecture
 from ridgeline.timing import Step
+from ridgeline.work import routed
 
 KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
@@ -44,6 +45,8 @@ STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 OVERLAPPED = " overlapped"
 """Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and large SGLang deployments."""
+UNEVEN = 2.0
+"""Variance of the popularity of routed experts about its mean of 1, in the traffic of the measurements."""
 LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
 """What an estimate rests on, best first."""
 
@@ -77,6 +80,7 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Further factor on it in prefill steps; 1 likewise."""
     launches: float
     quantise: float
+    sync: float
     messages: float
     layer: float
     host: float
@@ -97,6 +101,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     fixed: Array
     narrow: Array
     sent: Array
+    meetings: Array
+    """Messages, one after another."""
     streamed: Array
     layers: Array
     sequences: Array
@@ -112,7 +118,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
         kernels = engine.work_factor(self.prefill) * self.work + self.streamed
         launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.layers
-        device, sent = kernels + launches, engine.messages * self.sent
+        device, sent = kernels + launches, engine.messages * self.sent + engine.sync * self.meetings
         return {
             "kernels": kernels,
             "launches": launches,
@@ -122,7 +128,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def __mul__(self, count: float) -> Terms:
         """The same step `count` times over, by one host."""
-        names = ("work", "fixed", "narrow", "sent", "streamed", "layers")
+        names = ("work", "fixed", "narrow", "sent", "meetings", "streamed", "layers")
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
@@ -136,6 +142,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     fixed: Array = 0.0
     narrow: Array = 0.0
     sent: Array = 0.0
+    meetings: Array = 0.0
     layers: Array = 0.0
     worst = LEVELS[0]
     for layer in step.layers:
@@ -147,8 +154,10 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 KERNEL_OF.get(operation.family, operation.family), chip, operation.stored, engine
             )
             worst = max(worst, provenance(constants, chip), key=LEVELS.index)
-            streamed = operation.activations / chip.hbm_bandwidth
-            seconds = kernel_time(constants, time.math, time.memory, streamed, operation.depth, operation.scores)
+            read, busiest = routed(operation.routing, UNEVEN) if operation.routing else (1.0, 1.0)
+            streamed = operation.activations * (busiest / chip.hbm_bandwidth)
+            math, memory, depth = time.math * busiest, time.memory * read, operation.depth * read
+            seconds = kernel_time(constants, math, memory, streamed, depth, operation.scores)
             launch = 0.0 if operation.joined else constants.fixed
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
                 quantising = constants.passes * streamed
@@ -161,7 +170,9 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             if isinstance(message.ranks, int) and message.ranks == 1:
                 continue
             constants = link_constants(message.kind, chip, engine)
-            sent = sent + layer.count * link_time(constants, wire_time(message, system), message.ranks)
+            wire = wire_time(message, system)
+            sent = sent + layer.count * link_time(constants, wire, message.ranks)
+            meetings = meetings + layer.count * (wire > 0)
         if layer.operations:
             layers = layers + layer.count
     hidden = step.rank_tokens * (model.hidden * 2.0 / chip.hbm_bandwidth)
@@ -172,6 +183,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         fixed=fixed * uneven,
         narrow=narrow * uneven,
         sent=sent * uneven,
+        meetings=meetings * uneven,
         streamed=STREAMS * layers * hidden * uneven,
         layers=layers * uneven,
         sequences=step.seqs / layout.dp,
@@ -195,12 +207,12 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def low(self) -> Array:
         """Lower bound, never below the floor."""
-        return namespace(self.seconds, self.floor).maximum(self.seconds * math.exp(self.log_low), self.floor)
+        return namespace(self.seconds, self.floor).maximum(self.seconds * exp(self.log_low), self.floor)
 
     @property
     def high(self) -> Array:
         """Upper bound."""
-        return self.seconds * math.exp(self.log_high)
+        return self.seconds * exp(self.log_high)
 
 
 def estimate(step: Step, model: Architecture, system: System, layout: Layout, engine: str = "") -> Estimate:
@@ -263,11 +275,25 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     source: str
     engines: tuple[EngineConstants, ...]
     clients: dict[str, Client]
-    """By "engine, source of the measurement": how the clients of some benchmarks drive an engine."""
+    """By "engine, source of the measurement" and ", source": how the clients of some benchmarks drive engines."""
     held_out: dict[str, HeldOut]
     """By "mode/metric" and by "mode/metric, engine"."""
     spread: dict[str, dict[str, tuple[float, float]]]
     """By metric and level: ln(measured / estimate) below and above which a tenth of held-out measurements lie."""
+
+    def constants(self, name: str, chip: str = "", source: str = "") -> EngineConstants:
+        """Constants of an engine on chips like `chip`, else on all; of all engines ("any") if nobody measured it.
+
+        `source` names a benchmark whose clients are known.
+        """
+        found = {(engine.engine, engine.generation): engine for engine in self.engines}
+        base = name.removesuffix(OVERLAPPED)
+        places = ((who, place) for who in (base, "any") for place in (generation(chip), ""))
+        constants = next(found[place] for place in places if place in found)
+        client = self.clients.get(f"{base}, {source}") or self.clients.get(f", {source}")
+        if client:
+            constants = msgspec.structs.replace(constants, client=client)
+        return constants if base == name else msgspec.structs.replace(constants, overlap=1.0)
 
 
 @lru_cache(maxsize=1)
@@ -277,14 +303,5 @@ def engines() -> Engines:
 
 
 def engine_constants(name: str, chip: str = "", source: str = "") -> EngineConstants:
-    """Constants of an engine on chips like `chip`, else on all; of all engines together ("any") if nobody measured it.
-
-    `source` names a benchmark whose clients are known.
-    """
-    found = {(engine.engine, engine.generation): engine for engine in engines().engines}
-    base = name.removesuffix(OVERLAPPED)
-    places = ((who, place) for who in (base, "any") for place in (generation(chip), ""))
-    constants = next(found[place] for place in places if place in found)
-    if client := engines().clients.get(f"{base}, {source}"):
-        constants = msgspec.structs.replace(constants, client=client)
-    return constants if base == name else msgspec.structs.replace(constants, overlap=1.0)
+    """`Engines.constants` of what is shipped."""
+    return engines().constants(name, chip, source)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.messages import distinct_groups
-from ridgeline.work.experts import distinct_experts, load_imbalance, popularity
+from ridgeline.work.experts import distinct_experts, load_imbalance, popularity, routed
+from ridgeline.work.operation import Routing
 
 shapes = st.tuples(st.integers(2, 256), st.integers(1, 16)).map(lambda t: (t[0], min(t[0], t[1])))
 
@@ -60,3 +61,24 @@ def test_imbalance_is_one_for_uniform_routing_and_grows_with_skew() -> None:
 def test_distinct_groups(groups: int, count: int, active: int, expected: float) -> None:
     """7.68 of 64 devices for 8 of 256 experts; one device gets one copy however many of its experts are visited."""
     assert distinct_groups(groups, count, active) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("variance", [0.3, 1.0, 2.0])
+def test_uneven_experts_are_those_of_drawn_popularity(variance: float) -> None:
+    """Gamma-distributed popularity, drawn: as many experts met, and the busiest of 8 ranks within a tenth."""
+    rng = np.random.default_rng(1)
+    for crowd in (0.2, 2.0, 64.0):
+        loads = rng.poisson(crowd * rng.gamma(1 / variance, variance, size=(4000, 128)))
+        read, busiest = routed(Routing(experts=128, ranks=8.0, crowd=crowd), variance)
+        assert (loads > 0).mean() == pytest.approx(read * (1 - np.exp(-crowd)), rel=0.01)
+        ranks = loads.reshape(4000, 8, 16).sum(axis=2)
+        drawn = (ranks.max(axis=1) / ranks.mean(axis=1).clip(1e-9)).mean()
+        assert busiest == pytest.approx(drawn, rel=0.1)
+
+
+@given(shape=shapes, crowd=st.floats(1e-3, 1e4), variance=st.floats(0.01, 10))
+def test_uneven_experts_are_bounded(shape: tuple[int, int], crowd: float, variance: float) -> None:
+    """Never more experts than under uniform routing; the busiest rank between the mean and everything."""
+    read, busiest = routed(Routing(experts=shape[0], ranks=4.0, crowd=crowd), variance)
+    assert 0 < read <= 1 + 1e-9
+    assert 1 <= busiest <= 4

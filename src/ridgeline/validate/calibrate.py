@@ -1,22 +1,26 @@
 """Fit the constants of engines to measured steps, and learn the intervals from what was left out.
 
-Minimise the mean of |ln(estimate / measured)| over rows, hardly growing beyond LIMIT, groups of like rows (model,
-chip, format) weighted by the root of their size, plus a pull towards the constants of all engines together (partial
-pooling). Coordinate search inside physical bounds: robust, without derivatives, the same result every time.
+    minimise  sum over rows of w soft(ln(estimate / measured))  +  sum over constants of ((theta - parent) / spread)^2
+
+Partial pooling from the top down: all engines whose kernels were measured, an engine, an engine on a generation of
+chips; and for clients all, a benchmark, an engine in a benchmark. The constants of each level are the prior of the
+next, so few or one-sided rows leave a constant where its relatives have it. `soft` is quadratic for small errors and
+linear beyond SCALE, and hardly grows beyond LIMIT; groups of like rows (model, chip, format) weigh as the root of
+their size.
 
 Intervals are split-conformal: every group of rows is predicted with constants fitted without it, and the 10th and
 90th percentile of ln(measured / estimate) per mode and metric are the interval of 80%. A level of provenance of which
 there are too few rows gets the interval of measured kernels, widened as kernels' own errors widen when their chip is
-left out.
+left out. Needs SciPy.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,49 +28,60 @@ import numpy as np
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
 from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, HeldOut, Terms, level
+from ridgeline.serving.online import online
 from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare
 from ridgeline.validate.row import read_points
 
-LIMIT = 0.7
-"""|ln error| beyond which a row counts no more: a wrong row, or another deployment than its columns say."""
-PULL = 0.02
-"""Loss per quarter of a constant's range away from that of all engines."""
+
+class Range(NamedTuple):
+    """Least and greatest value of a constant, what is expected before any row is seen, and how far it may lie off."""
+
+    low: float
+    start: float
+    high: float
+    spread: float
+
+
+UNMEASURED = {"kernels": Range(0.7, 1.0, 1.8, 0.5), "prefill": Range(0.6, 1.0, 2.5, 0.5)}
+"""Factors on kernels' work, for engines whose kernels nobody measured."""
+STEPS = {
+    "launches": Range(0.4, 0.9, 1.3, 0.15),
+    "quantise": Range(0.0, 0.3, 1.0, 0.2),
+    "sync": Range(0.0, 2e-6, 20e-6, 3e-6),
+    "messages": Range(0.6, 1.0, 2.5, 0.12),
+    "layer": Range(0.0, 20e-6, 60e-6, 8e-6),
+    "host": Range(0.0, 0.5e-3, 4e-3, 0.3e-3),
+    "sequence": Range(0.0, 6e-6, 60e-6, 4e-6),
+}
+CLIENTS = {
+    "frontend": Range(0.0, 0.02, 0.15, 0.02),
+    "per_request": Range(0.0, 1e-3, 4e-3, 0.7e-3),
+    "first": Range(1.0, 2.0, 4.0, 0.5),
+    "burst": Range(0.0, 0.06, 1.0, 0.5),
+}
+RANGES = UNMEASURED | STEPS | CLIENTS
+TOGETHER = 0.5
+"""`burst` where all prompts come at once: the second place from which a fit starts."""
+LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
+"""Seconds per layer where the host launches every kernel."""
+WEIGHT = 4.0
+"""Rows that a group of n counts as are WEIGHT sqrt(n), against a prior of one."""
+SCALE, LIMIT = 0.1, 0.7
+"""|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
 LEAST = 15
-"""Rows below which an engine or a level has no constants of its own."""
+"""Rows below which an engine, a benchmark or a level has no constants of its own."""
 MANY = 100
 """Rows from which an engine has constants of its own on a generation of chips."""
 MEASURED = ("vllm", "sglang", "trtllm")
 """Engines whose kernels were measured: their factor on kernels is 1."""
 WIDER = {"measured steps": 1.0, "pooled": 1.6, "spec sheet only": 2.4}
 """Spread over that of measured kernels: ratio of the kernels' errors on chips and generations left out."""
-NAMES = (
-    "kernels",
-    "prefill",
-    "launches",
-    "quantise",
-    "messages",
-    "layer",
-    "host",
-    "sequence",
-    "frontend",
-    "per_request",
-    "first",
-    "burst",
-)
-LOW = np.array([1.0, 0.7, 0.4, 0.0, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-HIGH = np.array([1.6, 2.5, 1.3, 1.0, 2.5, 60e-6, 4e-3, 60e-6, 0.15, 4e-3, 4.0, 1.0])
-LAUNCHED = 1.2e-3
-"""Most seconds per layer where the host launches every kernel."""
-START = np.array([1.0, 1.0, 0.9, 0.2, 1.0, 20e-6, 0.4e-3, 6e-6, 0.02, 1e-3, 2.0, 0.1])
 
-CLIENTS = NAMES[-4:]
-STEPS = NAMES[2:-4]
-UNMEASURED = NAMES[:2]
-
+Constants = dict[str, float]
 Place = tuple[str, str]
 """Model and system: what is held out together."""
-Sample = tuple[Prepared, np.ndarray, np.ndarray]
-"""Rows of one engine as one group, their measured values, and their groups."""
+Error = tuple[Prepared, int, float]
+"""A row of a group and its ln(measured / estimate)."""
 
 
 def calibrate(path: Path, catalog: str = "") -> Engines:
@@ -78,35 +93,43 @@ def calibrate(path: Path, catalog: str = "") -> Engines:
         If the file cannot be read, or has fewer than LEAST usable rows of the engines whose kernels were measured.
     """
     rows = [row for row in read_points(path) if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
-    by_engine: dict[str, list[Prepared]] = {}
-    for item in prepare(rows, catalog):
-        if not isinstance(item, Refusal):
-            by_engine.setdefault(item.engine, []).append(item)
-    samples = {name: _sample(groups, rows) for name, groups in by_engine.items()}
-    samples = {name: sample for name, sample in samples.items() if len(sample[1]) >= LEAST}
-    profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
-    if sum(len(group.rows) for group in profiled) < LEAST:
+    groups = [item for item in prepare(rows, catalog) if not isinstance(item, Refusal)]
+    if sum(len(group.rows) for group in groups if group.engine in MEASURED) < LEAST:
         raise InputError(
             str(path), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
         )
-    pool = _fit(_sample(profiled, rows), START, free=STEPS + CLIENTS, pull=0.0)
-    clients: dict[str, Client] = {}
-    fitted: list[EngineConstants] = [_constants("any", pool, len(rows), ())]
+    found = learn(groups, path.name)
     errors: dict[str, dict[str, list[float]]] = {}
-    for name, sample in sorted(samples.items()):
-        chips = tuple(sorted({group.found.system.chip.name for group in by_engine[name]}))
-        free = name not in MEASURED
-        theta = _fit(sample, pool, free=STEPS + CLIENTS + (UNMEASURED if free else ()), pull=PULL)
-        fitted.append(_constants(name, theta, len(sample[1]), chips))
-        for alike, own in _generations(by_engine[name], theta, rows).items():
-            constants = _constants(name, own, len(sample[1]), chips)
-            fitted.append(msgspec.structs.replace(constants, generation=alike))
-        for source, found in _clients(by_engine[name], theta, rows).items():
-            clients[f"{name}, {source}"] = found
-        _hold_out(sample, pool, free, by_engine[name], errors, rows)
-    return Engines(
-        source=path.name, engines=tuple(fitted), clients=clients, held_out=_held_out(errors), spread=_spread(errors)
-    )
+    for place in sorted({_place(group) for group in groups}):
+        others = learn([group for group in groups if _place(group) != place])
+        for group in (group for group in groups if _place(group) == place):
+            _add_errors(group, others, errors)
+    return msgspec.structs.replace(found, held_out=_held_out(errors), spread=_spread(errors))
+
+
+def learn(groups: Sequence[Prepared], source: str = "") -> Engines:
+    """Constants of the engines and clients of `groups`, without intervals."""
+    by_engine: dict[str, list[Prepared]] = {}
+    for group in groups:
+        by_engine.setdefault(group.engine, []).append(group)
+    profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
+    start = {name: each.start for name, each in RANGES.items()}
+    pool = _fit(profiled, start, [*STEPS, *CLIENTS]) if profiled else start
+    fitted = [_constants("any", "", pool, groups, ())]
+    for name, own in sorted(by_engine.items()):
+        if _size(own) < LEAST:
+            continue
+        free = [*STEPS, *CLIENTS] if name in MEASURED else [*UNMEASURED, *STEPS, *CLIENTS]
+        theta = _fit(own, pool, free)
+        fitted.append(_constants(name, "", theta, own, own))
+        for alike in sorted({_generation(group) for group in own} - {""}):
+            here = [group for group in own if _generation(group) == alike]
+            profiled_chips = here[0].decode.provenance != LEVELS[-1]
+            if name in MEASURED and _size(here) >= (MANY if profiled_chips else LEAST):
+                free = [*STEPS, *CLIENTS] if profiled_chips else list(UNMEASURED)
+                fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
+    engines = Engines(source=source, engines=tuple(fitted), clients={}, held_out={}, spread={})
+    return msgspec.structs.replace(engines, clients=_clients(profiled, engines, pool))
 
 
 def write(engines: Engines, path: Path) -> None:
@@ -117,8 +140,118 @@ def write(engines: Engines, path: Path) -> None:
     os.replace(file.name, path)
 
 
-def _sample(groups: Sequence[Prepared], rows: Sequence[Mapping[str, str]]) -> Sample:
-    """Groups as one, without the rows that no law is for."""
+def _size(groups: Iterable[Prepared]) -> int:
+    return sum(len(group.rows) for group in groups)
+
+
+def _place(group: Prepared) -> Place:
+    return group.found.model.name, group.found.system.name
+
+
+def _generation(group: Prepared) -> str:
+    return generation(group.found.system.chip.name)
+
+
+# --- fits -------------------------------------------------------------------------------------------------------------
+
+
+def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> Constants:
+    """Constants that fit all rows of groups of one engine best; those not in `free` stay their parent's."""
+    whole, value, weight = _sample(groups)
+    keys = np.array(["/".join(key) for key in whole.keys])
+    masks = [(tuple(key.split("/")), keys == key) for key in sorted(set(keys))]
+
+    def errors(constants: Constants) -> np.ndarray:
+        estimates = metrics(whole, _constants("", "", constants, groups, (), digits=17))
+        out = np.zeros(len(value))
+        for key, rows in masks:
+            if key in estimates:
+                out[rows] = np.log(estimates[key][rows] / value[rows])
+        return out
+
+    ranges = RANGES | ({"layer": LAUNCHED} if whole.engine.endswith(EAGER) else {})
+    return _minimise(errors, weight, parent, {name: ranges[name] for name in free})
+
+
+def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
+    """How the clients of each benchmark drive all engines (", benchmark"), and each of them ("engine, benchmark")."""
+    out: dict[str, Client] = {}
+    for source in sorted({group.source for group in groups}):
+        everyone = [group for group in groups if group.source == source]
+        parent = _fit_client(everyone, engines, pool)
+        if parent is pool:
+            continue
+        out[f", {source}"] = _client(parent)
+        for engine in sorted({group.engine for group in everyone}):
+            own = _fit_client([group for group in everyone if group.engine == engine], engines, parent)
+            if own is not parent:
+                out[f"{engine}, {source}"] = _client(own)
+    return out
+
+
+def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants) -> Constants:
+    """Constants of clients that fit latencies of online rows best with steps as `engines` has them; `parent` if few."""
+    columns: list[list[np.ndarray]] = []
+    for group in groups:
+        n = group.number
+        kind = np.array([key[1] if key[0] == "online" else "" for key in group.keys])
+        rows = (kind == "ttft_s") | (kind == "tpot_s")
+        engine = engines.constants(group.engine, group.found.system.chip.name)
+        decode, prefill, alone = (each.total(engine) for each in (group.decode, group.prefill, group.alone))
+        osl, weight = np.maximum(n["osl"], 1.0), WEIGHT / np.sqrt(max(rows.sum(), 1))
+        values = (decode, prefill / group.prompts, alone, np.maximum(n["batch"], 1.0), group.capacity, osl, n["value"])
+        columns.append([np.broadcast_to(v, len(kind))[rows] for v in (*values, kind == "ttft_s", weight)])
+    decode, prefill, alone, batch, capacity, osl, value, first, weight = (
+        np.concatenate(each) for each in zip(*columns, strict=True)
+    )
+    if first.sum() < LEAST:
+        return parent
+
+    def errors(constants: Constants) -> np.ndarray:
+        served = online(
+            decode=decode,
+            prefill=prefill,
+            alone=alone,
+            concurrency=batch,
+            capacity=capacity,
+            osl=osl,
+            client=_client(constants, digits=17),
+        )
+        return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
+
+    return _minimise(errors, weight, parent, CLIENTS)
+
+
+def _minimise(
+    errors: Callable[[Constants], np.ndarray], weight: np.ndarray, parent: Constants, free: Mapping[str, Range]
+) -> Constants:
+    """Constants inside their ranges for which weighted errors and the distance from the parent are least."""
+    from scipy.optimize import least_squares
+
+    names = list(free)
+    low, _, high, spread = (np.array(column) for column in zip(*free.values(), strict=True))
+    before = np.clip([parent[name] for name in names], low, high)
+
+    def at(share: np.ndarray) -> Constants:
+        return parent | {name: float(x) for name, x in zip(names, low + (high - low) * share, strict=True)}
+
+    def residuals(share: np.ndarray) -> np.ndarray:
+        miss = errors(at(share))
+        miss = np.clip(miss, -LIMIT, LIMIT) * 0.9 + miss * 0.1
+        soft = np.sign(miss) * np.sqrt(2 * SCALE * (np.sqrt(SCALE**2 + miss**2) - SCALE)) / SCALE
+        return np.concatenate([np.sqrt(weight) * soft, (low + (high - low) * share - before) / spread])
+
+    def fitted(burst: float) -> Any:
+        start = np.where(np.array(names) == "burst", burst, before)
+        inside = np.clip((start - low) / (high - low), 1e-6, 1.0 - 1e-6)
+        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, max_nfev=60)
+
+    starts = (parent["burst"], *([TOGETHER] if "burst" in names else []))
+    return at(min((fitted(burst) for burst in starts), key=lambda found: found.cost).x)
+
+
+def _sample(groups: Sequence[Prepared]) -> tuple[Prepared, np.ndarray, np.ndarray]:
+    """Groups as one, their measured values, and the rows' weights."""
     sizes = [len(group.rows) for group in groups]
 
     def join(values: Callable[[Prepared], object]) -> np.ndarray:
@@ -146,105 +279,46 @@ def _sample(groups: Sequence[Prepared], rows: Sequence[Mapping[str, str]]) -> Sa
         fits=join(lambda g: g.fits),
         found=groups[0].found,
     )
-    label = np.concatenate([np.full(n, i) for i, n in enumerate(sizes)])
-    return whole, whole.number["value"], label
+    return whole, whole.number["value"], np.concatenate([np.full(n, WEIGHT / np.sqrt(n)) for n in sizes])
 
 
-def _fit(
-    sample: Sample, start: np.ndarray, *, free: Sequence[str], pull: float, keep: np.ndarray | None = None
-) -> np.ndarray:
-    """Constants that fit the rows in `keep` best; those not named in `free` stay as they start."""
-    whole, value, label = sample
-    high = np.where(np.array(NAMES) == "layer", LAUNCHED if whole.engine.endswith(EAGER) else HIGH, HIGH)
-    keys = np.array(["/".join(key) for key in whole.keys])
-    masks = [(tuple(key.split("/")), keys == key) for key in sorted(set(keys))]
-    used = np.ones(len(value), dtype=bool) if keep is None else keep
-    counts = np.bincount(label[used], minlength=label.max() + 1)
-    weight = np.where(used, 1.0 / np.sqrt(np.maximum(counts[label], 1)), 0.0)
-
-    def loss(theta: np.ndarray) -> float:
-        estimates = metrics(whole, _constants("", theta, 0, ()))
-        total = 0.0
-        for key, rows in masks:
-            if key in estimates:
-                error = np.abs(np.log(estimates[key][rows] / value[rows]))
-                total += float(np.sum(weight[rows] * np.minimum(error, 0.9 * LIMIT + 0.1 * error)))
-        return total / weight.sum() + pull * float(np.mean(np.abs(theta - start) / (HIGH - LOW))) * 4
-
-    theta, best, width = start.copy(), loss(start), (high - LOW) / 4
-    while width[1] > 2e-3 * (HIGH - LOW)[1]:
-        improved = False
-        for i in (NAMES.index(name) for name in free):
-            for direction in (1.0, -1.0):
-                trial = theta.copy()
-                trial[i] = np.clip(trial[i] + direction * width[i], LOW[i], high[i])
-                value_of = loss(trial)
-                if value_of < best - 1e-6:
-                    theta, best, improved = trial, value_of, True
-        if not improved:
-            width = width / 2
-    return theta
+def _constants(
+    name: str,
+    alike: str,
+    theta: Constants,
+    groups: Iterable[Prepared],
+    measured: Iterable[Prepared],
+    digits: int = 3,
+) -> EngineConstants:
+    """Constants of an engine, fitted to `groups`, which stands on measured steps on the chips of `measured`."""
+    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in RANGES if key not in CLIENTS}
+    chips = tuple(sorted({group.found.system.chip.name for group in measured}))
+    client = _client(theta, digits)
+    return EngineConstants(engine=name, generation=alike, rows=_size(groups), chips=chips, client=client, **values)
 
 
-def _generations(
-    groups: Sequence[Prepared], theta: np.ndarray, rows: Sequence[Mapping[str, str]], without: Place | None = None
-) -> dict[str, np.ndarray]:
-    """An engine's constants on each generation of chips with enough rows, its own on all chips as the start."""
-    out: dict[str, np.ndarray] = {}
-    for alike in sorted({generation(group.found.system.chip.name) for group in groups} - {""}):
-        own = [g for g in groups if generation(g.found.system.chip.name) == alike and _place(g) != without]
-        if sum(len(group.rows) for group in own) >= MANY:
-            out[alike] = _fit(_sample(own, rows), theta, free=STEPS + CLIENTS, pull=PULL / 2)
-    return out
+def _client(theta: Constants, digits: int = 3) -> Client:
+    return Client(**{name: _digits(theta[name], digits) for name in CLIENTS})
 
 
-def _clients(
-    groups: Sequence[Prepared], theta: np.ndarray, rows: Sequence[Mapping[str, str]], without: Place | None = None
-) -> dict[str, Client]:
-    """Constants of the clients of each benchmark that measured times to first token, the engine's own as the start."""
-    out: dict[str, Client] = {}
-    for source in sorted({group.source for group in groups}):
-        own = [group for group in groups if group.source == source and _place(group) != without]
-        if sum(key == ("online", "ttft_s") for group in own for key in group.keys) < LEAST:
-            continue
-        out[source] = _constants("", _fit(_sample(own, rows), theta, free=CLIENTS, pull=PULL / 4), 0, ()).client
-    return out
+def _digits(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}") if value > 5e-8 else 0.0
 
 
-def _place(group: Prepared) -> Place:
-    return group.found.model.name, group.found.system.name
+# --- intervals --------------------------------------------------------------------------------------------------------
 
 
-def _hold_out(
-    sample: Sample,
-    pool: np.ndarray,
-    free: bool,
-    groups: Sequence[Prepared],
-    errors: dict[str, dict[str, list[float]]],
-    rows: Sequence[Mapping[str, str]],
-) -> None:
-    """Add ln(measured / estimate) of each group under constants fitted without its model and chip."""
-    label = sample[2]
-    names = STEPS + CLIENTS + (UNMEASURED if free else ())
-    places = [_place(group) for group in groups]
-    for held in sorted(set(places)):
-        out = np.isin(label, [i for i, p in enumerate(places) if p == held])
-        theta = pool if out.all() else _fit(sample, pool, free=names, pull=PULL, keep=~out)
-        clients = _clients(groups, theta, rows, without=held)
-        generations = _generations(groups, theta, rows, without=held)
-        for i in (i for i, p in enumerate(places) if p == held):
-            alike = generation(groups[i].found.system.chip.name)
-            constants = _constants("", generations.get(alike, theta), 0, ())
-            if client := clients.get(groups[i].source):
-                constants = msgspec.structs.replace(constants, client=client)
-            resting = level(groups[i].decode, constants, groups[i].found.system.chip.name)
-            estimates = metrics(groups[i], constants)
-            for j, key in enumerate(groups[i].keys):
-                if key not in estimates:
-                    continue
-                error = float(np.log(groups[i].number["value"][j] / estimates[key][j]))
-                for name in ("/".join(key), f"{'/'.join(key)}, {groups[i].engine}", key[1], "all"):
-                    errors.setdefault(name, {}).setdefault(resting, []).append(error)
+def _add_errors(group: Prepared, others: Engines, errors: dict[str, dict[str, list[float]]]) -> None:
+    """Add ln(measured / estimate) of a group's rows under constants fitted without its model and chip."""
+    chip = group.found.system.chip.name
+    constants = others.constants(group.engine, chip, group.source)
+    resting = level(group.decode, constants, chip)
+    estimates = metrics(group, constants)
+    for j, key in enumerate(group.keys):
+        if key in estimates:
+            error = float(np.log(group.number["value"][j] / estimates[key][j]))
+            for name in ("/".join(key), f"{'/'.join(key)}, {group.engine}", key[1], "all"):
+                errors.setdefault(name, {}).setdefault(resting, []).append(error)
 
 
 def _spread(errors: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, tuple[float, float]]]:
@@ -283,9 +357,3 @@ def _held_out(errors: dict[str, dict[str, list[float]]]) -> dict[str, HeldOut]:
 def _percentiles(errors: Sequence[float]) -> tuple[float, float]:
     low, high = np.quantile(errors, [0.1, 0.9])
     return round(min(float(low), -0.02), 4), round(max(float(high), 0.02), 4)
-
-
-def _constants(name: str, theta: np.ndarray, rows: int, chips: tuple[str, ...]) -> EngineConstants:
-    value: dict[str, Any] = {key: float(f"{x:.3g}") for key, x in zip(NAMES, theta, strict=True)}
-    client = Client(**{key: value.pop(key) for key in Client.__struct_fields__})
-    return EngineConstants(engine=name, rows=rows, chips=chips, client=client, **value)

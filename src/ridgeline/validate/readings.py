@@ -67,7 +67,7 @@ def kernel_readings(folder: Path) -> Iterator[Readings]:
                     continue
                 picked = _spread(labels == stored, data[shape[1]])
                 rows = {name: column[picked] for name, column in data.items()}
-                if picked.size >= 50:
+                if picked.size >= 20:
                     yield _kernel(family, chip, stored, engine, law(rows, stored), rows["latency"] * 1e-3)
 
 
@@ -132,10 +132,23 @@ def _decode_latent(r: Columns, stored: str) -> Columns:
     return _latent(r | {"seen": S}, stored, B, B * h * S, 512 + 64 + 512)
 
 
+def _routed(tokens: Any, experts: Any, active: Any) -> Any:
+    """Experts that get a token where loads are drawn as the tables' power law of exponent 1 draws them: log-uniform
+    between 1 and 0.8 tokens (few visits: 0.01 and 2), scaled to the visits and rounded.
+    """
+    out = np.empty_like(tokens)
+    for n, e, k in sorted(set(zip(tokens, experts, active, strict=True))):
+        low, high = (1.0, max(0.8 * n, 1.0)) if n * k > e else (0.01, 2.0)
+        loads = low * (high / low) ** ((np.arange(e) + 0.5) / e)
+        met = np.sum(loads * (n * k / loads.sum()) >= 0.5)
+        out[(tokens == n) & (experts == e) & (active == k)] = min(max(met, k), n * k)
+    return out
+
+
 def _experts(r: Columns, stored: str) -> Columns:
     N, H, k, E = r["num_tokens"], r["hidden_size"], r["topk"], r["num_experts"]
     width, visits = r["inter_size"] / r["moe_tp_size"], N * k
-    distinct = np.minimum(E, visits)
+    distinct = _routed(N, E, k)
     return {
         "flop": 6 * visits * H * width,
         "memory": 3 * distinct * H * width * format_bytes(stored),
@@ -183,8 +196,8 @@ _KERNELS: dict[str, tuple[str, list[str], str, Any]] = {
     "experts": (
         "moe_perf",
         ["moe_dtype", "num_tokens", *_EXPERT],
-        "moe_ep_size = 1 and distribution = 'balanced' and num_tokens <= 16384 and topk <= 10 and hidden_size != 2688"
-        " and inter_size >= 128 * moe_tp_size",
+        "moe_ep_size = 1 and distribution = 'power_law_1.01' and num_tokens <= 16384 and topk <= 10"
+        " and hidden_size != 2688 and inter_size >= 128 * moe_tp_size",
         _experts,
     ),
 }

@@ -13,6 +13,17 @@ import msgspec
 from ridgeline.arrays import Array
 
 
+class Routing(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens meet the routed experts of an operation, where nobody says which experts are popular."""
+
+    experts: int
+    """Experts of the layer, on all ranks."""
+    ranks: Array
+    """Ranks that share them out."""
+    crowd: Array
+    """Visits per expert: tokens * active / experts."""
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """FLOPs and bytes of one operation, on the part of the model that is counted; numbers or arrays of one shape.
 
@@ -39,6 +50,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Exponentials of a softmax: query-key pairs times heads."""
     joined: bool = False
     """Part of the kernel of the operation before."""
+    routing: Routing | None = None
+    """Only routed experts: what an estimate needs to expect uneven ones."""
 
     @property
     def memory(self) -> Array:
