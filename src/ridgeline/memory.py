@@ -130,7 +130,7 @@ def _fullest(model: Architecture, stages: Array, per_layer: Sequence[Array]) -> 
         return held(stages)
     xp = namespace(stages)
     out: Array = 0.0 * stages
-    for n in sorted({int(value) for value in stages}):
+    for n in map(int, xp.unique_values(stages)):
         out = xp.where(stages == n, held(n) + 0.0 * out, out)
     return out
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ridgeline.cli.axis import axis
+from ridgeline.sweep.axis import axis
 
 if TYPE_CHECKING:
     from pathlib import Path
