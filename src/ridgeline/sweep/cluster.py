@@ -6,6 +6,7 @@ them. Ray repeats the task of a worker that dies. Knows no pool.
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 from collections.abc import Iterable
@@ -80,6 +81,7 @@ def _connected(address: str, workers: int) -> Any:
     """Ray, joined."""
     if address and address != "auto":
         _reach(address)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is told in our words
     try:
         ray = import_module("ray")
     except ImportError:

@@ -90,7 +90,7 @@ class _Evaluation:
             (units()[side.id] for side in (left, right) if isinstance(side, ast.Name) and side.id in units()), ""
         )
         a, b = self._value(left, unit), self._value(right, unit)
-        if isinstance(a, str) != isinstance(b, str):
+        if _textual(a) != _textual(b):
             raise self._refusal("numbers beside numbers and text beside text")
         return _ORDER[type(how)](a, b)
 
@@ -113,9 +113,13 @@ class _Evaluation:
 
     def _number(self, node: ast.expr) -> Any:
         value = self._value(node)
-        if isinstance(value, str):
+        if _textual(value):
             raise self._refusal("numbers to compute with")
         return value
 
     def _refusal(self, expected: str) -> InputError:
         return InputError(f"filter {self.text!r:.80}", f"expected {expected}", _EXAMPLE)
+
+
+def _textual(value: Any) -> bool:
+    return isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "U"

@@ -69,7 +69,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             lengths = " x ".join(str(len(values)) for values in self.axes.values())
             raise InputError(f"a sweep over {lengths} points", f"at most {MOST:,}")
         for name, values in self.inner.items():
-            if name not in ("cached", "context") and not (values > 0).all():
+            if name != "cached" and not (values > 0).all():
                 raise InputError(f"axis {name} with {values.min():g}", "more than 0")
         if self.chunk < 1:
             raise InputError(f"chunk = {self.chunk}", "at least 1 point")
@@ -101,11 +101,11 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _cut(self) -> tuple[int, int, int]:
         """Which axis of quantities the tiles cut, how many of its values a tile has, and tiles along it."""
-        lengths = [len(values) for values in self.inner.values()]
-        axis = next((i for i in range(len(lengths)) if prod(lengths[i + 1 :]) <= TILE), 0)
+        lengths, most = [len(values) for values in self.inner.values()], min(TILE, self.chunk)
         if not lengths:
             return 0, 1, 1
-        pieces = ceil(lengths[axis] / max(1, TILE // prod(lengths[axis + 1 :])))
+        axis = next(i for i in range(len(lengths)) if prod(lengths[i + 1 :]) <= most)
+        pieces = ceil(lengths[axis] / (most // prod(lengths[axis + 1 :])))
         size = ceil(lengths[axis] / pieces)
         return axis, size, ceil(lengths[axis] / size)
 
