@@ -131,7 +131,8 @@ def _fullest(model: Architecture, stages: Array, per_layer: Sequence[Array]) -> 
     xp = namespace(stages)
     out: Array = 0.0 * stages
     for n in map(int, xp.unique_values(stages)):
-        out = xp.where(stages == n, held(n) + 0.0 * out, out)
+        most = held(n)
+        out = namespace(stages, most).where(stages == n, most + 0.0 * out, out)
     return out
 
 

@@ -44,10 +44,12 @@ Output = Annotated[
     str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet, or in chunks to this folder.")
 ]
 Who = Annotated[
-    str, Parameter(name="--executor", help="Who fills a folder: pool (default), serial, ray.", group="Folder")
+    str,
+    Parameter(name="--executor", help="Who fills a folder: pool (default), serial, ray.", group="Folder"),
 ]
 Workers = Annotated[int, Parameter(help="Processes; as many as processors if not given.", group="Folder")]
 Address = Annotated[str, Parameter(help="Ray cluster: HOST:PORT, ray://HOST:PORT, auto.", group="Folder")]
+Device = Annotated[str, Parameter(help="Compute with JAX on this kind of device: cpu, gpu, tpu.", group="Folder")]
 Chunk = Annotated[int, Parameter(help="Points of a file; about 500,000 if not given.", group="Folder")]
 
 
@@ -71,6 +73,7 @@ def sweep(
     workers: Workers = 0,
     address: Address = "",
     chunk: Chunk = 0,
+    device: Device = "",
 ) -> Report:
     """A grid of layouts, batches, contexts or options: the full product of the axes.
 
@@ -78,15 +81,13 @@ def sweep(
     folder is filled in chunks, shows how far it is, and goes on after a stop where it was.
     """
     kept = tuple(name.strip() for name in columns.split(",") if name.strip())
-    grid, again = _grid(words, over or [], where or [], kept, chunk)
-    if kept:
-        again += f" --columns {shlex.quote(columns)}"
+    grid, again = _grid(words, over or [], where or [], columns=kept, chunk=chunk, device=device)
+    again += _again(columns=columns, device=device)
     if output and (not Path(output).suffix or Path(output).is_dir()):
         if plot:
-            raise InputError(
-                "--plot with a folder", "one of them", "-o FILE.parquet, for grids of up to 100 million points"
-            )
-        return _folder(grid, output, _executor(executor, workers, address), f"{again}{_again(chunk=chunk)}")
+            raise InputError("--plot with a folder", "one of them", "-o FILE.parquet for a smaller grid")
+        who = _executor(executor or ("serial" if grid.device else "pool"), workers, address)
+        return _folder(grid, output, who, again + _again(chunk=chunk))
     for name, given in {"executor": executor, "workers": workers, "address": address, "chunk": chunk}.items():
         if given:
             raise InputError(f"--{name} {given}", "a folder to fill", "-o FOLDER")
@@ -94,12 +95,10 @@ def sweep(
 
 
 def _again(**options: Any) -> str:
-    return "".join(f" --{name} {value}" for name, value in options.items() if value)
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value)
 
 
-def _grid(
-    words: dict[str, str], over: list[str], where: list[str], columns: tuple[str, ...], chunk: int
-) -> tuple[Grid, str]:
+def _grid(words: dict[str, str], over: list[str], where: list[str], **settings: Any) -> tuple[Grid, str]:
     """The grid, and the command line that asks for it again."""
     axes: dict[str, list[Any]] = {}
     for text in over:
@@ -107,7 +106,7 @@ def _grid(
         if name in axes:
             raise InputError(f"--over {name}", "each axis once")
         axes[name] = list(values)
-    rest = {"filters": tuple(where), "columns": columns} | ({"chunk": chunk} if chunk else {})
+    rest = {name: value for name, value in {"filters": tuple(where), **settings}.items() if value}
     options = [f"--over {shlex.quote(text)}" for text in over] + [f"--where {shlex.quote(text)}" for text in where]
     if "system" in words:
         if not axes:
@@ -182,7 +181,7 @@ def _folder(grid: Grid, output: str, executor: Executor, again: str) -> Report:
 
 
 def _executor(name: str, workers: int, address: str) -> Executor:
-    if name and name not in EXECUTORS:
+    if name not in EXECUTORS:
         raise UnknownNameError("executor", name[:60], EXECUTORS)
     if address and name != "ray":
         raise InputError(f"--address {address}", "a cluster of Ray", "--executor ray")

@@ -16,11 +16,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ridgeline.accelerator import device
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.layout import Divisors, Layout
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving import number_names, point
+from ridgeline.sweep.compiled import compiled
 from ridgeline.sweep.filter import wanted
 from ridgeline.sweep.grid import ARRAYS, Grid, Tile
 
@@ -57,6 +59,8 @@ def check(grid: Grid) -> None:
     for name in grid.columns:
         if name not in known:
             raise UnknownNameError("column", name[:60], known)
+    if grid.device:
+        device(grid.device)
     for scenario in grid.scenarios():
         _subject(_single(scenario))
 
@@ -86,7 +90,7 @@ def evaluate(grid: Grid, tile: Tile, columns: Sequence[str], dtype: Any) -> Bloc
     mesh = dict(zip(arrays, np.ix_(*arrays.values()), strict=True))
     keep = _keep(grid, scenario, mesh, shape)
     out = {name: np.broadcast_to(mesh[name] if name in mesh else tile.names[name], shape) for name in grid.axes}
-    out |= _box(scenario, mesh, shape, keep, columns, dtype)
+    out |= _box(scenario, mesh, shape, keep, columns, dtype, grid.device)
     rows = np.s_[:] if keep.all() else np.flatnonzero(keep)
     return {name: values.reshape(-1)[rows] for name, values in out.items()}
 
@@ -101,7 +105,13 @@ def _keep(grid: Grid, scenario: Scenario, mesh: Block, shape: tuple[int, ...]) -
 
 
 def _box(
-    scenario: Scenario, mesh: Block, shape: tuple[int, ...], keep: np.ndarray, columns: Sequence[str], dtype: Any
+    scenario: Scenario,
+    mesh: Block,
+    shape: tuple[int, ...],
+    keep: np.ndarray,
+    columns: Sequence[str],
+    dtype: Any,
+    where: str,
 ) -> Block:
     """Columns of a box of points: each an array of `shape`."""
     found = _subject(_single(scenario))
@@ -121,7 +131,7 @@ def _box(
     else:
         here = np.nonzero(usable)
         given, inside = {name: np.broadcast_to(values, shape)[here] for name, values in mesh.items()}, here[0].shape
-    for name, values in _results(scenario, found, given, inside, columns).items():
+    for name, values in _results(scenario, given, inside, columns, where).items():
         out[name][here] = values
     return out
 
@@ -155,16 +165,25 @@ def _by_layout(
 
 
 def _results(
-    scenario: Scenario, found: Subject, given: Mapping[str, Any], shape: tuple[int, ...], columns: Sequence[str]
+    scenario: Scenario, given: Mapping[str, Any], shape: tuple[int, ...], columns: Sequence[str], where: str
 ) -> Block:
     """Columns of possible points, whose quantities broadcast to `shape`."""
-    batch = np.asarray(given.get("batch", scenario.batch))
-    here = point(msgspec.structs.replace(scenario, **{**given, "batch": batch.reshape(batch.shape or (1,))}))
+    if where:
+        return compiled(_values, scenario, given, shape, tuple(columns), where)
+    return {name: np.broadcast_to(v, shape) for name, v in _values(scenario, given, columns).items()}
+
+
+def _values(scenario: Scenario, given: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Columns of possible points as far as they have them, each of the shape of what it depends on."""
+    batch = given.get("batch", scenario.batch)
+    if not getattr(batch, "ndim", 0):
+        batch = np.array([batch])
+    here = point(msgspec.structs.replace(scenario, **{**given, "batch": batch}))
     numbers, phase = here.numbers, here.scenario.phase
-    own: Block = {"binding": here.step.time.binding, "fits": here.memory.fits}
+    own = {"binding": here.step.time.binding, "fits": here.memory.fits}
     own |= {name: number.value for name, number in numbers.items()}
     own |= {name: numbers[f"{phase}_{name}"].value for name in STEP}
-    return {name: np.broadcast_to(own[name], shape) for name in columns if name in own}
+    return {name: own[name] for name in columns if name in own}
 
 
 def _empty(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

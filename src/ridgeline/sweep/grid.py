@@ -36,7 +36,7 @@ MOST = 10_000_000_000
 """Points of a sweep beyond which it is a slip of the keyboard."""
 ARRAYS = ("tp", "pp", "dp", "ep", "cp", "batch", "context", "isl", "osl", "cached", "verify", "accepted")
 """Fields of a scenario that may be arrays."""
-KEYS = ("axes", "filters", "columns", "chunk", "laws")
+KEYS = ("axes", "filters", "columns", "chunk", "device", "laws")
 """Keys of a grid file beside the fields of a scenario; `laws` is written into folders and not read."""
 
 
@@ -63,6 +63,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     columns: tuple[str, ...] = ()
     """Results that are kept; empty: the usual ones."""
     chunk: int = CHUNK
+    device: str = ""
+    """Kind of device on which JAX computes the points; empty: NumPy does."""
 
     def __post_init__(self) -> None:
         if self.points > MOST:
@@ -187,10 +189,16 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         fields, axes = fields or {}, axes or {}
         fixed = {name: value for name, value in fixed.items() if name not in axes} | dict(fields)
         own = {name: values for name, values in own.items() if name not in fields} | dict(axes)
-        settings = {"filters": _texts(table, "filters", origin), "columns": _texts(table, "columns", origin)}
+        settings: dict[str, Any] = {
+            "filters": _texts(table, "filters", origin),
+            "columns": _texts(table, "columns", origin),
+        }
         chunk = table.get("chunk", CHUNK)
         if type(chunk) is not int:
             raise InputError(f"{origin}: chunk = {chunk!r:.60}", "a whole number of points")
+        settings["device"] = table.get("device", "")
+        if not isinstance(settings["device"], str):
+            raise InputError(f"{origin}: device = {settings['device']!r:.60}", "text such as gpu")
         return cls.of(fixed, own, origin, **(settings | {"chunk": chunk} | {k: v for k, v in rest.items() if v}))
 
     def to_toml(self) -> str:
@@ -198,6 +206,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         fixed = {name: text for name, text in self.scenario.changed().items() if name not in self.axes}
         lines = [f"{name} = {_quoted(text)}" for name, text in fixed.items()]
         lines += [f"{key} = [{', '.join(map(_quoted, getattr(self, key)))}]" for key in ("filters", "columns")]
+        lines += [f"device = {_quoted(self.device)}"] if self.device else []
         lines += [f"chunk = {self.chunk}", "", "[axes]"]
         for name, values in self.axes.items():
             texts = [exact(float(v), units()[name]) if name in units() else str(v) for v in values]
