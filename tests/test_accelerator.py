@@ -26,12 +26,11 @@ GRIDS = {
         ep = [1, 8]
         batch = [1, 7, 500]
         isl = [100, 4000, 100000]""",
-    "prefill of a hybrid, skewed": """
+    "prefill of a hybrid": """
         model = "qwen3-next-80b-a3b"
         system = "hgx-h100"
         phase = "prefill"
         tp = 4
-        skew = 0.7
         [axes]
         batch = [1, 4]
         cached = [0, 500]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 from ridgeline import InputError
 from ridgeline.sweep import Grid, run, table, terms
 from ridgeline.sweep.block import KEPT
+from ridgeline.sweep.cluster import on_ray
 from ridgeline.sweep.executor import pool, serial
 from ridgeline.sweep.store import answered
 
@@ -234,3 +236,52 @@ def test_one_sweep_at_a_time(grid: Grid, tmp_path: Path) -> None:
     finally:
         process.communicate()
     assert process.returncode == 0
+
+
+def test_ray_writes_the_same_bytes_though_a_worker_is_killed(whole: Path, tmp_path: Path) -> None:
+    """Who computes a chunk must not matter, on Ray either, and a worker that dies costs its chunk."""
+    pytest.importorskip("ray")
+    folder = tmp_path / "sweep"
+    process = _started(folder, "--executor", "ray", "--workers", "2")
+    _wait_for(folder, 1)
+    workers = [entry for entry in Path("/proc").glob("[0-9]*") if _command(entry).startswith("ray::content")]
+    if workers:
+        os.kill(int(workers[0].name), signal.SIGKILL)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert b"worker" not in out
+    assert _files(folder) == _files(whole)
+
+
+def _command(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+ADDRESSES = {
+    "no port": ("somewhere", "HOST:PORT"),
+    "nobody listens": ("127.0.0.1:1", "nobody answers"),
+    "no such host": ("nowhere.invalid:6379", "nobody answers"),
+}
+
+
+@pytest.mark.parametrize("what", ADDRESSES)
+def test_unreachable_cluster(grid: Grid, tmp_path: Path, what: str) -> None:
+    """Ray itself waits for minutes; this must be said within ten seconds."""
+    address, told = ADDRESSES[what]
+    began = time.monotonic()
+    with pytest.raises(InputError, match=told):
+        run(grid, str(tmp_path / "sweep"), on_ray(1, address))
+    assert time.monotonic() - began < 10
+
+
+def test_an_address_where_something_else_listens(grid: Grid, tmp_path: Path) -> None:
+    """A port that accepts and says nothing must not hold up the program either."""
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        with pytest.raises(InputError, match="no Ray cluster could be joined"):
+            run(grid, str(tmp_path / "sweep"), on_ray(1, f"127.0.0.1:{server.getsockname()[1]}"))
+        assert time.monotonic() - began < 10

@@ -42,8 +42,9 @@ def line(now: Progress) -> str:
     return f"{share}, {now.rate / 1e6:.3g} million/s, {shown(now.left, 's', 2)} left"
 
 
-def told(now: Progress, output: str) -> str:
+def told(now: Progress, output: str, *, filtered: bool) -> str:
     """What was done, and what had been before."""
+    points = counted(now.total, "point") + " before filters" * filtered
     files = counted(now.all_chunks, "file")
     before = f" ({now.found:,} of them from an earlier run)" if now.found else ""
-    return f"{counted(now.total, 'point')} in {files}{before} in {output}"
+    return f"{points} in {files}{before} in {output}"

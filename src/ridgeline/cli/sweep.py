@@ -173,7 +173,7 @@ def _folder(grid: Grid, output: str, executor: Executor, again: str) -> Report:
         document=lambda: {"command": "sweep", "line": line, **record},
         rows=lambda: Rows.of([record]),
         text=lambda: [
-            told(done, output),
+            told(done, output, filtered=bool(grid.filters)),
             copied(f"ask:   ridgeline query {shlex.quote(output)} 'SELECT * FROM sweep LIMIT 10'"),
             copied(f"again: {line}"),
         ],

@@ -6,11 +6,13 @@ them. Ray repeats the task of a worker that dies. Knows no pool.
 
 from __future__ import annotations
 
-import os
 import socket
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -39,32 +41,31 @@ def on_ray(workers: int, address: str = "") -> Executor:
     """
 
     def execute(grid: Grid, path: str, chunks: Iterable[int]) -> Finished:
-        ray = _connected(address, workers)
-        try:
-            remote = ray.remote(num_cpus=1, max_retries=RETRIES)(content)
-            text, version = grid.to_toml(), laws(grid)
-            ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-            waiting = iter(chunks)
-            running: dict[Any, int] = {}
-            while True:
-                for chunk in waiting:
-                    running[remote.remote(text, version, chunk)] = chunk
-                    if len(running) >= ahead:
-                        break
-                if not running:
-                    return
-                (done, *_), _ = ray.wait(list(running))
-                chunk = running.pop(done)
-                rows, data = ray.get(done)
-                if data is None:
-                    raise InputError(f"--address {address}", "a node has another version of Ridgeline, or other data")
-                put(path, chunk, data)
-                del data
-                yield chunk, rows
-        finally:
-            ray.shutdown()
+        with redirect_stdout(sys.stderr):  # Ray tells of dead workers there, among what a sweep prints
+            ray = _connected(address, workers)
+            try:
+                yield from _finished(ray, grid, path, iter(chunks), address)
+            finally:
+                ray.shutdown()
 
     return execute
+
+
+def _finished(ray: Any, grid: Grid, path: str, waiting: Iterator[int], address: str) -> Finished:
+    """Keep every processor busy with a task, and one more waiting."""
+    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(content)
+    text, version = grid.to_toml(), laws(grid)
+    ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    running: dict[Any, int] = {remote.remote(text, version, chunk): chunk for chunk in islice(waiting, ahead)}
+    while running:
+        (done, *_), _ = ray.wait(list(running))
+        chunk = running.pop(done)
+        rows, data = ray.get(done)
+        if data is None:
+            raise InputError(f"--address {address}", "a node has another version of Ridgeline, or other data")
+        put(path, chunk, data)
+        yield chunk, rows
+        running |= {remote.remote(text, version, other): other for other in islice(waiting, 1)}
 
 
 def content(text: str, version: str, chunk: int) -> tuple[int, bytes | None]:
@@ -81,7 +82,6 @@ def _connected(address: str, workers: int) -> Any:
     """Ray, joined."""
     if address and address != "auto":
         _reach(address)
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is told in our words
     try:
         ray = import_module("ray")
     except ImportError:
