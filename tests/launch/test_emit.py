@@ -37,7 +37,7 @@ def _commands(text: str) -> list[list[str]]:
     """Words of each command, comments, files and environment left out."""
     text = re.sub(r"cat > .*?\nEOF\n", "", text, flags=re.DOTALL).replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return [[w for w in shlex.split(line) if w != "&" and not w.startswith("CUDA_VISIBLE")] for line in lines]
+    return [[w for w in shlex.split(line) if w != "&" and not re.match(r"[A-Z_]+=", w)] for line in lines]
 
 
 def _flags(words: list[str]) -> dict[str, str]:
@@ -126,6 +126,9 @@ def test_two_prefill_and_four_decode(name: str) -> None:
     if name != "dynamo":
         urls = set(re.findall(r"\$(?:PREFILL|DECODE)_\d:\d+", text))
         assert urls == {"$PREFILL_1:8000", "$PREFILL_2:8000", *(f"$DECODE_1:{8000 + i}" for i in range(4))}
+    if name in ("vllm", "dynamo"):
+        ports = re.findall(r"SIDE_CHANNEL_PORT=(\d+) .*\n(?:.*\n)*?.*kv_consumer", text)
+        assert len(ports) == len(set(ports)) == 4  # servers of one host must not meet on one port
     told = {"vllm": "kv_consumer", "sglang": "--disaggregation-mode decode", "trtllm": "cache_transceiver_config",
             "dynamo": "--disaggregation-mode decode"}  # fmt: skip
     assert told[name] in text

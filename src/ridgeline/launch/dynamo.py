@@ -23,6 +23,7 @@ def dynamo(deployment: Deployment) -> list[str]:
     lines = ["", "# frontend, on one host; ETCD_ENDPOINTS tells every process where etcd is", line(front)]
     for role in deployment.roles:
         lines += ["", said(role, deployment.host)]
+        lines += ["# HERE is the address of the host itself"] if deployment.separate else []
         for place in places(role, deployment.host):
             if place.hosts > 1 and role.layout.dp > 1:
                 raise InputError(
@@ -35,5 +36,6 @@ def dynamo(deployment: Deployment) -> list[str]:
             own = own[: own.index(engine("vllm").flags["port"])]  # the frontend has the port
             mode = [f["mode"], role.phase] if deployment.separate else []
             words = ["python", "-m", "dynamo.vllm", f["model"], deployment.model, *own, *mode]
-            lines.append(line([*words, *vllm.transfer(deployment, role)], place))
+            meeting = vllm.meeting(deployment, place)
+            lines.append(line([*words, *vllm.transfer(deployment, role)], place, **meeting))
     return lines

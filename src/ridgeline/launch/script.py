@@ -1,7 +1,7 @@
 """Commands as text that can be pasted into a shell: quoted words, one flag to a line, remarks as comments.
 
-A word may name a variable, which the reader sets: HEAD, the address of a replica's first host, and RANK, the number of
-one of its other hosts. Knows no engine.
+A word may name a variable, which the reader sets: HEAD, the address of a replica's first host; RANK, the number of one
+of its other hosts; HERE, the address of the host itself. Knows no engine.
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         """Which of several hosts the command is for, as a comment."""
         if self.hosts == 1:
             return []
-        others = "RANK=1" if self.hosts == 2 else f"RANK=1 to {self.hosts - 1}"
-        return ["# on the first host" if self.head else f"# on the other {self.hosts - 1}, with {others}"]
+        others = (
+            "second host, with RANK=1"
+            if self.hosts == 2
+            else f"other {self.hosts - 1}, with RANK=1 to {self.hosts - 1}"
+        )
+        return ["# on the first host" if self.head else f"# on the {others}"]
 
 
 def places(role: Role, host: int) -> list[Place]:
@@ -83,12 +87,12 @@ def said(role: Role, host: int) -> str:
     return f"{of}, on each of {hosts} hosts" if hosts > 1 else f"{of}, on one host"
 
 
-def line(words: Sequence[str], place: Place | None = None) -> str:
-    """One command, its flags on lines of their own."""
-    quoted = [f'"{word}"' if "$" in word else shlex.quote(word) for word in words]
-    prefix = ""
+def line(words: Sequence[str], place: Place | None = None, **variables: str) -> str:
+    """One command after the variables it is given, its flags on lines of their own."""
+    quoted = [_quoted(word) for word in words]
     if place is not None and place.devices:
-        prefix = f"CUDA_VISIBLE_DEVICES={','.join(map(str, place.devices))} "
+        variables = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.devices)), **variables}
+    prefix = "".join(f"{name}={_quoted(value)} " for name, value in variables.items())
     parts: list[str] = []
     for raw, word in zip(words, quoted, strict=True):
         if parts and not re.match(r"--\w", raw):
@@ -97,6 +101,11 @@ def line(words: Sequence[str], place: Place | None = None) -> str:
             parts.append(word)
     beside = " &" if place is not None and place.beside else ""
     return prefix + " \\\n    ".join(parts) + beside
+
+
+def _quoted(word: str) -> str:
+    """A word of the shell; one that names a variable is left to the shell to fill in."""
+    return f'"{word}"' if "$" in word else shlex.quote(word)
 
 
 def yaml(values: dict[str, object], indent: int = 0) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RPC = 13345
 """Port on which data ranks meet."""
+NIXL, SPAN = 5600, 100
+"""First port of the transfer of caches (vLLM's default), and ports that a server may take."""
 
 
 def vllm(deployment: Deployment) -> list[str]:
@@ -27,10 +29,11 @@ def vllm(deployment: Deployment) -> list[str]:
     lines: list[str] = []
     for role in deployment.roles:
         lines += ["", said(role, deployment.host)]
+        lines += ["# HERE is the address of the host itself"] if deployment.separate else []
         for place in places(role, deployment.host):
             lines += place.told
             words = ["vllm", "serve", deployment.model, *flags(deployment, role, place)]
-            lines.append(line([*words, *transfer(deployment, role)], place))
+            lines.append(line([*words, *transfer(deployment, role)], place, **meeting(deployment, place)))
     return lines + _router(deployment)
 
 
@@ -91,6 +94,14 @@ def transfer(deployment: Deployment, role: Role) -> list[str]:
         return []
     who = {"prefill": "kv_producer", "decode": "kv_consumer"}[role.phase]
     return [engine("vllm").flags["transfer"], _json({"kv_connector": "NixlConnector", "kv_role": who})]
+
+
+def meeting(deployment: Deployment, place: Place) -> dict[str, str]:
+    """Where the two roles find each other's caches: each server has a range of ports, one for each attention rank."""
+    if not deployment.separate:
+        return {}
+    port = str(NIXL + SPAN * (place.port - PORT))
+    return {"VLLM_NIXL_SIDE_CHANNEL_HOST": "$HERE", "VLLM_NIXL_SIDE_CHANNEL_PORT": port}
 
 
 def _router(deployment: Deployment) -> list[str]:
