@@ -135,6 +135,8 @@ BAD = {
     "model without a system": ("sweep llama-3-8b --over tp=1", "SYSTEM requires an argument"),
     "sweep without axes": ("sweep llama-3-8b hgx-h100", "at least one axis"),
     "unknown column": ("sweep llama-3-8b hgx-h100 --over tp=1 --columns tpot", "did you mean tpot_s"),
+    "unknown engine of a sweep": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --engine vlm", "did you mean vllm"),
+    "unknown price of a sweep": ("sweep llama-3-8b hgx-h100 --over price=$1/h,cheap -o out", "known are"),
     "unknown executor": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --executor pol", "did you mean pool"),
     "workers for a table": ("sweep llama-3-8b hgx-h100 --over tp=1 --workers 2", "a folder to fill"),
     "address without Ray": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --address a:1", "--executor ray"),

@@ -20,7 +20,7 @@ from ridgeline.accelerator import device
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.layout import Divisors, Layout
 from ridgeline.roofline import TERMS
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario, Subject, subject, units
 from ridgeline.serving import number_names, point
 from ridgeline.sweep.compiled import compiled
 from ridgeline.sweep.filter import wanted
@@ -37,6 +37,8 @@ KEPT = (
     "output_tokens_per_s_per_chip_estimate", "usd_per_output_token_estimate", "memory_used_bytes", "fits", "refused",
 )  # fmt: skip
 """Columns of a large sweep, unless it names its own."""
+NAMES = tuple(name for name in Scenario.__struct_fields__ if name not in units())
+"""Fields of a scenario that name something."""
 STEP = ("math_s", "memory_s", "comms_s", "floor_s", "estimate_s", "low_s", "high_s")
 """Results of the scenario's own step; the columns have no phase in their names."""
 MOST = 100_000_000
@@ -61,8 +63,9 @@ def check(grid: Grid) -> None:
             raise UnknownNameError("column", name[:60], known)
     if grid.device:
         device(grid.device)
-    for scenario in grid.scenarios():
-        _subject(_single(scenario))
+    named = {tuple(getattr(s, name) for name in NAMES): s for s in grid.scenarios()}
+    for scenario in named.values():
+        _values(_single(scenario), {}, ())
 
 
 def table(grid: Grid) -> Iterator[Block]:

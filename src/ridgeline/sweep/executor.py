@@ -39,12 +39,15 @@ def serial(grid: Grid, path: str, chunks: Iterable[int]) -> Finished:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a worker says of a chunk: its rows, or what went wrong, and whether the folder is what failed."""
+    """What a worker says of a chunk: its rows, or what went wrong."""
 
     chunk: int
     rows: int = 0
     error: str = ""
-    full: tuple[str, str] | None = None
+    input: tuple[str, str, str] | None = None
+    """Parts of an InputError."""
+    full: bool = False
+    """Whether it is a FullError."""
 
 
 def pool(workers: int) -> Executor:
@@ -109,8 +112,8 @@ def _reply(worker: Worker) -> Reply | None:
     if not line.endswith(b"\n"):
         return None
     reply = msgspec.json.decode(line, type=Reply)
-    if reply.full:
-        raise FullError(*reply.full)
+    if reply.input:
+        raise (FullError if reply.full else InputError)(*reply.input)
     if reply.error:
         raise RuntimeError(f"chunk {reply.chunk}: {reply.error}")
     return reply

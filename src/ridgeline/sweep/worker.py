@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ridgeline.errors import InputError
 from ridgeline.sweep.executor import Reply
 from ridgeline.sweep.grid import load
 from ridgeline.sweep.store import GRID, FullError, compute
@@ -25,8 +26,9 @@ def main() -> None:
         chunk = int(line)
         try:
             reply = Reply(chunk, rows=compute(grid, path, chunk))
-        except FullError as error:
-            reply = Reply(chunk, full=(error.given, error.expected))
+        except InputError as error:
+            parts = (error.given, error.expected, error.fix)
+            reply = Reply(chunk, input=parts, full=isinstance(error, FullError))
         except Exception as error:
             reply = Reply(chunk, error=f"{type(error).__name__}: {error}")
         sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
