@@ -27,7 +27,7 @@ pytest.importorskip("duckdb")
 GRID = """
 model = "llama-3-8b"
 system = "hgx-h100"
-chunk = 2500
+file_points = 2500
 filters = ["batch * tp <= 300"]
 
 [axes]

@@ -34,7 +34,7 @@ def test_every_point_once_and_as_the_scalar_step_says(names: list[str], tile: in
     """The oracle is a loop over single steps: tiles, chunks and open boxes must neither lose, double nor mix points."""
     before, module.TILE = module.TILE, tile
     try:
-        grid = _grid({name: AXES[name] for name in names}, chunk=chunk)
+        grid = _grid({name: AXES[name] for name in names}, file_points=chunk)
         blocks = list(table(grid))
         assert sum(grid.size(i) for i in range(grid.chunks)) == grid.points
         told = [each for i in range(grid.chunks) for each in grid.tiles(i)]
@@ -96,7 +96,7 @@ def _columns(grid: Grid) -> dict[str, list[np.ndarray]]:
 def test_a_grid_reads_back() -> None:
     """The folder of a sweep holds its grid as text: reading that must give the same points to the last digit."""
     grid = Grid.from_toml(
-        HEAD + 'filters = ["tp <= 4"]\ncolumns = ["ttft_s"]\nchunk = 1000\ntpot = "1.1 ms"\n'
+        HEAD + 'filters = ["tp <= 4"]\ncolumns = ["ttft_s"]\nfile_points = 1000\ntpot = "1.1 ms"\n'
         '[axes]\nbatch = ["1:100:x1.7", 3]\nisl = "1k:2k:+0.1k"\nprice = ["$1/h", "it\'s"]\nskew = [0.1, 0.3]',
         "grid",
     )
@@ -126,7 +126,7 @@ BAD = {
     "too many points": (HEAD + '[axes]\nisl = "1:1000k:+1"\nosl = "1:1000k:+1"', "at most"),
     "zero": (HEAD + "[axes]\ntp = [0, 1]", "more than 0"),
     "no system": ('model = "llama-3-8b"\n[axes]\ntp = [1]', "a system is needed"),
-    "chunk of nothing": (HEAD + "chunk = 0\n[axes]\ntp = [1]", "at least 1"),
+    "chunk of nothing": (HEAD + "file_points = 0\n[axes]\ntp = [1]", "at least 1"),
     "filter on nothing": (HEAD + 'filters = ["tpp <= 8"]\n[axes]\ntp = [1]', "did you mean tpp".replace("tpp", "tp")),
     "filter that computes": (HEAD + 'filters = ["tp * dp"]\n[axes]\ntp = [1]', "a comparison"),
     "filter that calls": (HEAD + "filters = [\"__import__('os') == 1\"]\n[axes]\ntp = [1]", "unknown field"),

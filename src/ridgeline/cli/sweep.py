@@ -50,7 +50,7 @@ Who = Annotated[
 Workers = Annotated[int, Parameter(help="Processes; as many as processors if not given.", group="Folder")]
 Address = Annotated[str, Parameter(help="Ray cluster: HOST:PORT, ray://HOST:PORT, auto.", group="Folder")]
 Device = Annotated[str, Parameter(help="Compute with JAX on this kind of device: cpu, gpu, tpu.", group="Folder")]
-Chunk = Annotated[int, Parameter(help="Points of a file; about 500,000 if not given.", group="Folder")]
+FilePoints = Annotated[int, Parameter(help="Points of a file; about 500,000 if not given.", group="Folder")]
 
 
 def _words(texts: dict[str, str]) -> dict[str, str]:
@@ -72,7 +72,7 @@ def sweep(
     executor: Who = "",
     workers: Workers = 0,
     address: Address = "",
-    chunk: Chunk = 0,
+    file_points: FilePoints = 0,
     device: Device = "",
 ) -> Report:
     """A grid of layouts, batches, contexts or options: the full product of the axes.
@@ -81,14 +81,19 @@ def sweep(
     folder is filled in chunks, shows how far it is, and goes on after a stop where it was.
     """
     kept = tuple(name.strip() for name in columns.split(",") if name.strip())
-    grid, again = _grid(words, over or [], where or [], columns=kept, chunk=chunk, device=device)
+    grid, again = _grid(words, over or [], where or [], columns=kept, file_points=file_points, device=device)
     again += _again(columns=columns, device=device)
     if output and (not Path(output).suffix or Path(output).is_dir()):
         if plot:
             raise InputError("--plot with a folder", "one of them", "-o FILE.parquet for a smaller grid")
         who = _executor(executor or ("serial" if grid.device else "pool"), workers, address)
-        return _folder(grid, output, who, again + _again(chunk=chunk))
-    for name, given in {"executor": executor, "workers": workers, "address": address, "chunk": chunk}.items():
+        return _folder(grid, output, who, again + _again(**{"file-points": file_points}))
+    for name, given in {
+        "executor": executor,
+        "workers": workers,
+        "address": address,
+        "file-points": file_points,
+    }.items():
         if given:
             raise InputError(f"--{name} {given}", "a folder to fill", "-o FOLDER")
     return _table(grid, output, plot, again)

@@ -24,7 +24,7 @@ from ridgeline.scenario import Scenario, Subject, subject, units
 from ridgeline.serving import number_names, point
 from ridgeline.sweep.compiled import compiled
 from ridgeline.sweep.filter import wanted
-from ridgeline.sweep.grid import ARRAYS, Grid, Tile
+from ridgeline.sweep.grid import Grid, Tile
 
 RESULTS = (
     "math_s", "memory_s", "comms_s", "floor_s", "binding", "estimate_s", "low_s", "high_s", "tpot_s",
@@ -118,7 +118,7 @@ def _box(
 ) -> Block:
     """Columns of a box of points: each an array of `shape`."""
     found = _subject(_single(scenario))
-    fields: dict[str, Any] = {name: getattr(scenario, name) for name in ARRAYS} | mesh
+    fields: dict[str, Any] = {name: getattr(scenario, name) for name in scenario.__struct_fields__} | mesh
     layout = Layout(**{name: fields[name] for name in Layout.__struct_fields__})
     possible = Divisors.of(found.model).valid(layout) & (layout.chips <= found.chips)
     possible = np.broadcast_to(possible & found.system.reaches(layout.chips), shape)
@@ -204,7 +204,7 @@ def terms(binding: np.ndarray) -> np.ndarray:
 
 def _single(scenario: Scenario) -> Scenario:
     """The scenario at one sequence on one device: its names and formats."""
-    return msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, batch=1)
+    return msgspec.structs.replace(scenario, **msgspec.structs.asdict(Layout()), batch=1)
 
 
 @lru_cache(maxsize=1024)

@@ -124,7 +124,7 @@ def _given_up(chunk: int, code: int) -> InputError:
     return InputError(
         "--executor pool",
         f"chunk {chunk} ended its worker {DEATHS} times ({how})",
-        "most likely memory: fewer --workers, or a smaller `chunk` in the grid",
+        "most likely memory: fewer --workers, or a smaller `file_points` in the grid",
     )
 
 

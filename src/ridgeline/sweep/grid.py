@@ -4,7 +4,7 @@
 
 Axes of names and formats (and of chips, shares and limits, which are one number to a scenario) come before axes of
 quantities. The points are cut into *tiles*, boxes of the grid of about TILE points that are evaluated at once, and the
-tiles into *chunks* of at most `chunk` points, the unit of work and of a file. Both follow from the grid alone, so that
+tiles into *chunks* of at most `file_points` points, the unit of work and of a file. Both follow from the grid alone, so that
 a chunk is the same wherever it is computed.
 
 A grid file is TOML: fields of a scenario, `filters`, `columns`, and a table `[axes]`. Knows no physics.
@@ -36,7 +36,7 @@ MOST = 10_000_000_000
 """Points of a sweep beyond which it is a slip of the keyboard."""
 ARRAYS = ("tp", "pp", "dp", "ep", "cp", "batch", "context", "isl", "osl", "cached", "verify", "accepted")
 """Fields of a scenario that may be arrays."""
-KEYS = ("axes", "filters", "columns", "chunk", "device", "laws")
+KEYS = ("axes", "filters", "columns", "file_points", "device", "laws")
 """Keys of a grid file beside the fields of a scenario; `laws` is written into folders and not read."""
 
 
@@ -62,7 +62,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     filters: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     """Results that are kept; empty: the usual ones."""
-    chunk: int = CHUNK
+    file_points: int = CHUNK
+    """Most points of a chunk."""
     device: str = ""
     """Kind of device on which JAX computes the points; empty: NumPy does."""
 
@@ -73,8 +74,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for name, values in self.inner.items():
             if name != "cached" and not (values > 0).all():
                 raise InputError(f"axis {name} with {values.min():g}", "more than 0")
-        if self.chunk < 1:
-            raise InputError(f"chunk = {self.chunk}", "at least 1 point")
+        if self.file_points < 1:
+            raise InputError(f"file_points = {self.file_points}", "at least 1 point")
         for text in self.filters:
             check(text)
 
@@ -103,7 +104,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _cut(self) -> tuple[int, int, int]:
         """Which axis of quantities the tiles cut, how many of its values a tile has, and tiles along it."""
-        lengths, most = [len(values) for values in self.inner.values()], min(TILE, self.chunk)
+        lengths, most = [len(values) for values in self.inner.values()], min(TILE, self.file_points)
         if not lengths:
             return 0, 1, 1
         axis = next(i for i in range(len(lengths)) if prod(lengths[i + 1 :]) <= most)
@@ -114,7 +115,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _tiles_per_chunk(self) -> int:
         axis, size, _ = self._cut
-        return max(1, self.chunk // (size * prod(len(v) for v in list(self.inner.values())[axis + 1 :])))
+        return max(1, self.file_points // (size * prod(len(v) for v in list(self.inner.values())[axis + 1 :])))
 
     @cached_property
     def _counts(self) -> list[int]:
@@ -193,13 +194,13 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "filters": _texts(table, "filters", origin),
             "columns": _texts(table, "columns", origin),
         }
-        chunk = table.get("chunk", CHUNK)
-        if type(chunk) is not int:
-            raise InputError(f"{origin}: chunk = {chunk!r:.60}", "a whole number of points")
+        settings["file_points"] = table.get("file_points", CHUNK)
+        if type(settings["file_points"]) is not int:
+            raise InputError(f"{origin}: file_points = {settings['file_points']!r:.60}", "a whole number")
         settings["device"] = table.get("device", "")
         if not isinstance(settings["device"], str):
             raise InputError(f"{origin}: device = {settings['device']!r:.60}", "text such as gpu")
-        return cls.of(fixed, own, origin, **(settings | {"chunk": chunk} | {k: v for k, v in rest.items() if v}))
+        return cls.of(fixed, own, origin, **(settings | {k: v for k, v in rest.items() if v}))
 
     def to_toml(self) -> str:
         """TOML text that asks the same."""
@@ -207,7 +208,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         lines = [f"{name} = {_quoted(text)}" for name, text in fixed.items()]
         lines += [f"{key} = [{', '.join(map(_quoted, getattr(self, key)))}]" for key in ("filters", "columns")]
         lines += [f"device = {_quoted(self.device)}"] if self.device else []
-        lines += [f"chunk = {self.chunk}", "", "[axes]"]
+        lines += [f"file_points = {self.file_points}", "", "[axes]"]
         for name, values in self.axes.items():
             texts = [exact(float(v), units()[name]) if name in units() else str(v) for v in values]
             lines.append(f"{name} = [{', '.join(map(_quoted, texts))}]")

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.layout import Layout
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import subject, units
 from ridgeline.sweep.block import KEPT, evaluate
@@ -180,7 +181,7 @@ def laws(grid: Grid) -> str:
     digest = sha256(_code().encode())
     named = {(s.model, s.system, s.catalog, s.weights, s.kv, s.activations): s for s in grid.scenarios()}
     for scenario in named.values():
-        found = subject(msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1))
+        found = subject(msgspec.structs.replace(scenario, **msgspec.structs.asdict(Layout())))
         digest.update(msgspec.json.encode((found.model, found.system, found.precision)))
     return digest.hexdigest()[:16]
 
