@@ -88,14 +88,8 @@ def sweep(
             raise InputError("--plot with a folder", "one of them", "-o FILE.parquet for a smaller grid")
         who = _executor(executor or ("serial" if grid.device else "pool"), workers, address)
         return _folder(grid, output, who, again + _again(**{"file-points": file_points}))
-    for name, given in {
-        "executor": executor,
-        "workers": workers,
-        "address": address,
-        "file-points": file_points,
-    }.items():
-        if given:
-            raise InputError(f"--{name} {given}", "a folder to fill", "-o FOLDER")
+    if misplaced := _again(executor=executor, workers=workers, address=address, **{"file-points": file_points}):
+        raise InputError(misplaced.strip(), "a folder to fill", "-o FOLDER")
     return _table(grid, output, plot, again)
 
 

@@ -4,8 +4,8 @@
 
 Axes of names and formats (and of chips, shares and limits, which are one number to a scenario) come before axes of
 quantities. The points are cut into *tiles*, boxes of the grid of about TILE points that are evaluated at once, and the
-tiles into *chunks* of at most `file_points` points, the unit of work and of a file. Both follow from the grid alone, so that
-a chunk is the same wherever it is computed.
+tiles into *chunks* of at most `file_points` points, the unit of work and of a file. Both follow from the grid alone, so
+that a chunk is the same wherever it is computed.
 
 A grid file is TOML: fields of a scenario, `filters`, `columns`, and a table `[axes]`. Knows no physics.
 """
