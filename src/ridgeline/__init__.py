@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from ridgeline.planner import plan
     from ridgeline.scenario import Scenario
     from ridgeline.serving import point as step
+    from ridgeline.serving.elasticity import elasticities
 
-__all__ = ["InputError", "Scenario", "load_model", "plan", "step"]
+__all__ = ["InputError", "Scenario", "elasticities", "load_model", "plan", "step"]
 
 _HOME = {
     "InputError": ("ridgeline.errors", "InputError"),
     "Scenario": ("ridgeline.scenario", "Scenario"),
+    "elasticities": ("ridgeline.serving.elasticity", "elasticities"),
     "load_model": ("ridgeline.model", "load_model"),
     "plan": ("ridgeline.planner", "plan"),
     "step": ("ridgeline.serving", "point"),

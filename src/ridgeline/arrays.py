@@ -7,6 +7,7 @@ well under a microsecond per operation; given NumPy or JAX arrays it broadcasts.
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 Array = Any
@@ -35,7 +36,8 @@ PLAIN = _Plain()
 
 
 def namespace(*values: Array) -> Any:
-    """Array namespace of `values`: `math` in disguise if all are Python numbers, else that of the first array.
+    """Array namespace of `values`: `math` in disguise if all are Python numbers, else that of the arrays, where NumPy's
+    give way to another library's.
 
     Examples
     --------
@@ -45,7 +47,16 @@ def namespace(*values: Array) -> Any:
     >>> namespace(3, np.arange(3)).maximum(1, np.arange(3)).tolist()
     [1, 1, 2]
     """
+    found: Any = PLAIN
     for value in values:
         if not isinstance(value, (int, float)):
-            return value.__array_namespace__()
-    return PLAIN
+            found = value.__array_namespace__()
+            if found.__name__ != "numpy":
+                break
+    return found
+
+
+def traced(value: Array) -> bool:
+    """Whether a value stands for one that is not known yet: JAX is compiling or differentiating what is done to it."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.core.Tracer)

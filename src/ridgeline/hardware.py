@@ -146,6 +146,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     network: Network = Network()
     chips: Annotated[int, Meta(ge=0)] = 0
     """Chips used where the user does not say; 0: the whole domain."""
+    host: Annotated[int, Meta(ge=0)] = 0
+    """Chips of one host, which one process of an engine starts on; 0: the whole domain, but at most 8."""
     prices: tuple[Price, ...] = ()
     aliases: tuple[str, ...] = ()
     origin: str = ""

@@ -130,8 +130,9 @@ def _fullest(model: Architecture, stages: Array, per_layer: Sequence[Array]) -> 
         return held(stages)
     xp = namespace(stages)
     out: Array = 0.0 * stages
-    for n in sorted({int(value) for value in stages}):
-        out = xp.where(stages == n, held(n) + 0.0 * out, out)
+    for n in map(int, xp.unique_values(stages)):
+        most = held(n)
+        out = namespace(stages, most).where(stages == n, most + 0.0 * out, out)
     return out
 
 

@@ -130,6 +130,21 @@ BAD = {
     "sweep without end": ("sweep a b --over isl=1:1k:+1 --over osl=1:1k:+1 --over dp=1:1k:+1", "at most"),
     "zero degree in a sweep": ("sweep llama-3-8b hgx-h100 --over tp=0,1", "more than 0"),
     "unknown name in a sweep": ("sweep llama-3-8b hgx-h100 --over system=h100,h1000 -o a.csv", "unknown system"),
+    "grid that is not there": ("sweep nowhere.toml", "cannot be read"),
+    "grid with an unknown axis": ("sweep axis.toml", "did you mean batch"),
+    "model without a system": ("sweep llama-3-8b --over tp=1", "SYSTEM requires an argument"),
+    "sweep without axes": ("sweep llama-3-8b hgx-h100", "at least one axis"),
+    "unknown column": ("sweep llama-3-8b hgx-h100 --over tp=1 --columns tpot", "did you mean tpot_s"),
+    "unknown engine of a sweep": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --engine vlm", "did you mean vllm"),
+    "unknown price of a sweep": ("sweep llama-3-8b hgx-h100 --over price=$1/h,cheap -o out", "known are"),
+    "unknown executor": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --executor pol", "did you mean pool"),
+    "workers for a table": ("sweep llama-3-8b hgx-h100 --over tp=1 --workers 2", "a folder to fill"),
+    "address without Ray": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --address a:1", "--executor ray"),
+    "unknown device": ("sweep llama-3-8b hgx-h100 --over tp=1 -o out --device gpus", "did you mean gpu"),
+    "folder of something else": ("sweep llama-3-8b hgx-h100 --over tp=1 -o systems", "holds"),
+    "query of no sweep": ("query systems 'SELECT 1'", "no folder of a sweep"),
+    "engine that is none": (f"{PLAN} --emit vlm", "did you mean vllm"),
+    "plan that is not listed": (f"{PLAN} --emit vllm --emit-plan 9", "one of the"),
     "output of an unknown kind": ("sweep llama-3-8b hgx-h100 --over tp=1 -o a.xls", ".csv or .parquet"),
     "output to nowhere": ("sweep llama-3-8b hgx-h100 --over tp=1 -o no/where/a.csv", "cannot be written"),
     "truncated config": ("model truncated.json", "is not JSON"),
@@ -166,6 +181,7 @@ def _write_bad_files(folder: Path) -> None:
     (folder / "row.csv").write_text("model,mtp\nllama-3-8b,0\n")
     (folder / "systems").mkdir()
     head = 'title = "T"\nchip = "h100"\nsource = "s"\n[domain]\nsize = 8\n'
+    (folder / "axis.toml").write_text('model = "llama-3-8b"\nsystem = "hgx-h100"\n[axes]\nbach = [1]\n')
     (folder / "systems/mine.toml").write_text(f'{head}bandwith = "450 GB/s"\n')
     (folder / "systems/bare.toml").write_text(f"{head}bandwidth = 450\n")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ridgeline.cli.axis import axis
+from ridgeline.sweep.axis import axis
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +123,59 @@ def test_failure_leaves_the_old_file(run: Runner, tmp_path: Path, monkeypatch: p
 def test_axis(text: str, values: list[float]) -> None:
     """Ranges include their end, in spite of rounding, and mix with single values."""
     assert axis(text)[1] == pytest.approx(values)
+
+
+FILE = """
+model = "llama-3-8b"
+system = "hgx-h100"
+filters = ["tp * batch <= 64"]
+
+[axes]
+tp = [1, 2, 8]
+batch = "1:64:x2"
+weights = ["bf16", "fp8"]
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    (tmp_path / "grid.toml").write_text(FILE)
+    return tmp_path / "grid.toml"
+
+
+def test_a_file_is_the_same_grid_as_options(run: Runner, grid: Path) -> None:
+    """Two spellings of one grid print the same rows, and the line of each reproduces it."""
+    words = "llama-3-8b hgx-h100 --over tp=1,2,8 --over batch=1:64:x2 --over weights=bf16,fp8"
+    words += " --where 'tp * batch <= 64'"
+    rows = run(f"sweep {grid}")
+    assert rows == run(f"sweep {words}")
+    assert len(_rows(rows)) == 2 * (7 + 6 + 4)
+    line = run(f"sweep {grid} --tp 2 --over batch=4,8 --json").json["line"]
+    assert line == f"ridgeline sweep {grid} --tp 2 --over batch=4,8"
+    assert [row["batch"] for row in run(f"{line} --json").json["rows"]] == [4, 8, 4, 8]
+
+
+def test_folder_and_query(run: Runner, grid: Path, tmp_path: Path) -> None:
+    """What a folder holds is what the table prints; SQL finds it, and the folder's own grid makes it again."""
+    pytest.importorskip("duckdb")
+    rows = _rows(run(f"sweep {grid}"))
+    folder = tmp_path / "out"
+    told = run(f"sweep {grid} -o {folder} --executor serial --columns estimate_s,ttft_estimate_s,refused")
+    assert told.out.startswith("42 points before filters in 1 file in")
+    again = f"ridgeline sweep {grid} --columns estimate_s,ttft_estimate_s,refused -o {folder}"
+    assert told.out.splitlines()[-1] == f"again: {again}"
+    answer = run(f"query {folder} 'SELECT * FROM sweep' --json").json["rows"]
+    assert list(answer[0]) == ["tp", "batch", "weights", "estimate_s", "ttft_estimate_s", "refused"]
+    assert [row["estimate_s"] for row in answer] == pytest.approx([float(row["estimate_s"]) for row in rows], rel=1e-6)
+    assert run(f"query {folder} 'SELECT count(*) AS n FROM sweep'").out.split()[-1] == str(len(rows))
+    again = run(f"sweep {folder}/grid.toml -o {tmp_path}/again --json").json
+    assert (again["points"], again["found"]) == (42, 0)
+    assert (tmp_path / "again/000000.parquet").read_bytes() == (folder / "000000.parquet").read_bytes()
+
+
+def test_numbers_of_a_prompt_as_columns(run: Runner) -> None:
+    """Any number of a point can be a column, under the name that `step` prints."""
+    row = _rows(run("sweep llama-3-8b hgx-h100 --over batch=8 --columns ttft_estimate_s,memory_cache_bytes"))[0]
+    step = run("step llama-3-8b hgx-h100 --batch 8 --json").json
+    assert list(row) == ["batch", "ttft_estimate_s", "memory_cache_bytes"]
+    assert all(float(row[name]) == pytest.approx(step[name], rel=1e-12) for name in list(row)[1:])

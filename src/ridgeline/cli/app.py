@@ -17,7 +17,8 @@ from ridgeline.errors import InputError
 COMMANDS = {
     "plan": "The best layouts and batches of a model on a system, and what a token costs.",
     "step": "One layout and batch: what every operation takes, and what binds.",
-    "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet.",
+    "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet, on one process or many.",
+    "query": "SQL on the folder of a large sweep.",
     "explain": "Any printed number: its formula, the values in it, and who says them.",
     "model": "What a model is made of: parameters, caches, layers.",
     "catalog": "Chips, systems, storage media, models and prices, each value with its source.",

@@ -37,29 +37,38 @@ STEP = tuple(name for names in GROUPS.values() for name in names if name not in 
 PLAN = tuple(name for names in GROUPS.values() for name in names if name not in SEARCHED)
 """Options of a search."""
 
-_OUTPUT = Group("Output", sort_key=99)
+OUTPUT = Group("Output", sort_key=99)
 _EMPTY = inspect.Parameter.empty
 
 PointsFile = Annotated[str, Parameter(help="Measured points, one number per row; docs/accuracy.md has the columns.")]
 Strict = Annotated[bool, Parameter(help="Exit with code 1 if any row was refused.")]
 CatalogFolder = Annotated[str, Parameter(help="Folder of a catalogue of one's own.", group="System")]
 PlotFile = Annotated[
-    str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=_OUTPUT)
+    str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=OUTPUT)
 ]
 OutputFile = Annotated[
-    str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=_OUTPUT)
+    str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=OUTPUT)
 ]
 
 
-def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., int]]:
+def scenario(texts: dict[str, str]) -> Scenario:
+    """The scenario of a command line's words and options."""
+    return Scenario.read(texts, "command line")
+
+
+def command(
+    *fields: str, read: Callable[[dict[str, str]], Any] = scenario, model: str = "", system: bool = True
+) -> Callable[[Callable[..., Report]], Callable[..., int]]:
     """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these
-    options, which come to it as a scenario.
+    options, which come to it as `read` makes of their texts: a scenario.
+
+    `model` is the help of MODEL if that may be something else; without `system`, SYSTEM may be left out.
     """
 
     def wrap(answer: Callable[..., Report]) -> Callable[..., int]:
         own = list(inspect.signature(answer, eval_str=True).parameters.values())
         head, tail = own[:1] if fields else [], own[1:] if fields else own
-        asked = [_argument("model"), _argument("system")] if head else []
+        asked = [_argument("model", model), _argument("system", needed=system)] if head else []
         given = [_option(name) for name in fields]
         flags = [_flag("json", "Print one JSON object, in SI units."), _flag("csv", "Print the rows as CSV.")]
         keywords = [p for p in tail if p.kind is p.KEYWORD_ONLY]
@@ -71,9 +80,9 @@ def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., int
                 raise InputError("--json --csv", "one of them")
             mine = {name: options.pop(name) for name in tuple(options) if name in named}
             if head:
-                texts = {name: text for name, text in options.items() if text is not None}
-                scenario = Scenario.read({"model": arguments[0], "system": arguments[1], **texts}, "command line")
-                arguments = (scenario, *arguments[2:])
+                words = dict(zip(("model", "system"), arguments[:2], strict=False)) | options
+                question = read({name: text for name, text in words.items() if text is not None})
+                arguments = (question, *arguments[2:])
             report = answer(*arguments, **mine)
             report.show(json=json, csv=csv)
             return report.code
@@ -88,9 +97,10 @@ def command(*fields: str) -> Callable[[Callable[..., Report]], Callable[..., int
     return wrap
 
 
-def _argument(name: str) -> inspect.Parameter:
-    note = Parameter(help=_documentation()[name])
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, note])
+def _argument(name: str, text: str = "", *, needed: bool = True) -> inspect.Parameter:
+    note = Parameter(help=text or _documentation()[name])
+    hint, default = (Annotated[str, note], _EMPTY) if needed else (Annotated[str | None, note], None)
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, default=default, annotation=hint)
 
 
 def _option(name: str) -> inspect.Parameter:
@@ -104,7 +114,7 @@ def _option(name: str) -> inspect.Parameter:
 
 
 def _flag(name: str, text: str) -> inspect.Parameter:
-    hint = Annotated[bool, Parameter(help=text, group=_OUTPUT)]
+    hint = Annotated[bool, Parameter(help=text, group=OUTPUT)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
 
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from ridgeline.cli.document import line, record
 from ridgeline.cli.front import front, records
 from ridgeline.cli.headline import ESTIMATE, FLOOR, expected, headline
+from ridgeline.cli.launch import Checkpoint, EmitPlan, EmitTo, HostChips, launched
 from ridgeline.cli.options import PLAN, PlotFile, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.sketch import sketch
@@ -38,7 +39,16 @@ _COLUMNS = {
 
 
 @command(*PLAN)
-def plan(scenario: Scenario, *, top: Top = 5, plot: PlotFile = "") -> Report:
+def plan(
+    scenario: Scenario,
+    *,
+    top: Top = 5,
+    plot: PlotFile = "",
+    emit: EmitTo = "",
+    emit_plan: EmitPlan = 1,
+    checkpoint: Checkpoint = "",
+    host_chips: HostChips = 0,
+) -> Report:
     """The best layouts and batches of a model on a system, and what a token costs.
 
     Every valid layout is evaluated with every batch that fits; the cheapest that keep the limits are shown.
@@ -50,6 +60,9 @@ def plan(scenario: Scenario, *, top: Top = 5, plot: PlotFile = "") -> Report:
         from ridgeline.cli.plot import draw_plan
 
         draw_plan(result, plot)
+    if emit:
+        points = [each.point for each in result.plans]
+        return launched(points, emit, emit_plan, checkpoint, host_chips, result.scenario.to_cli("plan"))
     return Report(
         document=lambda: {
             "command": "plan",

@@ -26,7 +26,7 @@ from ridgeline.errors import InputError
 from ridgeline.planner import PlanResult
 from ridgeline.scenario import Scenario
 from ridgeline.serving import Point, point
-from ridgeline.serving.sweep import Block
+from ridgeline.sweep.block import Block
 from ridgeline.units import show
 
 FAMILY = {"gemm": BLUE, "experts": ORANGE, "attention": GREEN, "recurrence": RED, "lookup": PURPLE}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ridgeline.cli.file import replacing
 from ridgeline.cli.report import Rows
 from ridgeline.errors import InputError
+from ridgeline.sweep.store import duckdb
 
 
 def save(rows: Rows, path: str) -> int:
@@ -21,21 +21,12 @@ def save(rows: Rows, path: str) -> int:
     kind = Path(path).suffix
     if kind not in (".csv", ".parquet"):
         raise InputError(f"--output {path!r}", "a file name that ends in .csv or .parquet")
-    duckdb = _duckdb() if kind == ".parquet" else None
+    database = duckdb("--output with .parquet") if kind == ".parquet" else None
     with replacing(path, "--output") as draft:
         with draft.open("w", encoding="utf-8", newline="") as file:
             count = rows.write(file)
-        if duckdb is not None:
-            table = duckdb.connect().read_csv(str(draft), header=True, sample_size=-1)
+        if database is not None:
+            table = database.connect().read_csv(str(draft), header=True, sample_size=-1)
             table.write_parquet(str(packed := draft.with_suffix(".packed")))
             packed.replace(draft)
     return count
-
-
-def _duckdb() -> Any:
-    """The library that writes Parquet."""
-    try:
-        import duckdb
-    except ImportError:
-        raise InputError("--output with .parquet", "needs DuckDB", "pip install 'ridgeline[store]'") from None
-    return duckdb

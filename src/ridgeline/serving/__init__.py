@@ -2,6 +2,7 @@
 
 from ridgeline.serving.balance import Balance, balance
 from ridgeline.serving.number import Given, Number, Numbers
+from ridgeline.serving.numbers import number_names
 from ridgeline.serving.point import Evaluator, Point, as_time, point
 from ridgeline.serving.request import Serving, serve
 
@@ -15,6 +16,7 @@ __all__ = [
     "Serving",
     "as_time",
     "balance",
+    "number_names",
     "point",
     "serve",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, namespace, traced
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -78,5 +78,7 @@ def _largest(*values: Array) -> Array:
 
 
 def positive(value: Any) -> bool:
-    """Whether a number is, or any of an array is, above 0."""
+    """Whether a number is, or any of an array is, above 0; so is taken to be what is not known yet."""
+    if traced(value):
+        return True
     return bool(value > 0) if isinstance(value, (int, float)) else bool((value > 0).any())

@@ -9,7 +9,7 @@ import math
 
 from ridgeline.estimate import Estimate
 from ridgeline.memory import DeviceMemory
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import PHASES, Scenario, Subject
 from ridgeline.serving.balance import balance
 from ridgeline.serving.number import Given, Numbers, Row, evaluate, positive, renamed
 from ridgeline.serving.request import Serving
@@ -124,6 +124,16 @@ PROMPTS: tuple[Row, ...] = (
     ("usd_per_input_token", "USD/tok", "price * paid_chips * prefill_per_prompt / isl / utilisation", "prefill alone"),
     ("usd_per_token", "USD/tok", "usd_per_request / (isl + osl)", "per token of a request, input and output alike"),
 )
+
+
+def number_names() -> tuple[str, ...]:
+    """Names of all numbers that a point may have: those of its step and prefill under their prefixes, and the rest."""
+    prefixed = [name for name, *_ in (*STEP, *ESTIMATE)] + ["math_s", "comms_s"]
+    tables = (EXPECTED, EXPECTED_MONEY, EXPECTED_PROMPTS, MODEL, GROWING, MEMORY, SPEED, FIRST, ENERGY, MONEY, PROMPTS)
+    return (
+        *(f"{phase}_{name}" for phase in PHASES for name in prefixed),
+        *(name for rows in tables for name, *_ in rows),
+    )
 
 
 def model_numbers(found: Subject) -> Numbers:

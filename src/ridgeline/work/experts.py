@@ -62,7 +62,7 @@ def load_imbalance(count: int, active: int, groups: Array = 1, skew: float = 0.0
         return _imbalance(count, active, round(groups), skew)
     xp = namespace(groups)
     out = 0.0 * groups
-    for n in sorted({round(float(value)) for value in groups}):
+    for n in sorted({round(float(value)) for value in xp.unique_values(groups)}):
         out = xp.where(abs(groups - n) < 0.5, _imbalance(count, active, n, skew) + 0.0 * out, out)
     return out
 

@@ -1,0 +1,59 @@
+"""`--emit`: the commands that start a plan on a serving engine, in place of the table of plans."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from ridgeline.cli.report import Report, Rows
+from ridgeline.cli.table import copied
+from ridgeline.errors import InputError
+from ridgeline.launch import ENGINES, deployed
+from ridgeline.launch import emit as write
+from ridgeline.launch.engine import engine
+from ridgeline.serving import Point
+
+_LAUNCH = Group("Launch", sort_key=98)
+
+EmitTo = Annotated[
+    str, Parameter(name="--emit", help=f"Print the commands that start it: {', '.join(ENGINES)}.", group=_LAUNCH)
+]
+EmitPlan = Annotated[int, Parameter(help="Which of the plans; 1 (the best) if not given.", group=_LAUNCH)]
+Checkpoint = Annotated[str, Parameter(help="Name or folder of the checkpoint to load instead.", group=_LAUNCH)]
+HostChips = Annotated[int, Parameter(help="Chips of one host; as the system says if not given.", group=_LAUNCH)]
+
+
+def launched(points: Sequence[Point], name: str, which: int, checkpoint: str, host: int, again: str) -> Report:
+    """The script of one of the plans; where the engine cannot do it, which of the others it can."""
+    if not 1 <= which <= len(points):
+        raise InputError(f"--emit-plan {which}", f"one of the {len(points)} plans", "more with --top")
+    if not 0 <= host <= 1024:
+        raise InputError(f"--host-chips {host}", "1 to 1024 chips")
+    try:
+        text = write(deployed(points[which - 1], checkpoint=checkpoint, host=host), name)
+    except InputError as error:
+        others = [i for i, other in enumerate(points, 1) if i != which and _can(other, name, checkpoint, host)]
+        if not others:
+            raise
+        best = points[others[0] - 1].scenario
+        also = f"of the plans, the next it can start is {best.layout}: --emit-plan {others[0]}"
+        raise InputError(error.given, error.expected, "; ".join(filter(None, (error.fix, also)))) from None
+    options = {"emit": name, "emit-plan": which if which > 1 else "", "checkpoint": checkpoint, "host-chips": host}
+    line = again + "".join(f" --{key} {shlex.quote(str(value))}" for key, value in options.items() if value)
+    record = {"engine": engine(name).title, "version": engine(name).version, "script": text}
+    return Report(
+        document=lambda: {"command": "plan", "line": line, **record, "flags": engine(name).source},
+        rows=lambda: Rows.of([record]),
+        text=lambda: [copied(text.rstrip("\n")), copied(f"\n# again: {line}")],
+    )
+
+
+def _can(point: Point, name: str, checkpoint: str, host: int) -> bool:
+    try:
+        write(deployed(point, checkpoint=checkpoint, host=host), name)
+    except InputError:
+        return False
+    return True
