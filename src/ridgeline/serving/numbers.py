@@ -263,7 +263,7 @@ def _question(found: Subject, s: Scenario, price: float | None) -> dict[str, Giv
     replicas = found.chips // s.layout.chips
     return {
         "batch": Given(s.batch, "1", "--batch"),
-        "accepted": Given(s.accepted, "1", "--accepted"),
+        "accepted": Given(s.gained, "1", "--acceptance" if s.acceptance else "--accepted"),
         "isl": Given(s.isl, "tok", "--isl"),
         "osl": Given(s.osl, "tok", "--osl"),
         "utilisation": Given(s.utilisation, "1", "--utilisation"),

@@ -1,6 +1,6 @@
 """One deployment at any layouts and batches: its steps, memory, speed and what it takes; numbers or arrays.
 
-A prefill step carries CHUNK tokens on every rank of every stage, which is the throughput case. The floor of the time to
+A prefill step carries `chunk` tokens on every rank of every stage, which is the throughput case. The floor of the time to
 first token is a single prompt alone; its estimate adds the engine's front end and the wait of prompts that arrive
 together. Chips that replicas leave over are paid for. Knows no search.
 """
@@ -32,7 +32,7 @@ from ridgeline.units import parse, show
 from ridgeline.work import Segment
 
 CHUNK = 8192
-"""Tokens per rank in the largest step: vLLM's default max_num_batched_tokens."""
+"""Tokens per rank in the largest step where nothing else is said: vLLM's default max_num_batched_tokens."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -120,6 +120,7 @@ class Evaluator:
 
     def __init__(self, scenario: Scenario, found: Subject) -> None:
         self.scenario, self.found = scenario, found
+        self.chunk = scenario.chunk if positive(scenario.chunk) else CHUNK
         self.decode_only = not isinstance(scenario.context, (int, float)) or bool(scenario.context)
 
     def decode(self, layout: Layout, batch: Array) -> Step:
@@ -129,14 +130,29 @@ class Evaluator:
         return self._step(layout, segment, drafts=s.verify - 1)
 
     def prompts(self, layout: Layout) -> Array:
-        """Prompts of a full prefill step: a chunk of tokens on every rank of every stage."""
-        new = self.scenario.isl - self.scenario.cached
-        return layout.dp * layout.pp * layout.cp * namespace(new).maximum(CHUNK / new, 1.0 + 0 * new)
-
-    def prefill(self, layout: Layout, prompts: Array) -> Step:
-        """A prefill step of `prompts` prompts."""
+        """Prompts that a full prefill step advances by, in whole prompts: a chunk of tokens on every rank and stage."""
         s = self.scenario
-        return self._step(layout, Segment(seqs=prompts, new=s.isl - s.cached, past=s.cached, prefill=True))
+        return layout.dp * layout.pp * layout.cp * (self.chunk / (s.isl - s.prefix))
+
+    def prefill(self, layout: Layout) -> Step:
+        """A full prefill step; of prompts longer than a chunk (per context rank) it computes the piece in the middle.
+
+        Attention grows linearly with what is cached, so the middle piece takes the mean of all.
+        """
+        prompts, ranks = self.prompts(layout), layout.dp * layout.pp
+        return self._prompts(layout, namespace(prompts, ranks).maximum(prompts, 1.0 * ranks + 0.0 * prompts))
+
+    def alone(self, layout: Layout) -> tuple[Step, Array]:
+        """A prefill step of one prompt alone, and how often it runs: pieces follow each other through the stages."""
+        first = self._prompts(layout, 1)
+        pieces = (self.scenario.isl - self.scenario.prefix) / first.tokens
+        return first, 1.0 + (pieces - 1.0) / layout.pp
+
+    def _prompts(self, layout: Layout, prompts: Array) -> Step:
+        s = self.scenario
+        new, most = s.isl - s.prefix, layout.cp * self.chunk
+        piece = namespace(new, most).minimum(new + 0 * most, most + 0 * new)
+        return self._step(layout, Segment(seqs=prompts, new=piece, past=s.prefix + (new - piece) / 2, prefill=True))
 
     def memory(self, layout: Layout, batch: Array) -> DeviceMemory:
         """Memory of the fullest device with `batch` sequences in the replica.
@@ -153,7 +169,7 @@ class Evaluator:
             capacity=f.system.chip.usable,
             seqs=batch,
             context=s.decode_context if self.decode_only else s.decode_context + ahead,
-            chunk=CHUNK,
+            chunk=self.chunk,
             utilisation=s.memory_utilisation,
             drafts=positive(s.verify - 1),
         )
@@ -173,7 +189,7 @@ class Evaluator:
             batch=batch,
             isl=s.isl,
             gaps=namespace(s.osl).maximum(s.osl - 1, 1 + 0 * s.osl),
-            accepted=s.accepted,
+            accepted=s.gained,
             chips=self.found.chips / (self.found.chips // layout.chips),
             utilisation=s.utilisation,
         )
@@ -193,8 +209,8 @@ class Evaluator:
         held = self.memory(layout, batch)
         _check_fit(scenario, self.found, held)
         decode = self.decode(layout, batch)
-        prefill = None if self.decode_only else self.prefill(layout, self.prompts(layout))
-        alone = None if self.decode_only else self.prefill(layout, 1)
+        prefill = None if self.decode_only else self.prefill(layout)
+        alone, times = (None, 1.0) if self.decode_only else self.alone(layout)
         expected = self.estimate(decode, layout)
         behind = self.estimate(prefill, layout) if prefill else None
         first = self.estimate(alone, layout) if alone else None
@@ -204,13 +220,13 @@ class Evaluator:
             step=decode,
             prefill=prefill,
             serving=self.serve(
-                layout, batch, decode.time, prefill.time if prefill else Time(), alone.time if alone else Time()
+                layout, batch, decode.time, prefill.time if prefill else Time(), alone.time * times if alone else Time()
             ),
             memory=held,
             usd_per_chip_second=chip_price(scenario, self.found),
             estimate=expected,
             prefill_estimate=behind,
-            expected=self.expect(layout, batch, as_time(expected), as_time(behind), as_time(first)),
+            expected=self.expect(layout, batch, as_time(expected), as_time(behind), as_time(first) * times),
         )
 
     def _step(self, layout: Layout, segment: Segment, drafts: Array = 0) -> Step:
