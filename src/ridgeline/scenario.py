@@ -28,6 +28,7 @@ from ridgeline.layout import Divisors, Layout
 from ridgeline.model import Architecture, load_model
 from ridgeline.precision import Precision, resolve
 from ridgeline.units import parse, show
+from ridgeline.whatif import changed
 from ridgeline.work import Segment
 
 PHASES = ("decode", "prefill", "mixed")
@@ -79,7 +80,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hit: Annotated[float, "1"] = 0.0
     """The same as a share of the prompt: hit rate of the prefix cache."""
     chunk: Annotated[Array, "tok"] = 0
-    """Prompt tokens per rank in a prefill step (max_num_batched_tokens), longer prompts in pieces; 0: 8192, a plan looks."""
+    """Prompt tokens per rank in a prefill step (max_num_batched_tokens); 0: 8192, and a plan tries several."""
     verify: Annotated[Array, "1"] = 1
     """Tokens computed per sequence and decode step: 1 + drafts under speculative decoding."""
     accepted: Annotated[Array, "1"] = 1
@@ -295,7 +296,7 @@ def subject(scenario: Scenario) -> Subject:
     catalog = BUILT_IN.under(scenario.catalog) if scenario.catalog else BUILT_IN
     model = load_model(scenario.model, catalog)
     entry = load_system(scenario.system, catalog)
-    system = entry.value
+    system, model, what_if = changed(entry.value, model, scenario.set)
     precision = resolve(model, system.chip, scenario.weights, scenario.kv, scenario.activations)
     if all(isinstance(degree, (int, float)) for degree in msgspec.structs.astuple(scenario.layout)):
         Divisors.of(model).check(scenario.layout, model.name)
@@ -309,7 +310,7 @@ def subject(scenario: Scenario) -> Subject:
         precision=precision,
         chips=int(scenario.chips) or system.default_chips,
         catalog=catalog,
-        sources=entry.sources,
+        sources=entry.sources | {path: Provenance(text=text, source="--set") for path, text in what_if.items()},
     )
 
 

@@ -54,7 +54,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 found["tpot"], given["tpot"] = 1 / rate, option
         decode_only = not isinstance(scenario.context, (int, float)) or bool(scenario.context)
         if decode_only and (late := [given[name] for name in ("ttft", "e2e") if name in given]):
-            raise InputError(f"{late[0]} with --context", "plans decode alone, which has no first token", "use --isl and --osl")
+            raise InputError(
+                f"{late[0]} with --context", "plans decode alone, which has no first token", "use --isl and --osl"
+            )
         return cls(given=given, **found)
 
     def keeps(self, tpot: Array, ttft: Array, e2e: Array) -> Array:
@@ -74,7 +76,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return ()
 
 
-def affordable(scenario: Scenario, found: Subject, chips: int, option: str = "--chips") -> int:
+def affordable(scenario: Scenario, found: Subject, chips: int) -> int:
     """Chips of `chips` that budget and power allow.
 
     Raises
@@ -96,6 +98,5 @@ def affordable(scenario: Scenario, found: Subject, chips: int, option: str = "--
     for given, room, each in rules:
         if room * (1 + 1e-9) < 1:
             raise InputError(given, f"allows no chip of {found.system.name}, of which one takes {each}")
-        if room < chips:
-            chips, option = int(room * (1 + 1e-9)), given
+        chips = min(chips, int(room * (1 + 1e-9)))
     return chips

@@ -10,8 +10,9 @@ import numpy as np
 from ridgeline.errors import UnknownNameError
 from ridgeline.layout import Layout
 from ridgeline.planner.limits import Limits
+from ridgeline.planner.space import joined, take
 from ridgeline.scenario import Scenario, Subject
-from ridgeline.serving import Point
+from ridgeline.serving import Evaluator, Point
 
 OBJECTIVES = {
     "cost": "usd",
@@ -30,13 +31,18 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     Where `prefill_replicas` is 0 a replica of `layout` does both phases; else `layout` decodes and `prefill` prefills.
     """
 
+    space: Layout
+    """Layouts that the points use, each once per search."""
+    index: np.ndarray
+    """Row of `space`."""
+    prefill_index: np.ndarray
+    """Row of `space` of the prefill pool's replicas; meaningless for one pool."""
+
     variant: np.ndarray
     """Index into `PlanResult.variants`."""
-    layout: Layout
     batch: np.ndarray
     replicas: np.ndarray
     chunk: np.ndarray
-    prefill: Layout
     prefill_replicas: np.ndarray
     tpot: np.ndarray
     ttft: np.ndarray
@@ -56,25 +62,38 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.batch)
 
+    @property
+    def layout(self) -> Layout:
+        """Degrees of each point's replica, of two pools the one that decodes."""
+        return take(self.space, self.index)
+
+    def degrees(self, row: int) -> dict[str, int]:
+        """Degrees of one point's replica."""
+        return {name: int(getattr(self.space, name)[self.index[row]]) for name in Layout.__struct_fields__}
+
+    def prefill_degrees(self, row: int) -> dict[str, int]:
+        """Those of its prefill pool's; empty for one pool."""
+        if not self.prefill_replicas[row]:
+            return {}
+        return {name: int(getattr(self.space, name)[self.prefill_index[row]]) for name in Layout.__struct_fields__}
+
     def key(self, row: int) -> tuple[int, ...]:
         """What makes a plan another plan: layouts, not batches, chunks or formats."""
-        degrees = [int(getattr(self.layout, name)[row]) for name in self.layout.__struct_fields__]
-        if self.prefill_replicas[row]:
-            degrees += [int(getattr(self.prefill, name)[row]) for name in self.layout.__struct_fields__]
-        return tuple(degrees)
+        return (*self.degrees(row).values(), *self.prefill_degrees(row).values())
 
     @classmethod
     def joined(cls, parts: list[Candidates]) -> Candidates:
         """All rows of several tables."""
         if len(parts) == 1:
             return parts[0]
-        columns: dict[str, Any] = {}
-        for name in cls.__struct_fields__:
-            values = [getattr(part, name) for part in parts]
-            columns[name] = (
-                Layout(**{d: np.concatenate([getattr(v, d) for v in values]) for d in Layout.__struct_fields__})
-                if isinstance(values[0], Layout)
-                else np.concatenate(values)
+        spaces = list({id(part.space): part.space for part in parts}.values())
+        starts = np.cumsum([0] + [len(space.tp) for space in spaces])
+        start = {id(space): int(at) for space, at in zip(spaces, starts, strict=False)}
+        columns: dict[str, Any] = {"space": joined(spaces)}
+        for name in cls.__struct_fields__[1:]:
+            moved = name in ("index", "prefill_index")
+            columns[name] = np.concatenate(
+                [getattr(part, name) + start[id(part.space)] if moved else getattr(part, name) for part in parts]
             )
         return cls(**columns)
 
@@ -100,8 +119,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     joules: float | None
     low: float
     high: float
+    usd_per_input_token: float | None
+    """What the prefills cost over the prompt's tokens; of two pools with their share of idle chips."""
+    usd_per_output_token: float | None
+    """The same of decode over the tokens after the first."""
     chips: int
     """Paid for, idle ones too."""
+    chunk: int
+    """Prompt tokens per rank in a prefill step."""
     why: str = ""
     """For a runner-up: why it loses to the best."""
 
@@ -120,7 +145,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Its layouts in short."""
         if self.prefill is None:
             return str(self.layout)
-        return f"{self.prefill_replicas}P {self.prefill.scenario.layout} | {self.replicas}D {self.layout}"
+        return f"P {self.prefill_replicas} x {self.prefill.scenario.layout}, D {self.replicas} x {self.layout}"
+
+    @property
+    def user_rate(self) -> float:
+        """Tokens per second of a user."""
+        return 1.0 / self.tpot
+
+    @property
+    def joules_per_token(self) -> float | None:
+        """Energy of a request over its output tokens after the first, all paid chips at full power."""
+        return None if self.joules is None else self.joules / max(self.point.scenario.osl - 1, 1)
 
     @property
     def request_rate(self) -> float:
@@ -142,9 +177,16 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     variants: tuple[Scenario, ...]
     """The scenario with each combination of the searched options."""
+    chosen: int
+    """Index of the variant of the best plan."""
     plans: tuple[Plan, ...]
     layouts: int
     candidates: Candidates
+
+    @property
+    def decode_only(self) -> bool:
+        """Whether prompts are left out."""
+        return Evaluator(self.scenario, self.subject).decode_only
 
     @property
     def evaluated(self) -> int:

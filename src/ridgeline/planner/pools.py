@@ -12,7 +12,7 @@ the rates. Three reductions leave out nothing that could be best in cost or spee
 - of prefill replicas with as many chips and holders, one that is no faster per prompt, per step and alone is dropped: it
   can be replaced in any pair without lowering rate or raising a time; the same of decode replicas in TPOT and rate;
 - x n_p >= rate p / rho and y n_d >= rate n_d / r, so C / rate >= n_p p / rho + n_d / r for any split: a pair whose bound
-  exceeds the cost of a known pair that is no slower is not split;
+  (first with the largest rho of all, then with its own) exceeds the cost of a known pair that is no slower is not split;
 - of all splits the best is where x rho / p, which grows with x, crosses y r, which falls: found by bisection.
 
 Knows no queue but that in front of the prefill pool; decode replicas are full.
@@ -33,11 +33,11 @@ from ridgeline.model import kv
 from ridgeline.planner.limits import Limits
 from ridgeline.planner.plans import undominated
 from ridgeline.planner.replicas import Replicas, merged, prefill_seconds
-from ridgeline.planner.space import layouts, take
+from ridgeline.planner.space import joined, layouts, take
 from ridgeline.scenario import Scenario, Subject
-from ridgeline.serving.disaggregated import first_token, most_use
+from ridgeline.serving.disaggregated import BUSIEST, first_token, most_use
 
-PAIRS = 1_000_000
+PAIRS = 200_000
 """Pairs looked at together."""
 FIRST = 8
 """Prefill replicas that are paired with every decode replica first, to know what cost is within reach."""
@@ -68,6 +68,7 @@ class Prefills(NamedTuple):
     holders: np.ndarray
     per_prompt: np.ndarray
     step: np.ndarray
+    """Seconds of the full steps that a prompt passes."""
     alone: np.ndarray
 
     def rows(self, keep: np.ndarray) -> Prefills:
@@ -130,15 +131,16 @@ def prefills(scenario: Scenario, found: Subject, chunks: tuple[int, ...], fleet:
         here = take(space, fits)
         step, alone = prefill_seconds(evaluate, here) if len(fits) else (np.empty(0), np.empty(0))
         per_prompt = np.maximum(step / evaluate.prompts(here), sent / here.chips)
-        parts.append(
-            Prefills(here, np.full(len(fits), chunk), here.chips, here.tp * here.cp * here.pp, per_prompt, step, alone)
-        )
+        _, often = evaluate.alone(here)  # a prompt of several pieces takes as many full steps
+        whole, holders = step * often, here.tp * here.cp * here.pp
+        parts.append(Prefills(here, np.full(len(fits), chunk), here.chips, holders, per_prompt, whole, alone))
     columns = [np.concatenate([part[i] for part in parts]) for i in range(1, len(Prefills._fields))]
-    degrees = {d: np.concatenate([getattr(part.layout, d) for part in parts]) for d in Layout.__struct_fields__}
-    return Prefills(Layout(**degrees), *columns)
+    return Prefills(joined([part.layout for part in parts]), *columns)
 
 
-def decodes(found: Replicas, index: np.ndarray, batch: np.ndarray, seconds: np.ndarray, fleet: Fleet, sent: float) -> Decodes:
+def decodes(
+    found: Replicas, index: np.ndarray, batch: np.ndarray, seconds: np.ndarray, fleet: Fleet, sent: float
+) -> Decodes:
     """Decode replicas with their rates, links included; `sent`: seconds to send one prompt's cache over one link."""
     s, layout = found.scenario, take(found.space, index)
     tpot = seconds / s.gained
@@ -226,19 +228,28 @@ def pairs(match: Matching, prune: bool = True) -> Pairs:
     order = np.argsort(match.d.tpot, kind="stable")
     reach = np.empty(total)
     reach[order] = np.minimum.accumulate(cost[order])  # the least that a pair no slower is known to cost
-    parts: list[Pairs] = []
-    some = max(1, PAIRS // count)
-    for start in range(0, total, some):
-        j = np.arange(start, min(start + some, total))
-        bound = match.bound(np.arange(count)[:, None], j[None, :])
-        i, at = np.nonzero(bound <= reach[j][None, :])
-        parts.append(match.split(i, j[at]))
+    least = match.p.chips * match.p.per_prompt / BUSIEST
+    cheapest = np.argsort(least, kind="stable")
+    within = np.searchsorted(least[cheapest], reach - match.d.chips / match.d.rate, side="right")
+    parts: list[Pairs] = [match.split(*(np.empty(0, dtype=np.int64),) * 2)]
+    for rows in np.split(np.arange(total), np.searchsorted(np.cumsum(within), np.arange(PAIRS, within.sum(), PAIRS))):
+        j = np.repeat(rows, within[rows])
+        first = np.cumsum(within[rows]) - within[rows]
+        i = cheapest[np.arange(len(j)) - np.repeat(first, within[rows])]
+        near = np.flatnonzero(match.bound(i, j) <= reach[j])
+        parts.append(match.split(i[near], j[near]))
     joined = [np.concatenate([part[k] for part in parts]) for k in range(len(Pairs._fields))]
     return Pairs(*joined)
 
 
 def matched(
-    scenario: Scenario, found: Subject, other: Subject, own: Replicas, fleet: Fleet, chunks: tuple[int, ...], limits: Limits
+    scenario: Scenario,
+    found: Subject,
+    other: Subject,
+    own: Replicas,
+    fleet: Fleet,
+    chunks: tuple[int, ...],
+    limits: Limits,
 ) -> tuple[Matching, Pairs]:
     """Pairs of prefill replicas on `other` and decode replicas `own`, among them the largest batches within limits."""
     sent = cache_bytes(scenario, found) / fleet.link

@@ -129,7 +129,7 @@ def decode_seconds(evaluate: Evaluator, space: Layout, index: np.ndarray, batch:
 
 
 def prefill_seconds(evaluate: Evaluator, space: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Estimated seconds of a full prefill step of each layout, and of one prompt alone."""
+    """Estimated seconds of a full prefill step of each layout, and of one prompt alone, all its pieces."""
 
     def run(of: Callable[[Layout], tuple[Step, np.ndarray | float]]) -> np.ndarray:
         def times(part: slice) -> np.ndarray:

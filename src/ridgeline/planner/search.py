@@ -18,15 +18,14 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.layout import Layout
 from ridgeline.planner.limits import Limits, affordable
 from ridgeline.planner.plans import OBJECTIVES, Candidates, Plan, PlanResult
 from ridgeline.planner.pools import Fleet, matched
 from ridgeline.planner.replicas import CHUNKS, DECODE_CHUNK, Replicas, aggregated, replicas
-from ridgeline.planner.space import take
+from ridgeline.planner.space import joined
 from ridgeline.planner.why import TIE, explain_loss, nothing_fits, unreachable
 from ridgeline.scenario import Scenario, Subject, subject
-from ridgeline.serving import Evaluator
+from ridgeline.serving import Evaluator, Point
 from ridgeline.serving.point import CHUNK, chip_price, point
 
 DRAFTS = (1, 2, 3, 4, 5)
@@ -80,7 +79,9 @@ def _variants(scenario: Scenario, over: dict[str, Sequence[Any]]) -> tuple[Scena
         if name not in Scenario.__struct_fields__:
             raise UnknownNameError("axis", name[:60], Scenario.__struct_fields__)
         if name in SEARCHED:
-            raise InputError(f"--over {name}", "an option that a plan does not find anyway", f"not {', '.join(SEARCHED)}")
+            raise InputError(
+                f"--over {name}", "an option that a plan does not find anyway", f"not {', '.join(SEARCHED)}"
+            )
         if not len(values):
             raise InputError(f"--over {name}", "at least one value")
     if scenario.acceptance and "verify" not in over and scenario.verify == 1:
@@ -91,9 +92,7 @@ def _variants(scenario: Scenario, over: dict[str, Sequence[Any]]) -> tuple[Scena
     )
 
 
-def _search(
-    scenario: Scenario, found: Subject, limits: Limits, variant: int, top: int
-) -> tuple[list[Candidates], int]:
+def _search(scenario: Scenario, found: Subject, limits: Limits, variant: int, top: int) -> tuple[list[Candidates], int]:
     """Every point of one variant, and how many layouts fit."""
     decode_only = Evaluator(scenario, found).decode_only
     chunks = (int(scenario.chunk),) if scenario.chunk else (CHUNK,) if decode_only else CHUNKS
@@ -135,7 +134,9 @@ def _fleet(scenario: Scenario, found: Subject) -> tuple[Fleet, Subject] | None:
                 raise InputError(f"--pools disaggregated on {found.chips} chips", "two or more with a known network")
             return None
         return Fleet(found.chips, 0, 0, link), found
-    other = subject(msgspec.structs.replace(scenario, system=name or scenario.system, chips=given, set="" if name else scenario.set))
+    other = subject(
+        msgspec.structs.replace(scenario, system=name or scenario.system, chips=given, set="" if name else scenario.set)
+    )
     if not name:
         if given >= found.chips:
             raise InputError(f"--prefill-chips {given}", f"fewer than all {found.chips} chips of {found.system.name}")
@@ -150,23 +151,25 @@ def _fleet(scenario: Scenario, found: Subject) -> tuple[Fleet, Subject] | None:
         )
     across = [each.system.network.bandwidth for each in (found, other)]
     if any(link is None for link in across):
-        raise InputError("a prefill pool of its own", "needs the scale-out bandwidth of both systems", "see the catalogue")
+        raise InputError(
+            "a prefill pool of its own", "needs the scale-out bandwidth of both systems", "see the catalogue"
+        )
     return Fleet(found.chips + other.chips, other.chips, found.chips, min(link for link in across if link)), other
 
 
 def _single(own: Replicas, served: Any, limits: Limits, variant: int) -> Candidates:
     """Columns of replicas that do both phases."""
     n, found, s = len(served.index), own.found, own.scenario
-    layout = take(own.space, served.index)
     price, watts = chip_price(s, found), found.system.chip.power
     return Candidates(
-        variant=np.full(n, variant),
-        layout=layout,
+        space=own.space,
+        index=served.index.astype(np.int32),
+        prefill_index=np.zeros(n, dtype=np.int32),
+        variant=np.full(n, variant, dtype=np.int32),
         batch=served.batch,
-        replicas=found.chips // layout.chips,
-        chunk=served.chunk,
-        prefill=_nobody(n),
-        prefill_replicas=np.zeros(n, dtype=np.int64),
+        replicas=(found.chips // own.space.chips).astype(np.int32)[served.index],
+        chunk=served.chunk.astype(np.int32),
+        prefill_replicas=np.zeros(n, dtype=np.int32),
         tpot=served.tpot,
         ttft=served.ttft,
         e2e=served.e2e,
@@ -177,10 +180,6 @@ def _single(own: Replicas, served: Any, limits: Limits, variant: int) -> Candida
         high=served.tpot * np.exp(own.spread[1]),
         feasible=limits.keeps(served.tpot, served.ttft, served.e2e),
     )
-
-
-def _nobody(n: int) -> Layout:
-    return Layout(**{name: np.zeros(n, dtype=np.int64) for name in Layout.__struct_fields__})
 
 
 def _double(
@@ -197,7 +196,7 @@ def _double(
     usage = scenario.utilisation
     shares = [(found, fleet.decode), (other, fleet.prefill)] if fleet.prefill else [(found, fleet.chips)]
     prices = [chip_price(scenario, each) for each, _ in shares]
-    if len(set(price is None for price in prices)) > 1:
+    if len({price is None for price in prices}) > 1:
         raise InputError("two pools", "a price of both systems, or of none", 'such as --price "$2/h"')
     spent = sum((1.0 if price is None else price) * chips for price, (_, chips) in zip(prices, shares, strict=True))
     watts = [each.system.chip.power for each, _ in shares]
@@ -206,12 +205,13 @@ def _double(
     n = len(tpot)
     return [
         Candidates(
-            variant=np.full(n, variant),
-            layout=take(own.space, match.d.index[pairs.decode]),
+            space=joined([own.space, match.p.layout]),
+            index=match.d.index[pairs.decode].astype(np.int32),
+            prefill_index=(len(own.space.tp) + pairs.prefill).astype(np.int32),
+            variant=np.full(n, variant, dtype=np.int32),
             batch=match.d.batch[pairs.decode],
             replicas=pairs.decodes,
             chunk=match.p.chunk[pairs.prefill],
-            prefill=take(match.p.layout, pairs.prefill),
             prefill_replicas=pairs.prefills,
             tpot=tpot,
             ttft=pairs.ttft,
@@ -233,32 +233,43 @@ def _rank(
     """The best point of each of the best layouts.
 
     The objective is compared in steps of TIE, which no measurement resolves; of equal ones one pool comes before two,
-    fewer stages and context ranks before more, then the faster.
+    fewer stages and context ranks before more, fewer copies of experts, then the faster. Where all are of one pool, or
+    all of two, the best of the other kind takes the last place.
     """
-    rows = np.flatnonzero(candidates.feasible)
+    rows = feasible = np.flatnonzero(candidates.feasible)
     if not len(rows):
         remedies = _remedies(scenario, subjects[0]) if ask else []
         raise unreachable(variants[0], subjects[0], limits, candidates, remedies)
-    layout, value = candidates.layout, getattr(candidates, OBJECTIVES[scenario.objective])[rows]
+    value = getattr(candidates, OBJECTIVES[scenario.objective])[rows]
     if np.isnan(value).all():
         raise InputError("--objective energy", "needs the power of the chip, which is not known")
     grade = np.floor(np.log(value / np.nanmin(value)) / TIE)
     rows, grade = rows[grade <= (reach := np.sort(grade)[min(len(grade) - 1, 4096 * top)])], grade[grade <= reach]
-    extras = (layout.pp * layout.cp)[rows] * (1 + (candidates.prefill_replicas[rows] > 0))
+    stages = candidates.space.pp * candidates.space.cp
+    apart = candidates.prefill_replicas[rows] > 0
+    extras = stages[candidates.index[rows]] * np.where(apart, 2 * stages[candidates.prefill_index[rows]], 1)
     cost = candidates.usd if scenario.objective == "speed" else candidates.tpot
-    order = rows[np.lexsort((cost[rows], extras, grade))]
+    copies = candidates.space.redundant[candidates.index[rows]]
+    order = rows[np.lexsort((cost[rows], copies, extras, grade))]
     best: dict[tuple[int, ...], int] = {}
     for row in order:
         best.setdefault(candidates.key(row), int(row))
         if len(best) == top:
             break
-    plans = [_plan(variants, subjects, candidates, row) for row in best.values()]
+    shown = list(best.values())
+    apart = candidates.prefill_replicas > 0
+    others = feasible[apart[feasible] != apart[shown[0]]]
+    if top > 1 and len(others) and (apart[shown] == apart[shown[0]]).all():
+        values = getattr(candidates, OBJECTIVES[scenario.objective])[others]
+        shown[top - 1 :] = [int(others[np.nanargmin(values)])]
+    plans = [_plan(variants, subjects, candidates, row) for row in shown]
     losers = [msgspec.structs.replace(each, why=explain_loss(plans[0], each, scenario.objective)) for each in plans[1:]]
     return PlanResult(
         scenario=scenario,
         subject=subjects[int(candidates.variant[next(iter(best.values()))])],
         limits=limits,
         variants=variants,
+        chosen=int(candidates.variant[next(iter(best.values()))]),
         plans=(plans[0], *losers),
         layouts=layouts,
         candidates=candidates,
@@ -268,7 +279,7 @@ def _rank(
 def _plan(variants: tuple[Scenario, ...], subjects: list[Subject], c: Candidates, row: int) -> Plan:
     """One row in full."""
     variant, found = variants[int(c.variant[row])], subjects[int(c.variant[row])]
-    degrees = {name: int(getattr(c.layout, name)[row]) for name in Layout.__struct_fields__}
+    degrees = c.degrees(row)
     apart, replicas, batch = int(c.prefill_replicas[row]), int(c.replicas[row]), int(c.batch[row])
     chunk = int(c.chunk[row]) if int(c.chunk[row]) != CHUNK else variant.chunk
     prefill = None
@@ -282,7 +293,7 @@ def _plan(variants: tuple[Scenario, ...], subjects: list[Subject], c: Candidates
         chips = degrees["tp"] * degrees["pp"] * degrees["dp"] * degrees["cp"] * replicas
         decode = change(alone, context=variant.decode_context, chunk=DECODE_CHUNK, chips=chips, batch=batch, **degrees)
         whole = point(decode)
-        mine = {name: int(getattr(c.prefill, name)[row]) for name in Layout.__struct_fields__}
+        mine = c.prefill_degrees(row)
         chips = mine["tp"] * mine["pp"] * mine["dp"] * mine["cp"] * apart
         first = change(
             alone, system=variant.prefill_system or variant.system, phase="prefill", osl=1, chunk=chunk, chips=chips,
@@ -293,6 +304,14 @@ def _plan(variants: tuple[Scenario, ...], subjects: list[Subject], c: Candidates
         prefill = point(change(first, batch=seqs))
         paid = _paid(variant, found)
     priced = chip_price(variant, found) is not None
+    usd, s = float(c.usd[row]), variant
+    gaps = max(s.osl - 1, 1)
+    if prefill is None:
+        served = whole.expected
+        assert served is not None
+        share = float(served.prefill_per_prompt / served.request.lower)
+    else:
+        share = _prefill_share(whole, prefill, replicas, apart, bool(variant.prefill_system or variant.prefill_chips))
     return Plan(
         mode="disaggregated" if apart else "aggregated",
         point=whole,
@@ -303,12 +322,25 @@ def _plan(variants: tuple[Scenario, ...], subjects: list[Subject], c: Candidates
         ttft=float(c.ttft[row]),
         e2e=float(c.e2e[row]),
         chip_seconds=float(c.chip_seconds[row]),
-        usd=float(c.usd[row]) if priced else None,
+        usd=usd if priced else None,
+        usd_per_input_token=usd * share / s.isl if priced and share else None,
+        usd_per_output_token=usd * (1.0 - share) / gaps if priced else None,
+        chunk=int(c.chunk[row]),
         joules=None if np.isnan(c.joules[row]) else float(c.joules[row]),
         low=float(c.low[row]),
         high=float(c.high[row]),
         chips=paid,
     )
+
+
+def _prefill_share(decode: Point, prefill: Point, replicas: int, apart: int, fixed: bool) -> float:
+    """Share of the money that is for the prefill pool; chips that one fleet leaves idle are shared out."""
+    chips = [count * int(p.scenario.layout.chips) for count, p in ((apart, prefill), (replicas, decode))]
+    if fixed:
+        chips = [prefill.subject.chips, decode.subject.chips]
+    rates = [chip_price(p.scenario, p.subject) for p in (prefill, decode)]
+    first, second = (n * (rate or 1.0) for n, rate in zip(chips, rates, strict=True))
+    return first / (first + second)
 
 
 def _paid(variant: Scenario, found: Subject) -> int:

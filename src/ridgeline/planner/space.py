@@ -9,6 +9,7 @@ they relieve the busiest rank. Dense models get dp = 1: copies that share nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ridgeline.errors import InputError
@@ -78,3 +79,10 @@ def _groups(experts: tuple[int, ...], most: int, skew: float) -> list[tuple[int,
 def take(layout: Layout, rows: np.ndarray) -> Layout:
     """The layouts of some rows."""
     return Layout(**{name: getattr(layout, name)[rows] for name in layout.__struct_fields__})
+
+
+def joined(spaces: Sequence[Layout]) -> Layout:
+    """Layouts of several tables, one after another."""
+    import numpy as np
+
+    return Layout(**{name: np.concatenate([getattr(s, name) for s in spaces]) for name in Layout.__struct_fields__})

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from ridgeline.errors import InputError
-from ridgeline.layout import Layout
 from ridgeline.planner.plans import OBJECTIVES
 from ridgeline.planner.space import layouts
 from ridgeline.serving import Evaluator, point
@@ -37,7 +37,9 @@ def explain_loss(best: Plan, other: Plan, objective: str = "cost") -> str:
         mine, theirs = other.chip_seconds, best.chip_seconds
     ratio, slower = mine / theirs, other.tpot / best.tpot - 1
     if ratio < 1.0 + TIE:
-        return f"same {objective}, {slower:.0%} slower per token" if slower > 0.005 else "same cost, a more complex layout"
+        return (
+            f"same {objective}, {slower:.0%} slower per token" if slower > 0.005 else "same cost, a more complex layout"
+        )
     words = {"cost": "dearer", "energy": "more energy"}.get(objective, "less throughput")
     dearer = f"{ratio - 1:.1%} {words}" if ratio < 2 else f"{ratio:.1f}x as {'dear' if words == 'dearer' else 'much'}"
     if other.mode != best.mode or other.mode == "disaggregated":
@@ -76,7 +78,7 @@ def _pool_reason(best: Plan, other: Plan) -> str:
     if part == "decode" and other.prefill is None and best.prefill is not None:
         return f"prefills between its tokens leave the TPOT less room: decode takes {seconds}"
     idle = "chips that the split or the other pool's pace leaves idle"
-    return f"{ {'prefill': 'prefill', 'decode': 'decode', 'idle': idle}[part]} take{'s' * (part != 'idle')} {seconds}"
+    return f"{ {'prefill': 'prefill', 'decode': 'decode', 'idle': idle}[part] } take{'s' * (part != 'idle')} {seconds}"
 
 
 def _shares(plan: Plan) -> dict[str, float]:
@@ -148,7 +150,7 @@ def nothing_fits(scenario: Scenario, found: Subject) -> InputError:
     fixes += ["a shorter context"] if np.asarray(memory.cache_per_sequence)[row] > 0.2 * usable else []
     return InputError(
         f"{found.model.name} does not fit on {found.chips} chip{'s' * (found.chips > 1)} of {found.system.name}",
-        f"at best ({_layout(space, row)}) {show(float(over[row]), 'B')} too much per chip: "
+        f"at best ({_words(degrees)}) {show(float(over[row]), 'B')} too much per chip: "
         f"weights {show(float(memory.weights[row]), 'B')}, "
         f"one sequence {show(float(np.asarray(memory.cache_per_sequence)[row]), 'B')}, usable {show(usable, 'B')}",
         f"what would: {' or '.join(fixes)}" if fixes else "try a larger system",
@@ -181,7 +183,9 @@ def unreachable(
         )
     wider = "allow more time, or use narrower weights (--weights fp8, nvfp4) or more chips (--chips)"
     return InputError(
-        f"{given} for {subject}", f"not reachable: {miss}", f"what would do: {' or '.join(remedies)}" if remedies else wider
+        f"{given} for {subject}",
+        f"not reachable: {miss}",
+        f"what would do: {' or '.join(remedies)}" if remedies else wider,
     )
 
 
@@ -191,8 +195,7 @@ def _alone(name: str, scenario: Scenario, candidates: Candidates) -> str:
     miss = f"the lowest {name.upper()} is {show(float(getattr(candidates, name)[row]), 's')} ({_row(candidates, row)})"
     if name != "tpot" or candidates.prefill_replicas[row]:
         return miss
-    degrees = {d: int(getattr(candidates.layout, d)[row]) for d in Layout.__struct_fields__}
-    from msgspec.structs import replace
+    degrees = candidates.degrees(row)
 
     step = point(replace(scenario, batch=int(candidates.batch[row]), context=scenario.decode_context, **degrees)).step
     weights = step.work.weights / point(replace(scenario, batch=1, **degrees)).subject.system.chip.hbm_bandwidth
@@ -202,11 +205,10 @@ def _alone(name: str, scenario: Scenario, candidates: Candidates) -> str:
 def _row(c: Candidates, row: int) -> str:
     """A candidate's layout in words."""
     if c.prefill_replicas[row]:
-        return f"prefill {_layout(c.prefill, row)}, decode {_layout(c.layout, row)}"
-    return _layout(c.layout, row)
+        return f"prefill {_words(c.prefill_degrees(row))}, decode {_words(c.degrees(row))}"
+    return _words(c.degrees(row))
 
 
-def _layout(layout: Layout, row: int) -> str:
+def _words(degrees: dict[str, int]) -> str:
     """Degrees that are not 1: "tp=8 pp=2"."""
-    degrees = {name: int(getattr(layout, name)[row]) for name in layout.__struct_fields__}
     return " ".join(f"{d}={n}" for d, n in degrees.items() if n > (d != "redundant")) or "one chip"

@@ -1,7 +1,7 @@
 """One deployment at any layouts and batches: its steps, memory, speed and what it takes; numbers or arrays.
 
-A prefill step carries `chunk` tokens on every rank of every stage, which is the throughput case. The floor of the time to
-first token is a single prompt alone; its estimate adds the engine's front end and the wait of prompts that arrive
+A prefill step carries `chunk` tokens on every rank of every stage, which is the throughput case. The floor of the time
+to first token is a single prompt alone; its estimate adds the engine's front end and the wait of prompts that arrive
 together. Chips that replicas leave over are paid for. Knows no search.
 """
 
