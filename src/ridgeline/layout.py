@@ -6,8 +6,8 @@
 - `pp` divides layers into stages; a step's sequences are cut into min(pp, sequences) micro-batches, which pass the
   stages one after another, so a token's time is the sum over all layers at the micro-batch's size.
 - `dp` gives each attention rank its own sequences; the experts are shared by all ranks.
-- `ep` deals out whole experts, the rest of the tp * dp ranks (`moe_tp`) divides each expert's width. `redundant` further
-  copies of experts fill it up where their number does not divide: (experts + redundant) / ep on every rank.
+- `ep` deals out whole experts, the rest of the tp * dp ranks (`moe_tp`) divides each expert's width. `redundant`
+  further copies of experts fill it up where their number does not divide: (experts + redundant) / ep on every rank.
 - `cp` divides each sequence's tokens.
 
 Ranks are placed with tp innermost, then cp, dp, and pp outermost. Knows no second;

@@ -89,11 +89,10 @@ def _with_value(system: System, path: str, text: str) -> System:
     change = {last: new}
     if path == "chip.hbm_capacity" and isinstance(chip := owners[-1], Chip) and chip.hbm_visible:
         change["hbm_visible"] = chip.hbm_visible * new / chip.hbm_capacity
-    for name, owner in zip([*above[::-1], ""], owners[::-1], strict=True):
-        made = replace(owner, **change)
-        change = {name: made}
+    for name, owner in zip(above[::-1], owners[:0:-1], strict=True):
+        change = {name: replace(owner, **change)}
     try:
-        return msgspec.convert(msgspec.to_builtins(made), System)
+        return msgspec.convert(msgspec.to_builtins(replace(system, **change)), System)
     except msgspec.ValidationError as error:
         raise InputError(f"--set {path}={text}", str(error).partition(" - ")[0]) from None
 

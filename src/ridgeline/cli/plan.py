@@ -42,8 +42,8 @@ def plan(
 ) -> Report:
     """The best deployments of a model on a system, and what a token costs.
 
-    Every valid layout is evaluated with every batch that fits, on one pool of replicas or with prefill and decode apart;
-    the best that keep the limits are shown.
+    Every valid layout is evaluated with every batch that fits, on one pool of replicas or with prefill and decode
+    apart; the best that keep the limits are shown.
     """
     if not 1 <= top <= 1000:
         raise InputError(f"--top {top}", "1 to 1000")
@@ -152,6 +152,7 @@ def _plans(result: PlanResult) -> RenderableType:
     """One row to a plan; all are estimates but for one floor. A unit that stands in the heading is not in the cell."""
     varied = [name for name in ("weights", "kv", "activations", "engine", "system") if _varies(result, name)]
     drafted = any(each.point.scenario.verify > 1 for each in result.plans) and len(result.variants) > 1
+    apart = any(each.prefill is not None for each in result.plans)
     money, first = result.plans[0].usd is not None, not result.decode_only
     columns: dict[str, Callable[[Plan], str]] = {
         "<layout": lambda p: p.name.replace(", D", "\nD"),
@@ -166,7 +167,7 @@ def _plans(result: PlanResult) -> RenderableType:
         "tok/s\n/chip": lambda p: plain(p.output_rate_per_chip),
         **({"$/Mtok\ninput": lambda p: _money(p.usd_per_input_token)} if money and first else {}),
         **({"$/Mtok\noutput": lambda p: _money(p.usd_per_output_token)} if money else {}),
-        "memory\nused": lambda p: shown(p.point.memory.used, "B"),
+        **({} if apart else {"memory\nused": lambda p: shown(p.point.memory.used, "B")}),
         "<floor\nbound by": _bound,
     }
     rows = [(str(i), *(cell(each) for cell in columns.values())) for i, each in enumerate(result.plans, 1)]
@@ -204,7 +205,8 @@ def _pools(best: Plan) -> list[RenderableType]:
     p, d = best.prefill, best.point
     rows = [
         ("prefill", str(p.scenario.layout), f"{best.prefill_replicas} x {p.scenario.layout.chips}",
-         f"{plain(best.chunk)} tok/rank", shown(p.memory.used, "B"), TERMS[int(p.step.time.binding)], p.subject.system.name),
+         f"{plain(best.chunk)} tok/rank", shown(p.memory.used, "B"), TERMS[int(p.step.time.binding)],
+         p.subject.system.name),
         ("decode", str(d.scenario.layout), f"{best.replicas} x {best.layout.chips}", f"{plain(best.batch)} sequences",
          shown(d.memory.used, "B"), TERMS[int(d.step.time.binding)], d.subject.system.name),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a deployment must keep, and what to say when none does: which limits contradict each other, and the nearest miss.
+"""What a deployment must keep, and what to say when none does: limits that contradict each other, the nearest miss.
 
     tpot <= min(TPOT, 1 / tokens per second of a user)      ttft <= TTFT      ttft + (osl - 1) tpot <= E2E
     chips <= min(chips at hand, budget / price, power / power of a chip)

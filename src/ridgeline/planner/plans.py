@@ -190,7 +190,7 @@ class PlanResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def evaluated(self) -> int:
-        """Configurations evaluated: layouts times batches times chunks, drafts and formats; pairs of pools times splits."""
+        """Configurations evaluated: layouts, batches, chunks, drafts and formats; and pairs of pools, each split."""
         return len(self.candidates)
 
     def front(self, *objectives: str) -> np.ndarray:

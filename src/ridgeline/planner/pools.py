@@ -1,6 +1,7 @@
 """Prefill and decode on separate pools: every pair of replicas in every split of the chips, rates matched.
 
-x prefill replicas of n_p chips (p seconds per prompt each) and y decode replicas of n_d chips (r requests per second each):
+x prefill replicas of n_p chips (p seconds per prompt each) and y decode replicas of n_d chips (r requests per second
+each):
 
     rate = min( x rho / p , y r )     x n_p + y n_d <= C (one fleet), or x n_p <= C_p and y n_d <= C_d (two)
     chip-seconds per request = C / rate      ttft = frontend + first_token(rho) + transfer      tpot = decode / accepted
@@ -9,10 +10,11 @@ rho is the most use of the prefill pool that keeps the TTFT (`serving.disaggrega
 sent when its prefill ends, over as many links as the smaller side has chips that hold the sequence; links also bound
 the rates. Three reductions leave out nothing that could be best in cost or speed:
 
-- of prefill replicas with as many chips and holders, one that is no faster per prompt, per step and alone is dropped: it
-  can be replaced in any pair without lowering rate or raising a time; the same of decode replicas in TPOT and rate;
-- x n_p >= rate p / rho and y n_d >= rate n_d / r, so C / rate >= n_p p / rho + n_d / r for any split: a pair whose bound
-  (first with the largest rho of all, then with its own) exceeds the cost of a known pair that is no slower is not split;
+- of prefill replicas with as many chips and holders, one that is no faster per prompt, per step and alone is dropped:
+  it can be replaced in any pair without lowering rate or raising a time; the same of decode replicas in TPOT and rate;
+- x n_p >= rate p / rho and y n_d >= rate n_d / r, so C / rate >= n_p p / rho + n_d / r for any split: a pair whose
+  bound (first with the largest rho that any partner allows, then with its own) exceeds the cost of a known pair that is
+  no slower is not split;
 - of all splits the best is where x rho / p, which grows with x, crosses y r, which falls: found by bisection.
 
 Knows no queue but that in front of the prefill pool; decode replicas are full.
@@ -35,7 +37,7 @@ from ridgeline.planner.plans import undominated
 from ridgeline.planner.replicas import Replicas, merged, prefill_seconds
 from ridgeline.planner.space import joined, layouts, take
 from ridgeline.scenario import Scenario, Subject
-from ridgeline.serving.disaggregated import BUSIEST, first_token, most_use
+from ridgeline.serving.disaggregated import first_token, most_use
 
 PAIRS = 200_000
 """Pairs looked at together."""
@@ -77,9 +79,9 @@ class Prefills(NamedTuple):
 
 
 class Decodes(NamedTuple):
-    """Decode replicas as columns."""
+    """Decode replicas as columns; `row` is that of the layouts."""
 
-    index: np.ndarray
+    row: np.ndarray
     batch: np.ndarray
     chips: np.ndarray
     holders: np.ndarray
@@ -134,7 +136,7 @@ def prefills(scenario: Scenario, found: Subject, chunks: tuple[int, ...], fleet:
         _, often = evaluate.alone(here)  # a prompt of several pieces takes as many full steps
         whole, holders = step * often, here.tp * here.cp * here.pp
         parts.append(Prefills(here, np.full(len(fits), chunk), here.chips, holders, per_prompt, whole, alone))
-    columns = [np.concatenate([part[i] for part in parts]) for i in range(1, len(Prefills._fields))]
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in Prefills._fields[1:]]
     return Prefills(joined([part.layout for part in parts]), *columns)
 
 
@@ -173,8 +175,7 @@ class Matching(NamedTuple):
     def use(self, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Most use of the prefill pool of each pair, and seconds to send a prompt's cache."""
         transfer = self.sent / np.minimum(self.p.holders[i], self.d.holders[j])
-        late = self.limits.e2e - self.gaps * self.d.tpot[j]
-        limit = np.minimum(self.limits.ttft, np.where(self.d.tpot[j] <= self.limits.tpot, late, np.inf))
+        limit = np.minimum(self.limits.ttft, self.limits.e2e - self.gaps * self.d.tpot[j])
         limit = np.minimum(limit, 1e9) - self.frontend - transfer
         alone, step, each = self.p.alone[i], self.p.step[i], self.p.per_prompt[i]
         return most_use(alone=alone, step=step, per_prompt=each, limit=limit), transfer
@@ -184,6 +185,18 @@ class Matching(NamedTuple):
         use, _ = self.use(i, j)
         with np.errstate(divide="ignore"):
             return self.p.chips[i] * self.p.per_prompt[i] / use + self.d.chips[j] / self.d.rate[j]
+
+    def least(self) -> np.ndarray:
+        """Chip-seconds per request of each prefill replica with the best of partners; infinite: its TTFT is too late."""
+        fastest = int(np.argmin(np.where(self.d.tpot <= self.limits.tpot, self.d.tpot, np.inf)))
+        widest = int(np.argmax(self.d.holders))
+        ideal = self._replace(
+            d=self.d.rows(np.array([widest]))._replace(tpot=self.d.tpot[[fastest]])  # neither row may exist: a bound
+        )
+        every = np.arange(len(self.p.chips))
+        use, _ = ideal.use(every, np.zeros_like(every))
+        with np.errstate(divide="ignore"):
+            return self.p.chips * self.p.per_prompt / use
 
     def split(self, i: np.ndarray, j: np.ndarray) -> Pairs:
         """The best split of each pair; those without a chip for one of the pools, or without a TTFT, are left out."""
@@ -219,17 +232,17 @@ def pairs(match: Matching, prune: bool = True) -> Pairs:
         return Pairs(nothing, nothing, nothing, nothing, np.empty(0), np.empty(0))
     if not prune:
         return match.split(np.repeat(np.arange(count), total), np.tile(np.arange(total), count))
-    loose = np.argsort(match.p.chips * match.p.per_prompt)[:FIRST]
-    if math.isfinite(match.limits.ttft):  # those with the most slack may be the only ones that keep the TTFT
-        loose = np.union1d(loose, np.argsort(match.p.step)[:FIRST])
+    least = match.least()
+    cheapest = np.argsort(least, kind="stable")
+    cheapest = cheapest[np.isfinite(least[cheapest])]
+    loose = cheapest[np.unique(np.linspace(0, len(cheapest) - 1, FIRST).astype(int))] if len(cheapest) else cheapest
+    loose = np.union1d(loose, cheapest[:FIRST])
     tried = match.split(np.repeat(loose, total), np.tile(np.arange(total), len(loose)))
     cost = np.full(total, np.inf)
     np.minimum.at(cost, tried.decode, match.fleet.paid / tried.rate)
     order = np.argsort(match.d.tpot, kind="stable")
     reach = np.empty(total)
     reach[order] = np.minimum.accumulate(cost[order])  # the least that a pair no slower is known to cost
-    least = match.p.chips * match.p.per_prompt / BUSIEST
-    cheapest = np.argsort(least, kind="stable")
     within = np.searchsorted(least[cheapest], reach - match.d.chips / match.d.rate, side="right")
     parts: list[Pairs] = [match.split(*(np.empty(0, dtype=np.int64),) * 2)]
     for rows in np.split(np.arange(total), np.searchsorted(np.cumsum(within), np.arange(PAIRS, within.sum(), PAIRS))):

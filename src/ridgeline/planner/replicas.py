@@ -1,15 +1,15 @@
 """Replicas of every layout at every batch of a fine grid: what each gives and takes, evaluated as arrays.
 
 Batches run up to what memory holds, four to an octave, and the largest that fits. That this grid misses no best plan is
-proven, not hoped: every part of a decode step's time t(b) is built from constants, b, max(1, b/n) and n (1 - (1 - q)^b) by
-sums, maxima, minima and positive factors. Each of these grows with b while t(b) / b falls, and the two properties survive
-those operations. Hence with the batch
+proven, not hoped: every part of a decode step's time t(b) is built from constants, b, max(1, b/n) and n (1 - (1 - q)^b)
+by sums, maxima, minima and positive factors. Each of these grows with b while t(b) / b falls, and the two properties
+survive those operations. Hence with the batch
 
     TPOT, TTFT and E2E do not fall,   chip-seconds per request (a constant plus t(b) / b) do not rise
 
 so that the cheapest batch of a layout within limits is its largest feasible one, the fastest its smallest. Where limits
-bind between two grid points the largest is found by bisection; only for layouts whose infeasible grid point, which is no
-dearer than any batch below it, could still be among the best. Knows no pair of pools.
+bind between two grid points the largest is found by bisection; only for layouts whose infeasible grid point, which is
+no dearer than any batch below it, could still be among the best. Knows no pair of pools.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _most(evaluate: Evaluator, space: Layout) -> np.ndarray:
 
 
 def grid(most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each layout the batches 1 .. most, PER_OCTAVE to an octave, and `most` of each chunk itself: (layout, batch)."""
+    """Layouts with batches 1 .. most, PER_OCTAVE to an octave, and `most` of each chunk itself."""
     room = most.max(axis=0, initial=0)
     if not len(room):
         return np.empty(0, dtype=np.int64), np.empty(0)
@@ -174,7 +174,8 @@ def aggregated(found: Replicas, limits: Limits, top: int) -> list[Served]:
 
         def serve(
             index: np.ndarray, batch: np.ndarray, decode: np.ndarray,
-            evaluate: Evaluator = evaluate, prefill: np.ndarray = prefill, alone: np.ndarray = alone, chunk: int = chunk,
+            evaluate: Evaluator = evaluate, prefill: np.ndarray = prefill, alone: np.ndarray = alone,
+            chunk: int = chunk,
         ) -> Served:  # fmt: skip
             s = evaluate.scenario
             out = evaluate.expect(

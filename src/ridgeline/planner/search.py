@@ -30,6 +30,8 @@ from ridgeline.serving.point import CHUNK, chip_price, point
 
 DRAFTS = (1, 2, 3, 4, 5)
 """Tokens per decode step (drafts and one) that are tried where an acceptance rate is given."""
+MOST_TRIED = 144
+"""Chips up to which more chips are tried as a remedy."""
 SEARCHED = ("tp", "pp", "dp", "ep", "cp", "redundant", "batch", "phase")
 """Fields that every plan finds by itself."""
 
@@ -39,7 +41,7 @@ def plan(
 ) -> PlanResult:
     """Search all deployments of a scenario's model on its system; `top` plans of different layouts.
 
-    `over`: further fields of the scenario to search, each with its values (weights, kv, activations, verify, engine, ...).
+    `over`: further fields of the scenario to search, each with its values (weights, kv, verify, engine, ...).
     `ask`: where the limits cannot be kept, search what would have to change.
 
     Raises
@@ -206,7 +208,7 @@ def _double(
     return [
         Candidates(
             space=joined([own.space, match.p.layout]),
-            index=match.d.index[pairs.decode].astype(np.int32),
+            index=match.d.row[pairs.decode].astype(np.int32),
             prefill_index=(len(own.space.tp) + pairs.prefill).astype(np.int32),
             variant=np.full(n, variant, dtype=np.int32),
             batch=match.d.batch[pairs.decode],
@@ -357,7 +359,8 @@ def _remedies(scenario: Scenario, found: Subject) -> list[str]:
     narrow = [name for name, size in (("fp8", 1.0), ("nvfp4", 0.5625)) if size < 0.9 * default]
     tries = [{"weights": name} for name in narrow[-1:]]
     tries += [{"kv": "fp8"}] if found.precision.kv_bytes > 1 else []
-    tries += [{"chips": found.chips * k} for k in (2, 4, 8) if not (scenario.budget or scenario.power)]
+    if not (scenario.budget or scenario.power or scenario.prefill_system or scenario.prefill_chips):
+        tries += [{"chips": found.chips * k} for k in (2, 4) if found.chips * k <= MOST_TRIED]
     tries += [{"acceptance": 0.7}] if found.model.mtp and scenario.verify == 1 and not scenario.acceptance else []
     out: list[str] = []
     for change in tries:
@@ -365,7 +368,8 @@ def _remedies(scenario: Scenario, found: Subject) -> list[str]:
         if name == "chips" and any(text.startswith("--chips") for text in out):
             continue
         try:
-            plan(msgspec.structs.replace(scenario, **change), top=1, ask=False)
+            easy = {} if scenario.prefill_system or scenario.prefill_chips else {"pools": "aggregated"}
+            plan(msgspec.structs.replace(scenario, **easy | change), top=1, ask=False)
         except InputError:
             continue
         shown = f"--acceptance {value:.0%} of drafted tokens" if name == "acceptance" else f"--{name} {value}"

@@ -2,9 +2,10 @@
 
     tp * pp * dp * cp <= chips,   ep divides tp * dp,   all degrees divide the model (`layout.Divisors`)
 
-Where ep does not divide the experts, `redundant` copies fill it up to the next multiple (DeepSeek's EP144 holds 256 + 32).
-With uniform routing more copies only take memory and reads; under a skew one or two more per rank are in the space, since
-they relieve the busiest rank. Dense models get dp = 1: copies that share nothing are replicas. Knows no time.
+Where ep does not divide the experts, `redundant` copies fill it up to the next multiple (DeepSeek's EP144 holds 256 +
+32). With uniform routing more copies only take memory and reads; under a skew one or two more per rank are in the
+space, since they relieve the busiest rank. Dense models get dp = 1: copies that share nothing are replicas. Knows no
+time.
 """
 
 from __future__ import annotations

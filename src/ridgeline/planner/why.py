@@ -160,7 +160,7 @@ def nothing_fits(scenario: Scenario, found: Subject) -> InputError:
 def unreachable(
     scenario: Scenario, found: Subject, limits: Limits, candidates: Candidates, remedies: list[str]
 ) -> InputError:
-    """The error when no point keeps the limits: the smallest set that none keeps, the nearest miss, what would change it.
+    """The error when no point keeps the limits: the smallest set that none keeps, the nearest miss, what would do.
 
     `remedies`: changes of which a search has shown that they would do.
     """

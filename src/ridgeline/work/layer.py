@@ -22,8 +22,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Which fraction of each dimension of a layer is counted. All 1: the whole model.
 
     `sequences` fraction of the sequences that attention handles; `tokens` fraction of the new tokens that matrices
-    handle; `routed` fraction of the new tokens that reach the counted experts' ranks; the rest as named. `redundant` is a
-    number: copies of experts beyond one of each.
+    handle; `routed` fraction of the new tokens that reach the counted experts' ranks; the rest as named. `redundant` is
+    a number: copies of experts beyond one of each.
     """
 
     heads: Array = 1.0
