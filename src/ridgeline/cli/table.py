@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ridgeline.serving import Numbers
 
 NONE = "-"
-WHOLE = 40
+WHOLE = 22
 """Characters of text that stay on one line."""
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -40,7 +40,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     cells = list(rows)
     for i, heading in enumerate(columns):
         text = heading.startswith("<")
-        broken = text and any(" " in row[i] and len(row[i]) > WHOLE for row in cells)
+        broken = text and any(" " in line and len(line) > WHOLE for row in cells for line in row[i].split("\n"))
         made.add_column(heading.removeprefix("<"), justify="left" if text else "right", no_wrap=not broken)
     for row in cells:
         made.add_row(*row)

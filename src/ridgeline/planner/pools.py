@@ -187,7 +187,7 @@ class Matching(NamedTuple):
             return self.p.chips[i] * self.p.per_prompt[i] / use + self.d.chips[j] / self.d.rate[j]
 
     def least(self) -> np.ndarray:
-        """Chip-seconds per request of each prefill replica with the best of partners; infinite: its TTFT is too late."""
+        """Chip-seconds per request of each prefill replica with the best of partners; infinite: TTFT too late."""
         fastest = int(np.argmin(np.where(self.d.tpot <= self.limits.tpot, self.d.tpot, np.inf)))
         widest = int(np.argmax(self.d.holders))
         ideal = self._replace(
