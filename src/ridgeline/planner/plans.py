@@ -77,6 +77,13 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True):
             return {}
         return {name: int(getattr(self.space, name)[self.prefill_index[row]]) for name in Layout.__struct_fields__}
 
+    def name(self, row: int) -> str:
+        """One point's layouts in short."""
+        own = str(Layout(**self.degrees(row)))
+        if not self.prefill_replicas[row]:
+            return own
+        return f"P {self.prefill_replicas[row]} x {Layout(**self.prefill_degrees(row))}, D {self.replicas[row]} x {own}"
+
     def key(self, row: int) -> tuple[int, ...]:
         """What makes a plan another plan: layouts, not batches, chunks or formats."""
         return (*self.degrees(row).values(), *self.prefill_degrees(row).values())
