@@ -32,6 +32,8 @@ from ridgeline.whatif import changed
 from ridgeline.work import Segment
 
 PHASES = ("decode", "prefill", "mixed")
+TWO_BATCH = "two-batch"
+"""Overlap of two micro-batches, as in DeepSeek's engine, SGLang (TBO) and vLLM (DBO)."""
 POOLS = ("aggregated", "disaggregated")
 OBJECTIVES = ("cost", "throughput", "speed", "energy")
 MOST = {"chips": 10_000_000, "prefill_chips": 10_000_000, "verify": 1_000, "skew": 10}
@@ -95,6 +97,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Format of the activations in matrix multiplications; empty: as narrow as the weights and the chip allow."""
     engine: str = ""
     """Serving engine whose kernels and overheads the estimate uses (vllm, sglang, trtllm); empty: all together."""
+    overlap: str = ""
+    """two-batch: halves of the batch take turns, messages of one behind kernels of the other, where faster."""
     skew: Annotated[float, "1"] = 0.0
     """Exponent of the experts' popularity; 0: uniform routing."""
     memory_utilisation: Annotated[float, "1"] = 0.9
@@ -150,7 +154,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise InputError("--accepted and --acceptance", "one of them", "--accepted follows from --acceptance")
         if not 0 <= self.acceptance <= 1:
             raise InputError(f"--acceptance {self.acceptance}", "a chance from 0 to 1", 'such as "80%"')
-        for name, known in (("pools", ("", *POOLS)), ("objective", OBJECTIVES)):
+        for name, known in (("pools", ("", *POOLS)), ("objective", OBJECTIVES), ("overlap", ("", TWO_BATCH))):
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name)[:60], filter(None, known))
         if not _least(self.verify - self.accepted) >= 0:

@@ -43,9 +43,8 @@ def compare(scenario: Scenario, *, over: Over = None, plot: PlotFile = "") -> Re
 
 
 def _head(scenario: Scenario) -> list[str]:
-    return [
-        f"{scenario.model} on {scenario.system}: prompts of {plain(scenario.isl)} tokens, answers of {plain(scenario.osl)}"
-    ]
+    lengths = f"prompts of {plain(scenario.isl)} tokens, answers of {plain(scenario.osl)}"
+    return [f"{scenario.model} on {scenario.system}: {lengths}"]
 
 
 def _record(each: Case) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _text(found: Modes, again: str) -> list[RenderableType]:
         _reach(found, found.contexts, "<context"),
         *(
             [
-                heading("Decode alone at other sparsities: as many active of fewer or more experts, within the standard TPOT"),
+                heading("Decode alone at other sparsities: as many active of fewer or more experts"),
                 _reach(found, found.sparsities, "<model"),
             ]
             if found.sparsities

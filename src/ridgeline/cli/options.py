@@ -37,7 +37,7 @@ GROUPS = {
         "skew",
     ),
     "Formats": ("weights", "kv", "activations"),
-    "Engine": ("engine",),
+    "Engine": ("engine", "overlap"),
     "Limits": ("tpot", "ttft", "e2e", "user_rate", "budget", "power"),
     "Search": ("pools", "objective", "prefill_system", "prefill_chips"),
     "Money": ("price", "utilisation"),

@@ -17,6 +17,8 @@ from ridgeline.scenario import Scenario, subject
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+RATE = ["tok/s\n/chip"]
+SLOW = f"TPOT, hops\nof {shown(HOP, 's')}"
 _LEFT_OUT = (*SEARCHED, *GROUPS["Search"], "chips", "ttft", "e2e", "user_rate", "budget", "power", "chunk", "price")
 _FIELDS = tuple(n for names in GROUPS.values() for n in names if n not in _LEFT_OUT or n == "context")
 
@@ -75,7 +77,7 @@ def _text(scenario: Scenario, found: Racks, again: str) -> list[RenderableType]:
             [
                 heading("One layer's experts over several racks, without stages"),
                 table(
-                    ["racks", "<layout", "batch", "off-rack\nranks", "all-to-all\nat peak", "messages", "TPOT", "tok/s\n/chip"],
+                    ["racks", "<layout", "batch", "off-rack\nranks", "all-to-all\nat peak", "messages", "TPOT", *RATE],
                     spread,
                 ),
             ]
@@ -84,17 +86,16 @@ def _text(scenario: Scenario, found: Racks, again: str) -> list[RenderableType]:
         ),
         heading("Domains of other sizes, with the same chips and links"),
         table(
-            ["domain", "chips", "<layout", "batch", "TPOT", "tok/s\n/chip", "fastest\nTPOT", "all weights read\nby a domain"],
+            ["domain", "chips", "<layout", "batch", "TPOT", *RATE, "fastest\nTPOT", "all weights read\nby a domain"],
             domains,
         ),
         heading("A pipeline of racks, as many sequences in each as in one alone"),
         table(
-            ["racks", "batch", "weights\n/chip", "cache\n/chip", "unused", "TPOT", "hops", f"TPOT, hops\nof {shown(HOP, 's')}",
-             "tok/s\n/chip"],
+            ["racks", "batch", "weights\n/chip", "cache\n/chip", "unused", "TPOT", "hops", SLOW, *RATE],
             stages,
         ),
         heading("Less memory, filled as far as the TPOT allows, with and without a pipeline"),
-        table(["HBM", "racks", "sequences\n/rack", "TPOT", "tok/s\n/chip"], capacities),
+        table(["HBM", "racks", "sequences\n/rack", "TPOT", *RATE], capacities),
         "",
         ESTIMATE,
         copied(f"again: {again}"),

@@ -5,10 +5,10 @@
     fast       1.5, 2.5, 4 times as fast: the cheapest point within TPOT / k
     floor      the fastest point: no price buys more on these chips
 
-With cost(t) the least cost of any deployment that keeps TPOT t, an offer of k times the speed for q times the price is at
-cost from the TPOT t where cost(t / k) = q cost(t). At batches B*, 2 B*, 3 B* decode alone is priced, so that what slow
-saves can be held against the lecture's 1 - max(1, x) / max(1, 1 / kappa + x). Contexts and sparsities are planned anew.
-Knows no demand: a price is a multiple of the cost.
+With cost(t) the least cost of any deployment that keeps TPOT t, an offer of k times the speed for q times the price is
+at cost from the TPOT t where cost(t / k) = q cost(t). At batches B*, 2 B*, 3 B* decode alone is priced, so that what
+slow saves can be held against the lecture's 1 - max(1, x) / max(1, 1 / kappa + x). Contexts and sparsities are planned
+anew. Knows no demand: a price is a multiple of the cost.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.model.architecture import Experts
 from ridgeline.planner.plans import Candidates, PlanResult
 from ridgeline.planner.replicas import DECODE_CHUNK, replicas
 from ridgeline.planner.search import plan
@@ -192,7 +193,7 @@ def _balanced(scenario: Scenario, found: Subject) -> tuple[list[Balanced], float
                 tpot=float(seconds[best]) / scenario.gained,
                 cost=cost,
                 saving=0.0,
-            )  # fmt: skip
+            )
         )
     return out, least
 
@@ -209,8 +210,7 @@ def _contexts(scenario: Scenario, found: Subject) -> tuple[Reach, ...]:
 def _sparsities(scenario: Scenario, limit: float) -> tuple[Reach, ...]:
     """The same active experts of fewer and of more; within the standard TPOT."""
     found = subject(scenario)
-    counts = {f.count for layer in found.model.layers for f in layer.feedforwards if hasattr(f, "count")}
-    if not counts:
+    if not any(isinstance(f, Experts) for layer in found.model.layers for f in layer.feedforwards):
         return ()
     asked = []
     for k in SPARSITIES:
@@ -249,6 +249,6 @@ def _reach(asked: Sequence[tuple[Scenario, float, str]], first: int) -> tuple[Re
                 ratio=cost,
                 fastest=float(result.candidates.tpot.min()),
                 balance_batch=balance(found.model, found.system, found.precision, found.chips).balance_batch,
-            )  # fmt: skip
+            )
         )
     return tuple(msgspec.structs.replace(each, ratio=each.cost / base) for each in out)

@@ -1,7 +1,8 @@
 """Beyond one rack: experts over several scale-up domains, domains of other sizes, pipelines of racks, less memory.
 
     all-to-all over R domains     a share (R - 1) / R of the tokens' copies crosses the slower network
-    pipeline of P racks           weights per chip fall as 1 / P; P micro-batches keep all racks busy, so each chip holds the
+    pipeline of P racks           weights per chip fall as 1 / P; P micro-batches keep all racks busy, so each chip
+    holds the
                                   caches of as many sequences as before:  c = N b_w / (E P) + b L k / E
     token through P racks         the same math and reads as through one, and P hops more
 
@@ -9,6 +10,8 @@ Decode alone, as estimated. A rack here is one scale-up domain of the system. Kn
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -113,8 +116,7 @@ def racks(scenario: Scenario) -> Racks:
     found = subject(half)
     size = found.system.domain.size
     _ = found.system.scale_out  # refuses a network that is not known
-    one = _decode(half, size)
-    base = _cheapest(one, np.flatnonzero((one.space.pp == 1) & (one.space.cp == 1)), half)
+    base = _cheapest(_decode(half, size, _flat), half)
     if base is None:
         raise InputError(
             f"{found.model.name} on one domain of {size} chips of {found.system.name}",
@@ -131,17 +133,15 @@ def racks(scenario: Scenario) -> Racks:
     )
 
 
-def _decode(scenario: Scenario, chips: int) -> Replicas:
+def _decode(scenario: Scenario, chips: int, only: Callable[[Layout], np.ndarray] | None = None) -> Replicas:
     found = subject(msgspec.structs.replace(scenario, chips=chips))
-    return replicas(msgspec.structs.replace(scenario, chips=chips), found, (DECODE_CHUNK,))
+    return replicas(msgspec.structs.replace(scenario, chips=chips), found, (DECODE_CHUNK,), only)
 
 
-def _cheapest(own: Replicas, rows: np.ndarray, scenario: Scenario) -> Point | None:
-    """The cheapest decode of some layouts within the TPOT, at the largest batch that keeps it."""
+def _cheapest(own: Replicas, scenario: Scenario) -> Point | None:
+    """The cheapest decode within the TPOT, at the largest batch that keeps it."""
     longest = (float(scenario.tpot) or np.inf) * scenario.gained
-    among = np.zeros(len(own.space.tp), dtype=bool)
-    among[rows] = True
-    can = np.flatnonzero(among[own.index] & (own.seconds <= longest))
+    can = np.flatnonzero(own.seconds <= longest)
     if not len(can):
         return None
     paid = own.found.chips / (own.found.chips // own.space.chips)
@@ -154,6 +154,11 @@ def _cheapest(own: Replicas, rows: np.ndarray, scenario: Scenario) -> Point | No
         low, high = np.where(ok, middle, low), np.where(ok, high, middle - 1)
     degrees = {name: int(getattr(own.space, name)[row[0]]) for name in Layout.__struct_fields__}
     return point(msgspec.structs.replace(own.scenario, batch=int(low[0]), **degrees))
+
+
+def _flat(space: Layout) -> np.ndarray:
+    """Layouts without stages and without divided contexts."""
+    return (space.pp == 1) & (space.cp == 1)
 
 
 def _rate(made: Point) -> float:
@@ -170,9 +175,12 @@ def _spread(scenario: Scenario, size: int) -> tuple[Spread, ...]:
     """The experts over 1, 2, 4, 8 domains, all of them in use by one replica without stages."""
     out: list[Spread] = []
     for count in RACKS:
-        own = _decode(scenario, size * count)
-        flat = (own.space.pp == 1) & (own.space.cp == 1) & (own.space.ep > (count > 1) * size * (count - 1))
-        made = _cheapest(own, np.flatnonzero(flat & (own.space.chips > size * (count - 1))), scenario)
+        others = size * (count - 1)  # chips of all domains but the last, in which some must be used too
+
+        def whole(space: Layout, others: int = others) -> np.ndarray:
+            return _flat(space) & (space.chips > others) & (space.ep > others)
+
+        made = _cheapest(_decode(scenario, size * count, whole), scenario)
         if made is None or made.scenario.layout.ep == 1:
             continue
         layers = made.step.layers
@@ -192,7 +200,7 @@ def _spread(scenario: Scenario, size: int) -> tuple[Spread, ...]:
                 exchange=float(made.estimate.terms.parts(made.estimate.engine)["messages"]),
                 floor=exchange,
                 rate=_rate(made),
-            )  # fmt: skip
+            )
         )
     return tuple(out)
 
@@ -204,7 +212,7 @@ def _domains(scenario: Scenario) -> tuple[Sized, ...]:
         text = ",".join([*(part for part in scenario.set.split(",") if part and "domain.size" not in part)])
         changed = msgspec.structs.replace(scenario, set=",".join(filter(None, (text, f"domain.size={size}"))))
         own = _decode(changed, chips)
-        made = _cheapest(own, np.arange(len(own.space.tp)), changed)
+        made = _cheapest(own, changed)
         if made is None:
             continue
         weights = made.numbers["weight_bytes"].value / made.subject.system.chip.hbm_bandwidth
@@ -218,7 +226,7 @@ def _domains(scenario: Scenario) -> tuple[Sized, ...]:
                 fastest=float(own.seconds.min()) / scenario.gained,
                 weight_read=weights / size,
                 rate=_rate(made),
-            )  # fmt: skip
+            )
         )
     return tuple(out)
 

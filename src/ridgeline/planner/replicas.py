@@ -61,9 +61,12 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True):
         return decode_seconds(self.evaluator(self.chunks[0]), self.space, index, batch)
 
 
-def replicas(scenario: Scenario, found: Subject, chunks: tuple[int, ...]) -> Replicas:
-    """All layouts of a subject with the grid of batches that fit under the roomiest chunk, decode steps timed."""
+def replicas(
+    scenario: Scenario, found: Subject, chunks: tuple[int, ...], only: Callable[[Layout], np.ndarray] | None = None
+) -> Replicas:
+    """Layouts of a subject, all or `only` some, with the batches that fit under the roomiest chunk, decode timed."""
     space = layouts(found.model, found.chips, skew=scenario.skew)
+    space = take(space, np.flatnonzero(only(space))) if only else space
     space = take(space, np.flatnonzero(found.system.reaches(space.chips)))
     most = np.stack([_most(_evaluator(scenario, found, chunk), space) for chunk in chunks])
     fits = np.flatnonzero((most >= 1).any(axis=0))

@@ -11,11 +11,11 @@ import msgspec
 
 from ridgeline.arrays import Array, namespace
 from ridgeline.errors import InputError
-from ridgeline.estimate import Estimate, engine_constants, estimate
+from ridgeline.estimate import OVERLAPPED, Estimate, Terms, engine_constants, estimate, terms
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import TWO_BATCH, Scenario, Subject, subject
 from ridgeline.serving.number import Numbers, positive
 from ridgeline.serving.numbers import (
     estimate_numbers,
@@ -27,7 +27,8 @@ from ridgeline.serving.numbers import (
 )
 from ridgeline.serving.operations import operation_numbers
 from ridgeline.serving.request import Serving, serve
-from ridgeline.timing import Step, step
+from ridgeline.timing import Step
+from ridgeline.timing import step as make_step
 from ridgeline.units import parse, show
 from ridgeline.work import Segment
 
@@ -102,7 +103,7 @@ def point(scenario: Scenario) -> Point:
         return evaluator.point(layout, scenario.batch)
     held = evaluator.memory(layout, scenario.batch)
     _check_fit(scenario, found, held)
-    main = step(found.model, found.system, layout, scenario.segments, found.precision, skew=scenario.skew)
+    main = make_step(found.model, found.system, layout, scenario.segments, found.precision, skew=scenario.skew)
     return Point(
         scenario=scenario,
         subject=found,
@@ -175,8 +176,24 @@ class Evaluator:
         )
 
     def estimate(self, step: Step, layout: Layout) -> Estimate:
-        """What a step takes on the scenario's engine."""
-        return estimate(step, self.found.model, self.found.system, layout, self.scenario.engine)
+        """What a step takes on the scenario's engine, in one batch or in two that take turns, whichever is faster."""
+        f, s = self.found, self.scenario
+        whole = estimate(step, f.model, f.system, layout, s.engine)
+        return whole if s.overlap != TWO_BATCH else faster(whole, self._turns(step, layout))
+
+    def _turns(self, step: Step, layout: Layout) -> Estimate:
+        """The step as two of half the size, of which one sends while the other computes; rounded up to one sequence."""
+        f, s = self.found, self.scenario
+        halves = [
+            msgspec.structs.replace(each, seqs=namespace(each.seqs).maximum(each.seqs / 2, 1.0 + 0.0 * each.seqs))
+            for each in step.segments
+        ]
+        half = make_step(f.model, f.system, layout, halves, f.precision, skew=s.skew, drafts=step.drafts)
+        parts = terms(half, f.model, f.system, layout, s.engine or "any") * 2
+        constants = engine_constants(f"{s.engine or 'any'}{OVERLAPPED}", f.system.chip.name)
+        whole = estimate(half, f.model, f.system, layout, s.engine)
+        seconds = namespace(step.floor, parts.work).maximum(parts.total(constants), step.floor + 0.0 * parts.work)
+        return msgspec.structs.replace(whole, seconds=seconds, floor=step.floor, terms=parts, engine=constants)
 
     def serve(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
         """Speed and chip-seconds of replicas of `layout` from their steps."""
@@ -231,7 +248,25 @@ class Evaluator:
 
     def _step(self, layout: Layout, segment: Segment, drafts: Array = 0) -> Step:
         f = self.found
-        return step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew, drafts=drafts)
+        return make_step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew, drafts=drafts)
+
+
+def faster(one: Estimate, other: Estimate) -> Estimate:
+    """At each point the estimate that takes less time, with its terms."""
+    xp = namespace(one.seconds, other.seconds)
+    second = other.seconds < one.seconds
+
+    def choose(a: Array, b: Array) -> Array:
+        return xp.where(second, b + 0.0 * one.seconds, a + 0.0 * one.seconds)
+
+    names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill")]
+    parts = {name: choose(getattr(one.terms, name), getattr(other.terms, name)) for name in names}
+    return msgspec.structs.replace(
+        one,
+        seconds=choose(one.seconds, other.seconds),
+        terms=msgspec.structs.replace(one.terms, **parts),
+        engine=msgspec.structs.replace(one.engine, overlap=choose(one.engine.overlap, other.engine.overlap)),
+    )
 
 
 def as_time(estimate: Estimate | None) -> Time:
