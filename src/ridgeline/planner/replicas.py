@@ -117,7 +117,8 @@ def grid(most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def merged(index: np.ndarray, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct pairs, sorted by layout and batch (whole numbers below 2^31)."""
-    both = np.unique((index.astype(np.int64) << 32) | batch.astype(np.int64))
+    both = np.sort((index.astype(np.int64) << 32) | batch.astype(np.int64))
+    both = both[np.diff(both, prepend=-1) != 0]
     return both >> 32, (both & 0xFFFFFFFF).astype(float)
 
 
