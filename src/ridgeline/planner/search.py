@@ -236,8 +236,8 @@ def _rank(
     """The best point of each of the best layouts.
 
     The objective is compared in steps of TIE, which no measurement resolves; of equal ones one pool comes before two,
-    fewer stages and context ranks before more, fewer copies of experts, then the faster. Where all are of one pool, or
-    all of two, the best of the other kind takes the last place.
+    fewer stages and context ranks before more, then the faster by TIE, then the exact best. Where all are of one pool,
+    or all of two, the best of the other kind takes the last place.
     """
     rows = feasible = np.flatnonzero(candidates.feasible)
     if not len(rows):
@@ -247,13 +247,14 @@ def _rank(
     if np.isnan(value).all():
         raise InputError("--objective energy", "needs the power of the chip, which is not known")
     grade = np.floor(np.log(value / np.nanmin(value)) / TIE)
-    rows, grade = rows[grade <= (reach := np.sort(grade)[min(len(grade) - 1, 4096 * top)])], grade[grade <= reach]
+    kept = np.flatnonzero(grade <= np.sort(grade)[min(len(grade) - 1, 4096 * top)])
+    rows, grade = rows[kept], grade[kept]
     stages = candidates.space.pp * candidates.space.cp
     apart = candidates.prefill_replicas[rows] > 0
     extras = stages[candidates.index[rows]] * np.where(apart, 2 * stages[candidates.prefill_index[rows]], 1)
-    cost = candidates.usd if scenario.objective == "speed" else candidates.tpot
-    copies = candidates.space.redundant[candidates.index[rows]]
-    order = rows[np.lexsort((cost[rows], copies, extras, grade))]
+    second = candidates.usd if scenario.objective == "speed" else candidates.tpot
+    pace = np.floor(np.log(second[rows] / second[rows].min()) / TIE)
+    order = rows[np.lexsort((value[kept], pace, extras, grade))]
     best: dict[tuple[int, ...], int] = {}
     for row in order:
         best.setdefault(candidates.key(row), int(row))
