@@ -86,7 +86,7 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     host: float
     sequence: float
     client: Client
-    overlap: float = 0.0
+    overlap: Array = 0.0
     """Share of messages that hides behind kernels: 1 if two micro-batches take turns."""
 
     def work_factor(self, prefill: bool) -> float:

@@ -6,7 +6,8 @@
 - `pp` divides layers into stages; a step's sequences are cut into min(pp, sequences) micro-batches, which pass the
   stages one after another, so a token's time is the sum over all layers at the micro-batch's size.
 - `dp` gives each attention rank its own sequences; the experts are shared by all ranks.
-- `ep` deals out whole experts, the rest of the tp * dp ranks (`moe_tp`) divides each expert's width.
+- `ep` deals out whole experts, the rest of the tp * dp ranks (`moe_tp`) divides each expert's width. `redundant`
+  further copies of experts fill it up where their number does not divide: (experts + redundant) / ep on every rank.
 - `cp` divides each sequence's tokens.
 
 Ranks are placed with tp innermost, then cp, dp, and pp outermost. Knows no second;
@@ -32,6 +33,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     dp: Array = 1
     ep: Array = 1
     cp: Array = 1
+    redundant: Array = 0
+    """Copies of experts beyond one of each."""
 
     @property
     def chips(self) -> Array:
@@ -45,7 +48,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         degrees = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        return " ".join(f"{name}{degree}" for name, degree in degrees if degree != 1) or "one device"
+        lone = dict(zip(self.__struct_fields__, self.__struct_defaults__, strict=True))
+        text = " ".join(f"{name}{degree}" for name, degree in degrees if degree != lone[name])
+        return text.replace("redundant", "+") or "one device"
 
 
 class Divisors(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +96,10 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
         for n in self.kv_heads:
             ok = ok & ((n % layout.tp == 0) | (layout.tp % n == 0))
         if not self.experts:
-            return ok & (layout.ep == 1)
+            return ok & (layout.ep == 1) & (layout.redundant == 0)
         moe_tp = xp.maximum(layout.tp * layout.dp // layout.ep, 1 + 0 * layout.tp)
         for n in self.experts:
-            ok = ok & (n % layout.ep == 0)
+            ok = ok & ((n + layout.redundant) % layout.ep == 0) & (layout.redundant <= n)
         for n in self.expert_widths:
             ok = ok & (n % moe_tp == 0)
         return ok
@@ -109,8 +114,8 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
         """
         for degree in layout.__struct_fields__:
             value = getattr(layout, degree)
-            if value < 1 or value != int(value):
-                raise InputError(f"{degree}={value}", "a whole number of at least 1")
+            if value < (least := int(degree != "redundant")) or value != int(value):
+                raise InputError(f"{degree}={value}", f"a whole number of at least {least}")
         tp, ep = layout.tp, layout.ep
         for what, numbers in (("attention heads", self.heads), ("feed-forward width", self.widths)):
             for n in numbers:
@@ -121,13 +126,23 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
                 raise InputError(f"tp={tp}", f"a divisor or multiple of {name}'s {n} key-value heads", _near(tp, n))
         if layout.pp > self.layers:
             raise InputError(f"pp={layout.pp}", f"at most the {self.layers} layers of {name}")
+        if not self.experts and layout.redundant:
+            raise InputError(f"redundant={layout.redundant}", f"0, since {name} has no experts")
         if not self.experts and ep > 1:
             raise InputError(f"ep={ep}", f"1, since {name} has no experts", "use tp, or run more replicas")
         if tp * layout.dp % ep:
             raise InputError(f"ep={ep}", f"a divisor of tp * dp = {tp * layout.dp}", _near(ep, tp * layout.dp))
         for n in self.experts:
-            if n % ep:
-                raise _indivisible("ep", ep, "experts", n, name)
+            if layout.redundant > n:
+                raise InputError(f"redundant={layout.redundant}", f"at most the {n} experts of {name}")
+            if (n + layout.redundant) % ep:
+                error = _indivisible("ep", ep, "experts", n + layout.redundant, name)
+                fill = -n % ep
+                raise (
+                    InputError(error.given, error.expected, f"{error.fix}, or --redundant {fill}")
+                    if fill <= n
+                    else error
+                )
         for n in self.expert_widths:
             if n % (tp * layout.dp // ep):
                 raise _indivisible("tp * dp / ep", tp * layout.dp // ep, "expert width", n, name)
@@ -164,6 +179,7 @@ def shard(layout: Layout, seqs: Array) -> Shard:
         heads=tp,
         ffn=tp,
         held_experts=1.0 / layout.ep,
+        redundant=layout.redundant,
         expert_width=layout.ep / (layout.tp * layout.dp),
         vocab=tp,
         sequences=sequences,

@@ -151,8 +151,8 @@ def layer_weights(layer: Layer, share: Shard, precision: Precision) -> Array:
         total = total + linear.parameters * precision.of(linear.part)[0] * share.of(linear, kv_heads)
     for feedforward in layer.feedforwards:
         if isinstance(feedforward, Experts):
-            held = share.held_experts * share.expert_width
-            total = total + feedforward.count * feedforward.expert_parameters * precision.of("expert")[0] * held
+            held = (feedforward.count + share.redundant) * share.held_experts * share.expert_width
+            total = total + feedforward.expert_parameters * precision.of("expert")[0] * held
     return total
 
 

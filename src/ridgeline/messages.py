@@ -119,7 +119,9 @@ def _expert_messages(
         limit = xp.maximum(experts.group_limit * domains / experts.groups, 1.0 + 0 * domains)
         reached = xp.minimum(reached, limit)
     far = reached * (1.0 - 1.0 / domains)
-    per_copy = tokens * experts.hidden * shared * load_imbalance(experts.count, experts.active, ep, skew)
+    per_copy = (
+        tokens * experts.hidden * shared * load_imbalance(experts.count, experts.active, ep, skew, layout.redundant)
+    )
     return [
         Message(
             name=name,

@@ -28,10 +28,15 @@ from ridgeline.layout import Divisors, Layout
 from ridgeline.model import Architecture, load_model
 from ridgeline.precision import Precision, resolve
 from ridgeline.units import parse, show
+from ridgeline.whatif import changed
 from ridgeline.work import Segment
 
 PHASES = ("decode", "prefill", "mixed")
-MOST = {"chips": 10_000_000, "verify": 1_000, "skew": 10}
+TWO_BATCH = "two-batch"
+"""Overlap of two micro-batches, as in DeepSeek's engine, SGLang (TBO) and vLLM (DBO)."""
+POOLS = ("aggregated", "disaggregated")
+OBJECTIVES = ("cost", "throughput", "speed", "energy")
+MOST = {"chips": 10_000_000, "prefill_chips": 10_000_000, "verify": 1_000, "skew": 10}
 """Values beyond which a number is a slip of the keyboard."""
 
 
@@ -60,6 +65,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Expert parallelism: ranks that share out whole experts."""
     cp: Annotated[Array, "1"] = 1
     """Context parallelism: ranks that share the tokens of a sequence."""
+    redundant: Annotated[Array, "1"] = 0
+    """Copies of experts beyond one of each, so that experts + redundant divide by ep."""
     phase: str = "decode"
     """decode, prefill, or mixed (a decode step that carries one prompt on each attention rank)."""
     batch: Annotated[Array, "1"] = 1
@@ -72,10 +79,16 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Output tokens per request."""
     cached: Annotated[Array, "tok"] = 0
     """Of the prompt, tokens already in the cache."""
+    hit: Annotated[float, "1"] = 0.0
+    """The same as a share of the prompt: hit rate of the prefix cache."""
+    chunk: Annotated[Array, "tok"] = 0
+    """Prompt tokens per rank in a prefill step (max_num_batched_tokens); 0: 8192, and a plan tries several."""
     verify: Annotated[Array, "1"] = 1
     """Tokens computed per sequence and decode step: 1 + drafts under speculative decoding."""
     accepted: Annotated[Array, "1"] = 1
     """Tokens gained per sequence and decode step, on average."""
+    acceptance: Annotated[float, "1"] = 0.0
+    """Chance that a drafted token is accepted: accepted is then 1 + a + a^2 + ... over the drafts."""
     weights: str = ""
     """Stored format ("fp8", "nvfp4,attention=bf16"); empty: as published."""
     kv: str = ""
@@ -84,6 +97,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Format of the activations in matrix multiplications; empty: as narrow as the weights and the chip allow."""
     engine: str = ""
     """Serving engine whose kernels and overheads the estimate uses (vllm, sglang, trtllm); empty: all together."""
+    overlap: str = ""
+    """two-batch: halves of the batch take turns, messages of one behind kernels of the other, where faster."""
     skew: Annotated[float, "1"] = 0.0
     """Exponent of the experts' popularity; 0: uniform routing."""
     memory_utilisation: Annotated[float, "1"] = 0.9
@@ -96,6 +111,24 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Longest allowed time per output token; 0: none."""
     ttft: Annotated[Array, "s"] = 0.0
     """Longest allowed time to first token; 0: none."""
+    e2e: Annotated[float, "s"] = 0.0
+    """Longest allowed time to the last token; 0: none."""
+    user_rate: Annotated[float, "tok/s"] = 0.0
+    """Fewest tokens per second of a user, 1 / TPOT; 0: none."""
+    budget: Annotated[float, "USD/s"] = 0.0
+    """Most money per time for all chips together; 0: no limit."""
+    power: Annotated[float, "W"] = 0.0
+    """Most power of all chips together; 0: no limit."""
+    pools: str = ""
+    """aggregated (each replica does prefill and decode) or disaggregated (a pool for each); empty: the better."""
+    objective: str = "cost"
+    """What is best: cost ($/Mtok), throughput (tok/s/chip), speed (tok/s of a user) or energy (tok/J)."""
+    prefill_system: str = ""
+    """System of the prefill pool; empty: the same as for decode."""
+    prefill_chips: Annotated[int, "1"] = 0
+    """Chips of the prefill pool; 0: shared out of all chips; of another system: its own number."""
+    set: str = ""
+    """What if: values of the system or of its experts, "chip.hbm_bandwidth=2x,domain.size=144,experts.count=512"."""
     catalog: str = ""
     """Folder of a catalogue of one's own."""
 
@@ -113,12 +146,24 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in ("batch", "verify", "accepted", "isl", "osl"):
             if not _least(getattr(self, name)) > 0:
                 raise InputError(f"--{name} {_least(getattr(self, name))}", "more than 0")
-        if not _least(self.isl - self.cached) > 0:
+        if positive_number(self.cached) and self.hit:
+            raise InputError("--cached and --hit", "one of them", "--hit is --cached as a share of --isl")
+        if not 0 <= self.hit < 1:
+            raise InputError(f"--hit {self.hit}", "a share from 0 to below 1", 'such as "56%"')
+        if not _least(self.isl - self.prefix) > 0:
             raise InputError(f"--cached {self.cached}", f"fewer tokens than the prompt has, --isl {self.isl}")
+        if self.acceptance and not (isinstance(self.accepted, (int, float)) and self.accepted == 1):
+            raise InputError("--accepted and --acceptance", "one of them", "--accepted follows from --acceptance")
+        if not 0 <= self.acceptance <= 1:
+            raise InputError(f"--acceptance {self.acceptance}", "a chance from 0 to 1", 'such as "80%"')
+        for name, known in (("pools", ("", *POOLS)), ("objective", OBJECTIVES), ("overlap", ("", TWO_BATCH))):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name)[:60], filter(None, known))
         if not _least(self.verify - self.accepted) >= 0:
             raise InputError(f"--accepted {self.accepted}", f"at most the tokens computed, --verify {self.verify}")
-        if isinstance(self.chips, float):
-            raise InputError(f"--chips {self.chips}", "a whole number")
+        for name in ("chips", "prefill_chips"):
+            if isinstance(getattr(self, name), float):
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}", "a whole number")
         for name, most in MOST.items():
             if not -_least(-1 * getattr(self, name)) <= most:
                 raise InputError(f"--{name} {getattr(self, name)}", f"at most {most:,}")
@@ -132,7 +177,19 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def layout(self) -> Layout:
         """Its degrees of parallelism."""
-        return Layout(tp=self.tp, pp=self.pp, dp=self.dp, ep=self.ep, cp=self.cp)
+        return Layout(tp=self.tp, pp=self.pp, dp=self.dp, ep=self.ep, cp=self.cp, redundant=self.redundant)
+
+    @property
+    def prefix(self) -> Array:
+        """Tokens of the prompt that are already in the cache."""
+        return self.hit * self.isl if self.hit else self.cached
+
+    @property
+    def gained(self) -> Array:
+        """Tokens gained per sequence and decode step: as given, or 1 + a + ... + a^(verify - 1)."""
+        if not self.acceptance:
+            return self.accepted
+        return self.verify if self.acceptance == 1 else (1 - self.acceptance**self.verify) / (1 - self.acceptance)
 
     @property
     def decode_context(self) -> Array:
@@ -146,7 +203,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The step's groups of sequences."""
         decode = Segment(seqs=self.batch, new=self.verify, past=self.decode_context, sampled=self.verify)
         count = self.batch if self.phase == "prefill" else self.dp
-        prompts = Segment(seqs=count, new=self.isl - self.cached, past=self.cached, prefill=True)
+        prompts = Segment(seqs=count, new=self.isl - self.prefix, past=self.prefix, prefill=True)
         return {"decode": [decode], "prefill": [prompts], "mixed": [decode, prompts]}[self.phase]
 
     # --- spellings ----------------------------------------------------------------------------------------------------
@@ -245,7 +302,7 @@ def subject(scenario: Scenario) -> Subject:
     catalog = BUILT_IN.under(scenario.catalog) if scenario.catalog else BUILT_IN
     model = load_model(scenario.model, catalog)
     entry = load_system(scenario.system, catalog)
-    system = entry.value
+    system, model, what_if = changed(entry.value, model, scenario.set)
     precision = resolve(model, system.chip, scenario.weights, scenario.kv, scenario.activations)
     if all(isinstance(degree, (int, float)) for degree in msgspec.structs.astuple(scenario.layout)):
         Divisors.of(model).check(scenario.layout, model.name)
@@ -259,7 +316,7 @@ def subject(scenario: Scenario) -> Subject:
         precision=precision,
         chips=int(scenario.chips) or system.default_chips,
         catalog=catalog,
-        sources=entry.sources,
+        sources=entry.sources | {path: Provenance(text=text, source="--set") for path, text in what_if.items()},
     )
 
 
@@ -293,6 +350,11 @@ def _literal(text: str, *, json: bool = False) -> str:
 def _number(value: float) -> float:
     """Whole numbers as int, so that degrees and counts print and divide as such."""
     return int(value) if value == int(value) else value
+
+
+def positive_number(value: Array) -> bool:
+    """Whether a number, or any number of an array, is above 0."""
+    return -_least(-1 * value) > 0
 
 
 def _least(value: Array) -> float:

@@ -56,6 +56,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     micro_batches: Array
     prefill: bool
     """Whether it computes prompts and nothing else."""
+    segments: tuple[Segment, ...] = ()
+    drafts: Array = 0
+    """What it was made from."""
 
     @property
     def floor(self) -> Array:
@@ -146,6 +149,8 @@ def step(
         rank_tokens=tokens * share.tokens,
         micro_batches=micro_batches(layout, seqs),
         prefill=all(segment.prefill for segment in segments),
+        segments=tuple(segments),
+        drafts=drafts,
     )
 
 

@@ -16,6 +16,10 @@ from ridgeline.errors import InputError
 
 COMMANDS = {
     "plan": "The best layouts and batches of a model on a system, and what a token costs.",
+    "modes": "Price against speed: standard, fast and slow modes, the latency floor, long context, sparsity.",
+    "compare": "Several systems, models or options on one workload: one table, one picture.",
+    "sensitivity": "Which input moves the cost: elasticities and a tornado.",
+    "racks": "Beyond one rack: experts over several, domains of other sizes, pipelines of racks, less memory.",
     "step": "One layout and batch: what every operation takes, and what binds.",
     "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet, on one process or many.",
     "query": "SQL on the folder of a large sweep.",

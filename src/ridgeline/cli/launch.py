@@ -14,7 +14,7 @@ from ridgeline.errors import InputError
 from ridgeline.launch import ENGINES, deployed
 from ridgeline.launch import emit as write
 from ridgeline.launch.engine import engine
-from ridgeline.serving import Point
+from ridgeline.planner import Plan
 
 _LAUNCH = Group("Launch", sort_key=98)
 
@@ -26,20 +26,19 @@ Checkpoint = Annotated[str, Parameter(help="Name or folder of the checkpoint to 
 HostChips = Annotated[int, Parameter(help="Chips of one host; as the system says if not given.", group=_LAUNCH)]
 
 
-def launched(points: Sequence[Point], name: str, which: int, checkpoint: str, host: int, again: str) -> Report:
+def launched(plans: Sequence[Plan], name: str, which: int, checkpoint: str, host: int, again: str) -> Report:
     """The script of one of the plans; where the engine cannot do it, which of the others it can."""
-    if not 1 <= which <= len(points):
-        raise InputError(f"--emit-plan {which}", f"one of the {len(points)} plans", "more with --top")
+    if not 1 <= which <= len(plans):
+        raise InputError(f"--emit-plan {which}", f"one of the {len(plans)} plans", "more with --top")
     if not 0 <= host <= 1024:
         raise InputError(f"--host-chips {host}", "1 to 1024 chips")
     try:
-        text = write(deployed(points[which - 1], checkpoint=checkpoint, host=host), name)
+        text = _script(plans[which - 1], name, checkpoint, host)
     except InputError as error:
-        others = [i for i, other in enumerate(points, 1) if i != which and _can(other, name, checkpoint, host)]
+        others = [i for i, other in enumerate(plans, 1) if i != which and _can(other, name, checkpoint, host)]
         if not others:
             raise
-        best = points[others[0] - 1].scenario
-        also = f"of the plans, the next it can start is {best.layout}: --emit-plan {others[0]}"
+        also = f"of the plans, the next it can start is {plans[others[0] - 1].name}: --emit-plan {others[0]}"
         raise InputError(error.given, error.expected, "; ".join(filter(None, (error.fix, also)))) from None
     options = {"emit": name, "emit-plan": which if which > 1 else "", "checkpoint": checkpoint, "host-chips": host}
     line = again + "".join(f" --{key} {shlex.quote(str(value))}" for key, value in options.items() if value)
@@ -51,9 +50,15 @@ def launched(points: Sequence[Point], name: str, which: int, checkpoint: str, ho
     )
 
 
-def _can(point: Point, name: str, checkpoint: str, host: int) -> bool:
+def _script(plan: Plan, name: str, checkpoint: str, host: int) -> str:
+    replicas = (plan.replicas, plan.prefill_replicas)
+    found = deployed(plan.point, plan.prefill, replicas=replicas, tokens=plan.chunk, checkpoint=checkpoint, host=host)
+    return write(found, name)
+
+
+def _can(plan: Plan, name: str, checkpoint: str, host: int) -> bool:
     try:
-        write(deployed(point, checkpoint=checkpoint, host=host), name)
+        _script(plan, name, checkpoint, host)
     except InputError:
         return False
     return True

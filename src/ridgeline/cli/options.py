@@ -21,18 +21,32 @@ from ridgeline.scenario import Scenario, units
 from ridgeline.units import QUANTITIES
 
 GROUPS = {
-    "Layout": ("tp", "pp", "dp", "ep", "cp"),
-    "Workload": ("phase", "batch", "context", "isl", "osl", "cached", "verify", "accepted", "skew"),
+    "Layout": ("tp", "pp", "dp", "ep", "cp", "redundant"),
+    "Workload": (
+        "phase",
+        "batch",
+        "context",
+        "isl",
+        "osl",
+        "cached",
+        "hit",
+        "chunk",
+        "verify",
+        "accepted",
+        "acceptance",
+        "skew",
+    ),
     "Formats": ("weights", "kv", "activations"),
-    "Engine": ("engine",),
-    "Limits": ("tpot", "ttft"),
+    "Engine": ("engine", "overlap"),
+    "Limits": ("tpot", "ttft", "e2e", "user_rate", "budget", "power"),
+    "Search": ("pools", "objective", "prefill_system", "prefill_chips"),
     "Money": ("price", "utilisation"),
-    "System": ("chips", "memory_utilisation", "catalog"),
+    "System": ("chips", "memory_utilisation", "set", "catalog"),
 }
 """Headings of the help, each with its options."""
 SEARCHED = (*GROUPS["Layout"], "phase", "batch")
 """Fields that a plan finds by itself."""
-STEP = tuple(name for names in GROUPS.values() for name in names if name not in GROUPS["Limits"])
+STEP = tuple(name for group, names in GROUPS.items() for name in names if group not in ("Limits", "Search"))
 """Options of a single point."""
 PLAN = tuple(name for names in GROUPS.values() for name in names if name not in SEARCHED)
 """Options of a search."""
@@ -45,6 +59,12 @@ Strict = Annotated[bool, Parameter(help="Exit with code 1 if any row was refused
 CatalogFolder = Annotated[str, Parameter(help="Folder of a catalogue of one's own.", group="System")]
 PlotFile = Annotated[
     str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=OUTPUT)
+]
+Over = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Search this option too: weights=fp8,nvfp4, kv=bf16,fp8, verify=1:4:+1. Once for each.", group="Search"
+    ),
 ]
 OutputFile = Annotated[
     str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=OUTPUT)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from ridgeline.cli.breakdown import breakdown
 from ridgeline.cli.document import line
 from ridgeline.cli.figure import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, apart, label, picture, ticks
-from ridgeline.cli.front import front
+from ridgeline.cli.front import Front, front
 from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.page import page
 from ridgeline.errors import InputError
@@ -43,19 +43,39 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     best: tuple[np.ndarray, np.ndarray] | None = None
     marks: Sequence[tuple[float, float, str]] = ()
     label: str
+    x_label: str = "speed, tokens per second of a user"
+    title: str = "Cost against speed"
 
 
-def draw_plan(result: PlanResult, path: str) -> None:
+def draw_plan(result: PlanResult, path: str, again: str, names: tuple[str, str] = ("speed", "cost")) -> None:
     """The best plan's roofline and times, and the search's front."""
-    curve = front(result)
+    curve = front(result, names)
     order = curve.rows
     trade = Trade(
-        cloud=(curve.speed, curve.cost),
-        best=(curve.speed[order], curve.cost[order]),
-        marks=[(*curve.best[0], f"best: {result.plans[0].layout}, batch {result.plans[0].batch:,}")],
-        label=curve.label,
+        cloud=(curve.x, curve.y),
+        best=(curve.x[order], curve.y[order]),
+        marks=[(*curve.best[0], f"best: {result.plans[0].name}, batch {result.plans[0].batch:,}")],
+        label=curve.y_label,
+        x_label=curve.x_label,
+        title="Cost against speed" if names == ("speed", "cost") else f"{names[1].capitalize()} against {names[0]}",
     )
-    _draw(result.plans[0].point, trade, path, result.scenario.to_cli("plan"))
+    _draw(result.plans[0].point, trade, path, again)
+
+
+def draw_fronts(curves: Sequence[tuple[str, Front]], path: str, head: Sequence[str], again: str) -> None:
+    """The fronts of several searches in one panel, each labelled at its fast end."""
+    colours = (BLUE, ORANGE, GREEN, RED, PURPLE, INK)
+    with picture(path, 1, head, f"{again}      {FLOOR}") as panels:
+        axes = panels[0]
+        for i, (name, curve) in enumerate(curves):
+            colour, x, y = colours[i % len(colours)], curve.x[curve.rows], curve.y[curve.rows]
+            axes.plot(x, y, color=colour, lw=2)
+            axes.scatter(*zip(*curve.best[:1], strict=True), s=36, color=colour, zorder=4)
+            label(axes, name, (float(x[0]), float(y[0])), colour, (4, 4), weight="bold")
+        first = curves[0][1]
+        axes.set(xscale="log", yscale="log", title="Cost against speed", xlabel=first.x_label, ylabel=first.y_label)
+        ticks(axes.xaxis, lambda value: f"{value:,g}")
+        ticks(axes.yaxis, lambda value: f"{'$' if '$' in first.y_label else ''}{value:,g}")
 
 
 def draw_point(found: Point, path: str) -> None:
@@ -191,8 +211,7 @@ def _trade(axes: Any, trade: Trade) -> None:
     for px, py, text in trade.marks:
         axes.scatter([px], [py], s=42, color=RED, zorder=4)
         label(axes, text, (px, py), RED, (8, -14), weight="bold")
-    axes.set(xscale="log", yscale="log", title="Cost against speed", xlabel="speed, tokens per second of a user",
-             ylabel=trade.label)  # fmt: skip
+    axes.set(xscale="log", yscale="log", title=trade.title, xlabel=trade.x_label, ylabel=trade.label)
     if trade.best is not None:
         axes.set_ylim(top=2 * float(trade.best[1].max()))
     ticks(axes.xaxis, lambda value: f"{value:,g}")

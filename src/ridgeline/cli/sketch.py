@@ -17,23 +17,31 @@ _BLANK = 0x2800
 
 
 def sketch(
-    x: np.ndarray, y: np.ndarray, marks: Sequence[tuple[float, float, str]], *, width: int = 84, height: int = 12
+    x: np.ndarray,
+    y: np.ndarray,
+    marks: Sequence[tuple[float, float, str]],
+    *,
+    others: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+    width: int = 84,
+    height: int = 12,
 ) -> list[str]:
-    """Lines of a plot of the line through (x, y) with labelled points; positive values.
+    """Lines of a plot of the line through (x, y), and through `others`, with labelled points; positive values.
 
     The first column is the value at the edge of the plot, for the first and the last line only; below stand the values
     at the ends of the x axis.
     """
-    xs, ys = [np.concatenate([line, [mark[i] for mark in marks]]) for i, line in enumerate((x, y))]
+    curves = [(x, y), *others]
+    xs, ys = (np.concatenate([*(c[i] for c in curves), [mark[i] for mark in marks]]) for i in range(2))
     across, down = _scale(xs, 2 * width - 1), _scale(ys, 4 * height - 1)
     cells = np.zeros((height, width), dtype=int)
-    columns, rows = across(x), 4 * height - 1 - down(y)
-    steps = np.maximum(np.abs(np.diff(columns)), np.abs(np.diff(rows)))
-    at = np.concatenate([[0.0], np.cumsum(steps)])
-    every = np.arange(at[-1] + 1)
-    for column, row in zip(np.interp(every, at, columns), np.interp(every, at, rows), strict=True):
-        i, j = round(float(row)), round(float(column))
-        cells[i // 4, j // 2] |= _DOTS[j % 2][i % 4]
+    for line in curves:
+        columns, rows = across(line[0]), 4 * height - 1 - down(line[1])
+        steps = np.maximum(np.abs(np.diff(columns)), np.abs(np.diff(rows)))
+        at = np.concatenate([[0.0], np.cumsum(steps)])
+        every = np.arange(at[-1] + 1)
+        for column, row in zip(np.interp(every, at, columns), np.interp(every, at, rows), strict=True):
+            i, j = round(float(row)), round(float(column))
+            cells[i // 4, j // 2] |= _DOTS[j % 2][i % 4]
     lines = [[chr(_BLANK + bits) if bits else " " for bits in row] for row in cells]
     for px, py, label in reversed(marks):
         row, column = height - 1 - int(down(np.array(py))) // 4, int(across(np.array(px))) // 2

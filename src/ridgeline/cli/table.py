@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from ridgeline.serving import Numbers
 
 NONE = "-"
+WHOLE = 22
+"""Characters of text that stay on one line."""
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table; a heading that begins with "<" is of text and set to the left, others are of numbers.
 
-    Only text of several words is broken into lines where a row is too long.
+    Only text of more than WHOLE characters is broken into lines where a row is too long.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -38,7 +40,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     cells = list(rows)
     for i, heading in enumerate(columns):
         text = heading.startswith("<")
-        broken = text and any(" " in row[i] for row in cells)
+        broken = text and any(" " in line and len(line) > WHOLE for row in cells for line in row[i].split("\n"))
         made.add_column(heading.removeprefix("<"), justify="left" if text else "right", no_wrap=not broken)
     for row in cells:
         made.add_row(*row)

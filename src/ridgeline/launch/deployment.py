@@ -62,11 +62,23 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.roles) > 1
 
 
-def deployed(decode: Point, prefill: Point | None = None, *, checkpoint: str = "", host: int = 0) -> Deployment:
+def deployed(
+    decode: Point,
+    prefill: Point | None = None,
+    *,
+    replicas: tuple[int, int] = (0, 0),
+    tokens: int = CHUNK,
+    checkpoint: str = "",
+    host: int = 0,
+) -> Deployment:
     """The deployment of a point; with `prefill`, that of two pools.
 
     Parameters
     ----------
+    replicas
+        How many decode (or do both), and how many prefill; 0: as many as the point's chips make.
+    tokens
+        Prompt tokens of the largest step of an attention rank.
     checkpoint
         Name or folder of the checkpoint, where the model's own is not the one to load.
     host
@@ -81,7 +93,9 @@ def deployed(decode: Point, prefill: Point | None = None, *, checkpoint: str = "
     drafts = int(scenario.verify) - 1
     if drafts and not found.model.mtp:
         raise InputError(f"--verify {scenario.verify}", f"{found.model.name} has no layers that draft", "--verify 1")
-    roles = (_role(decode, "both"),) if prefill is None else (_role(prefill, "prefill"), _role(decode, "decode"))
+    roles = (_role(decode, "both" if prefill is None else "decode", replicas[0], tokens),)
+    if prefill is not None:
+        roles = (_role(prefill, "prefill", replicas[1], tokens), *roles)
     stored, asked = stored_formats(found.model)["default"], scenario.weights
     return Deployment(
         model=checkpoint or _checkpoint(found.model, scenario.model),
@@ -96,13 +110,14 @@ def deployed(decode: Point, prefill: Point | None = None, *, checkpoint: str = "
     )
 
 
-def _role(point: Point, phase: Literal["both", "prefill", "decode"]) -> Role:
+def _role(point: Point, phase: Literal["both", "prefill", "decode"], replicas: int, tokens: int) -> Role:
     held, layout = point.memory, point.scenario.layout
     after = held.capacity - held.weights - held.activations
     return Role(
         phase=phase,
-        replicas=int(point.replicas),
+        replicas=replicas or int(point.replicas),
         layout=layout,
+        tokens=tokens,
         sequences=-int(-point.scenario.batch // 1),
         memory=round(float(1 - held.reserve / held.capacity), 3),
         static=round(float(1 - (held.reserve + held.activations) / held.capacity), 3),

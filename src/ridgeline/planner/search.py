@@ -1,159 +1,304 @@
-"""The search: every valid layout with every batch of a fine grid, evaluated at once; the cheapest within the limits.
+"""The search: every valid layout, batch, chunk, draft depth and format, on one pool or two; the best within the limits.
 
-    minimise  paid chip-seconds per request   over layouts x batches,   all as estimated on the scenario's engine
-    subject to   memory fits, tpot <= TPOT, ttft <= TTFT
+    minimise   cost (or another objective)   over  options x layouts x batches  and  pairs of replicas x splits,
+    subject to   memory fits, TPOT, TTFT, E2E, chips, budget, power;   all as estimated on the scenario's engine
 
-Batches run up to what memory holds, four to an octave, and include the largest that fits and the largest that still
-keeps the TPOT (found by bisection: estimates do not fall when the batch grows). Chips left over are paid for. With
-a `context` instead of request lengths only decode is planned. Knows no queue: rates are those of a full replica.
+One pool is in `replicas.py`, two in `pools.py`, with the proofs of what they leave out. Chips left over are paid for.
+With a `context` instead of request lengths only decode is planned. Knows no queue of the aggregated replica: rates are
+those of a full one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from ridgeline.layout import Layout
-from ridgeline.planner.plans import Candidates, Plan, PlanResult
-from ridgeline.planner.space import layouts
-from ridgeline.planner.why import TIE, explain_loss, nothing_fits, too_slow
-from ridgeline.roofline import Time
+from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.planner.deployment import deployment
+from ridgeline.planner.limits import Limits, affordable
+from ridgeline.planner.plans import OBJECTIVES, Candidates, PlanResult
+from ridgeline.planner.pools import Fleet, matched
+from ridgeline.planner.replicas import CHUNKS, DECODE_CHUNK, Replicas, aggregated, replicas
+from ridgeline.planner.space import joined
+from ridgeline.planner.why import TIE, explain_loss, nothing_fits, unreachable
 from ridgeline.scenario import Scenario, Subject, subject
-from ridgeline.serving import Evaluator, as_time
+from ridgeline.serving import Evaluator
+from ridgeline.serving.point import CHUNK, chip_price
 
-BLOCK = 16384
-"""Points evaluated together: enough to amortise Python, few enough to stay in cache."""
-PER_OCTAVE = 4
+DRAFTS = (1, 2, 3, 4, 5)
+"""Tokens per decode step (drafts and one) that are tried where an acceptance rate is given."""
+MOST_TRIED = 144
+"""Chips up to which more chips are tried as a remedy."""
+SEARCHED = ("tp", "pp", "dp", "ep", "cp", "redundant", "batch", "phase")
+"""Fields that every plan finds by itself."""
 
 
-def plan(scenario: Scenario, *, top: int = 5) -> PlanResult:
-    """Search all layouts and batches of a scenario's model on its system; `top` plans of different layouts.
+def plan(
+    scenario: Scenario, *, top: int = 5, over: Mapping[str, Sequence[Any]] | None = None, ask: bool = True
+) -> PlanResult:
+    """Search all deployments of a scenario's model on its system; `top` plans of different layouts.
+
+    `over`: further fields of the scenario to search, each with its values (weights, kv, verify, engine, ...).
+    `ask`: where the limits cannot be kept, search what would have to change.
 
     Raises
     ------
     InputError
-        If nothing fits in memory (by how much, and what would), or nothing keeps the TPOT or TTFT (the nearest miss).
+        If nothing fits in memory (by how much, and what would), or nothing keeps the limits: which ones contradict each
+        other, the nearest miss, and what would have to change.
     """
-    scenario = msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, batch=1, phase="decode")
-    found = subject(scenario)
-    evaluate = Evaluator(scenario, found)
-    space = layouts(found.model, found.chips)
-    space = _take(space, found.system.reaches(space.chips))
-    one = evaluate.memory(space, np.ones(len(space.tp)))
-    most = evaluate.memory(space, np.full(len(space.tp), 1e9)).most_sequences * space.dp * (one.most_sequences >= 1)
-    most = np.where(evaluate.memory(space, most).fits, most, most - space.dp)  # one sequence at the end of its life
-    if not (most >= 1).any():
-        raise nothing_fits(scenario, found, space, one)
-    space, most = _take(space, most >= 1), most[most >= 1]
-    prefill, alone = Time(), Time()
-    if not evaluate.decode_only:
-        prefill = _blockwise(lambda s: as_time(evaluate.estimate(evaluate.prefill(s, evaluate.prompts(s)), s)), space)
-        alone = _blockwise(lambda s: as_time(evaluate.estimate(evaluate.prefill(s, np.ones(len(s.tp))), s)), space)
-    index, batch = _grid(most)
-    tpot_limit = float(scenario.tpot)
-    if tpot_limit:
-        fast = _largest_batch(evaluate, space, most, prefill, alone, tpot_limit)
-        some = np.flatnonzero(fast >= 1)
-        index, batch = np.concatenate([index, some]), np.concatenate([batch, fast[some]])
-        index, batch = np.unique(np.stack([index, batch]), axis=1)
-        index = index.astype(np.int64)
-    candidates = _evaluate(evaluate, space, index, batch, prefill, alone)
-    return _rank(scenario, found, evaluate, candidates, len(space.tp), top)
+    variants = _variants(scenario, dict(over or {}))
+    limits = Limits.of(scenario)
+    parts: list[Candidates] = []
+    subjects: list[Subject] = []
+    refused: InputError | None = None
+    layouts = 0
+    for number, variant in enumerate(variants):
+        found = subject(variant)
+        found = msgspec.structs.replace(found, chips=affordable(variant, found, found.chips))
+        subjects.append(found)
+        try:
+            tables, count = _search(variant, found, limits, number, top)
+        except InputError as error:
+            if len(variants) == 1:
+                raise
+            refused = refused or error
+            continue
+        parts += tables
+        layouts = max(layouts, count)
+    if not parts:
+        raise refused or InputError("plan", "nothing to search")
+    candidates = Candidates.joined(parts)
+    return _rank(scenario, variants, subjects, limits, candidates, layouts, top, ask)
 
 
-def _take(layout: Layout, rows: np.ndarray) -> Layout:
-    return Layout(tp=layout.tp[rows], pp=layout.pp[rows], dp=layout.dp[rows], ep=layout.ep[rows], cp=layout.cp[rows])
-
-
-def _pick(time: Time, rows: np.ndarray) -> Time:
-    return time if isinstance(time.overhead, float) else Time(overhead=time.overhead[rows])
-
-
-def _blockwise(times: Callable[[Layout], Time], space: Layout) -> Time:
-    """`times` of a layout's rows, BLOCK rows at once."""
-    n = len(space.tp)
-    parts = [times(_take(space, np.arange(start, min(start + BLOCK, n)))) for start in range(0, n, BLOCK)]
-    return Time(overhead=np.concatenate([part.overhead for part in parts]))
-
-
-def _grid(most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each layout the batches 1 .. most, PER_OCTAVE to an octave, and `most` itself; as (row of layout, batch)."""
-    octaves = int(np.ceil(np.log2(most.max()))) if most.max() > 1 else 0
-    steps = np.unique(np.round(2.0 ** (np.arange(octaves * PER_OCTAVE + 1) / PER_OCTAVE)))
-    row, column = np.nonzero(steps[None, :] < most[:, None])
-    row = np.concatenate([row, np.arange(len(most))])
-    batch = np.concatenate([steps[column], most])
-    return row, batch
-
-
-def _largest_batch(
-    evaluate: Evaluator, space: Layout, most: np.ndarray, prefill: Time, alone: Time, limit: float
-) -> np.ndarray:
-    """For each layout the largest batch whose TPOT is within `limit`, 0 if none: bisection over all layouts at once."""
-    low, high = np.zeros(len(most)), most.copy()
-    index = np.arange(len(most))
-    for _ in range(int(np.ceil(np.log2(most.max() + 1))) + 1):
-        middle = np.ceil((low + high) / 2)
-        ok = _evaluate(evaluate, space, index, np.maximum(middle, 1), prefill, alone).tpot <= limit
-        low, high = np.where(ok, middle, low), np.where(ok, high, middle - 1)
-        high = np.maximum(high, low)
-    return low
-
-
-def _evaluate(
-    evaluate: Evaluator, space: Layout, index: np.ndarray, batch: np.ndarray, prefill: Time, alone: Time
-) -> Candidates:
-    """Columns of all points (row of `space`, batch), BLOCK at a time."""
-    n = len(index)
-    tpot, ttft, chip_seconds = (np.empty(n) for _ in range(3))
-    for start in range(0, n, BLOCK):
-        part = slice(start, min(start + BLOCK, n))
-        rows, size = index[part], batch[part]
-        layout = _take(space, rows)
-        decode = as_time(evaluate.estimate(evaluate.decode(layout, size), layout))
-        serving = evaluate.expect(layout, size, decode, _pick(prefill, rows), _pick(alone, rows))
-        tpot[part], ttft[part], chip_seconds[part] = serving.tpot, serving.ttft, serving.chip_seconds
-    s = evaluate.scenario
-    feasible = (tpot <= (s.tpot or np.inf)) & (ttft <= (s.ttft or np.inf))
-    return Candidates(
-        layout=_take(space, index),
-        batch=batch,
-        tpot=tpot,
-        ttft=ttft,
-        chip_seconds=chip_seconds,
-        feasible=feasible,
+def _variants(scenario: Scenario, over: dict[str, Sequence[Any]]) -> tuple[Scenario, ...]:
+    """The scenario with every combination of the searched options' values."""
+    for name, values in over.items():
+        if name not in Scenario.__struct_fields__:
+            raise UnknownNameError("axis", name[:60], Scenario.__struct_fields__)
+        if name in SEARCHED:
+            raise InputError(
+                f"--over {name}", "an option that a plan does not find anyway", f"not {', '.join(SEARCHED)}"
+            )
+        if not len(values):
+            raise InputError(f"--over {name}", "at least one value")
+    if scenario.acceptance and "verify" not in over and scenario.verify == 1:
+        over["verify"] = DRAFTS
+    alone = msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, redundant=0, batch=1, phase="decode")
+    return tuple(
+        msgspec.structs.replace(alone, **dict(zip(over, values, strict=True))) for values in product(*over.values())
     )
 
 
-def _rank(
-    scenario: Scenario, found: Subject, evaluate: Evaluator, candidates: Candidates, count: int, top: int
-) -> PlanResult:
-    """The cheapest point of each of the best layouts.
+def _search(scenario: Scenario, found: Subject, limits: Limits, variant: int, top: int) -> tuple[list[Candidates], int]:
+    """Every point of one variant, and how many layouts fit."""
+    decode_only = Evaluator(scenario, found).decode_only
+    chunks = (int(scenario.chunk),) if scenario.chunk else (CHUNK,) if decode_only else CHUNKS
+    apart = not decode_only and scenario.pools != "aggregated"
+    if decode_only and scenario.pools == "disaggregated":
+        raise InputError("--pools disaggregated with --context", "plans decode alone", "use --isl and --osl")
+    if scenario.prefill_system or scenario.prefill_chips:
+        if scenario.pools == "aggregated":
+            raise InputError("--pools aggregated with a prefill pool", "one pool or two")
+        scenario = msgspec.structs.replace(scenario, pools="disaggregated")
+    tables: list[Candidates] = []
+    count = 0
+    if scenario.pools != "disaggregated":
+        own = replicas(scenario, found, chunks)
+        if not len(own.index) and not (apart and found.chips > 1):
+            raise nothing_fits(scenario, found)
+        count = len(own.space.tp)
+        tables += [_single(own, each, limits, variant) for each in aggregated(own, limits, top)] if count else []
+    if apart and (fleet := _fleet(scenario, found)):
+        pools, other = fleet
+        half = msgspec.structs.replace(scenario, context=scenario.decode_context)
+        mine = msgspec.structs.replace(found, chips=pools.decode or pools.chips - 1)
+        own = replicas(half, mine, (DECODE_CHUNK,))
+        tables += _double(scenario, found, other, own, pools, chunks, limits, variant)
+        count = max(count, len(own.space.tp))
+    if not tables:
+        raise nothing_fits(scenario, found)
+    return tables, count
 
-    Costs are compared in steps of TIE, which no measurement resolves; of equal ones the one with fewer stages and
-    context ranks comes first, then the faster.
+
+def _fleet(scenario: Scenario, found: Subject) -> tuple[Fleet, Subject] | None:
+    """How chips may be divided over two pools and the subject of the prefill pool; None if it cannot be."""
+    name, given = scenario.prefill_system, int(scenario.prefill_chips)
+    if not name and not given:
+        inside = found.chips <= found.system.domain.size
+        link = found.system.domain.bandwidth if inside else found.system.network.bandwidth
+        if found.chips < 2 or link is None:
+            if scenario.pools == "disaggregated":
+                raise InputError(f"--pools disaggregated on {found.chips} chips", "two or more with a known network")
+            return None
+        return Fleet(found.chips, 0, 0, link), found
+    other = subject(
+        msgspec.structs.replace(scenario, system=name or scenario.system, chips=given, set="" if name else scenario.set)
+    )
+    if not name:
+        if given >= found.chips:
+            raise InputError(f"--prefill-chips {given}", f"fewer than all {found.chips} chips of {found.system.name}")
+        found = msgspec.structs.replace(found, chips=found.chips - given)
+    prices = [chip_price(scenario, each) if each.system.prices or scenario.price else None for each in (found, other)]
+    spent = sum(each.chips * (price or 0.0) for each, price in zip((found, other), prices, strict=True))
+    if scenario.budget and spent > scenario.budget * (1 + 1e-9):
+        raise InputError(
+            f"--budget with {found.chips} chips of {found.system.name} and {other.chips} of {other.system.name}",
+            f"they take ${spent * 3600:,.0f}/h",
+            "fewer --chips or --prefill-chips",
+        )
+    across = [each.system.network.bandwidth for each in (found, other)]
+    if any(link is None for link in across):
+        raise InputError(
+            "a prefill pool of its own", "needs the scale-out bandwidth of both systems", "see the catalogue"
+        )
+    return Fleet(found.chips + other.chips, other.chips, found.chips, min(link for link in across if link)), other
+
+
+def _single(own: Replicas, served: Any, limits: Limits, variant: int) -> Candidates:
+    """Columns of replicas that do both phases."""
+    n, found, s = len(served.index), own.found, own.scenario
+    price, watts = chip_price(s, found), found.system.chip.power
+    return Candidates(
+        space=own.space,
+        index=served.index.astype(np.int32),
+        prefill_index=np.zeros(n, dtype=np.int32),
+        variant=np.full(n, variant, dtype=np.int32),
+        batch=served.batch,
+        replicas=(found.chips // own.space.chips).astype(np.int32)[served.index],
+        chunk=served.chunk.astype(np.int32),
+        prefill_replicas=np.zeros(n, dtype=np.int32),
+        tpot=served.tpot,
+        ttft=served.ttft,
+        e2e=served.e2e,
+        chip_seconds=served.chip_seconds,
+        usd=served.chip_seconds * (1.0 if price is None else price),
+        joules=served.chip_seconds * (np.nan if watts is None else watts),
+        low=served.tpot * np.exp(own.spread[0]),
+        high=served.tpot * np.exp(own.spread[1]),
+        feasible=limits.keeps(served.tpot, served.ttft, served.e2e),
+    )
+
+
+def _double(
+    scenario: Scenario, found: Subject, other: Subject, own: Replicas, fleet: Fleet, chunks: tuple[int, ...],
+    limits: Limits, variant: int,
+) -> list[Candidates]:  # fmt: skip
+    """Columns of pairs of pools; none if one of them does not fit."""
+    if not len(own.index):
+        return []
+    match, pairs = matched(scenario, found, other, own, fleet, chunks, limits)
+    if not len(pairs.rate):
+        return []
+    tpot = match.d.tpot[pairs.decode]
+    usage = scenario.utilisation
+    shares = [(found, fleet.decode), (other, fleet.prefill)] if fleet.prefill else [(found, fleet.chips)]
+    prices = [chip_price(scenario, each) for each, _ in shares]
+    if len({price is None for price in prices}) > 1:
+        raise InputError("two pools", "a price of both systems, or of none", 'such as --price "$2/h"')
+    spent = sum((1.0 if price is None else price) * chips for price, (_, chips) in zip(prices, shares, strict=True))
+    watts = [each.system.chip.power for each, _ in shares]
+    power = np.nan if None in watts else sum(w * chips for w, (_, chips) in zip(watts, shares, strict=True) if w)
+    e2e = pairs.ttft + match.gaps * tpot
+    n = len(tpot)
+    return [
+        Candidates(
+            space=joined([own.space, match.p.layout]),
+            index=match.d.row[pairs.decode].astype(np.int32),
+            prefill_index=(len(own.space.tp) + pairs.prefill).astype(np.int32),
+            variant=np.full(n, variant, dtype=np.int32),
+            batch=match.d.batch[pairs.decode],
+            replicas=pairs.decodes,
+            chunk=match.p.chunk[pairs.prefill],
+            prefill_replicas=pairs.prefills,
+            tpot=tpot,
+            ttft=pairs.ttft,
+            e2e=e2e,
+            chip_seconds=fleet.paid / pairs.rate / usage,
+            usd=spent / pairs.rate / usage,
+            joules=power / pairs.rate / usage,
+            low=tpot * np.exp(own.spread[0]),
+            high=tpot * np.exp(own.spread[1]),
+            feasible=limits.keeps(tpot, pairs.ttft, e2e),
+        )
+    ]
+
+
+def _rank(
+    scenario: Scenario, variants: tuple[Scenario, ...], subjects: list[Subject], limits: Limits, candidates: Candidates,
+    layouts: int, top: int, ask: bool,
+) -> PlanResult:  # fmt: skip
+    """The best point of each of the best layouts.
+
+    The objective is compared in steps of TIE, which no measurement resolves; of equal ones one pool comes before two,
+    fewer stages and context ranks before more, then the faster by TIE, then the exact best. Where all are of one pool,
+    or all of two, the best of the other kind takes the last place.
     """
-    rows = np.flatnonzero(candidates.feasible)
+    rows = feasible = np.flatnonzero(candidates.feasible)
     if not len(rows):
-        raise too_slow(scenario, found, candidates)
-    layout, cost = candidates.layout, candidates.chip_seconds[rows]
-    grade = np.floor(np.log(cost / cost.min()) / TIE)
-    extras = (layout.pp * layout.cp)[rows]
-    order = rows[np.lexsort((candidates.tpot[rows], extras, grade))]
+        remedies = _remedies(scenario, subjects[0]) if ask else []
+        raise unreachable(variants[0], subjects[0], limits, candidates, remedies)
+    value = getattr(candidates, OBJECTIVES[scenario.objective])[rows]
+    if np.isnan(value).all():
+        raise InputError("--objective energy", "needs the power of the chip, which is not known")
+    grade = np.floor(np.log(value / np.nanmin(value)) / TIE)
+    kept = np.flatnonzero(grade <= np.sort(grade)[min(len(grade) - 1, 4096 * top)])
+    rows, grade = rows[kept], grade[kept]
+    stages = candidates.space.pp * candidates.space.cp
+    apart = candidates.prefill_replicas[rows] > 0
+    extras = stages[candidates.index[rows]] * np.where(apart, 2 * stages[candidates.prefill_index[rows]], 1)
+    second = candidates.usd if scenario.objective == "speed" else candidates.tpot
+    pace = np.floor(np.log(second[rows] / second[rows].min()) / TIE)
+    order = rows[np.lexsort((value[kept], pace, extras, grade))]
     best: dict[tuple[int, ...], int] = {}
     for row in order:
-        best.setdefault(tuple(int(getattr(layout, d)[row]) for d in layout.__struct_fields__), int(row))
+        best.setdefault(candidates.key(row), int(row))
         if len(best) == top:
             break
-    plans = [
-        Plan(
-            point=evaluate.point(
-                Layout(**dict(zip(layout.__struct_fields__, degrees, strict=True))), int(candidates.batch[row])
-            )
-        )
-        for degrees, row in best.items()
-    ]
-    losers = [msgspec.structs.replace(other, why=explain_loss(plans[0], other)) for other in plans[1:]]
-    return PlanResult(scenario=scenario, subject=found, plans=(plans[0], *losers), layouts=count, candidates=candidates)
+    shown = list(best.values())
+    apart = candidates.prefill_replicas > 0
+    others = feasible[apart[feasible] != apart[shown[0]]]
+    if top > 1 and len(others) and (apart[shown] == apart[shown[0]]).all():
+        values = getattr(candidates, OBJECTIVES[scenario.objective])[others]
+        shown[top - 1 :] = [int(others[np.nanargmin(values)])]
+    plans = [deployment(variants, subjects, candidates, row) for row in shown]
+    losers = [msgspec.structs.replace(each, why=explain_loss(plans[0], each, scenario.objective)) for each in plans[1:]]
+    return PlanResult(
+        scenario=scenario,
+        subject=subjects[int(candidates.variant[next(iter(best.values()))])],
+        limits=limits,
+        variants=variants,
+        chosen=int(candidates.variant[next(iter(best.values()))]),
+        plans=(plans[0], *losers),
+        layouts=layouts,
+        candidates=candidates,
+    )
+
+
+def _remedies(scenario: Scenario, found: Subject) -> list[str]:
+    """Changes of one option with which a search finds a plan: narrower formats, drafts, more chips."""
+    default = found.precision.bytes["default"]
+    narrow = [name for name, size in (("fp8", 1.0), ("nvfp4", 0.5625)) if size < 0.9 * default]
+    tries = [{"weights": name} for name in narrow[-1:]]
+    tries += [{"kv": "fp8"}] if found.precision.kv_bytes > 1 else []
+    if not (scenario.budget or scenario.power or scenario.prefill_system or scenario.prefill_chips):
+        tries += [{"chips": found.chips * k} for k in (2, 4) if found.chips * k <= MOST_TRIED]
+    tries += [{"acceptance": 0.7}] if found.model.mtp and scenario.verify == 1 and not scenario.acceptance else []
+    out: list[str] = []
+    for change in tries:
+        name, value = next(iter(change.items()))
+        if name == "chips" and any(text.startswith("--chips") for text in out):
+            continue
+        try:
+            easy = {} if scenario.prefill_system or scenario.prefill_chips else {"pools": "aggregated"}
+            plan(msgspec.structs.replace(scenario, **easy | change), top=1, ask=False)
+        except InputError:
+            continue
+        shown = f"--acceptance {value:.0%} of drafted tokens" if name == "acceptance" else f"--{name} {value}"
+        out.append(shown)
+    return out

@@ -2,25 +2,31 @@
 
     tp * pp * dp * cp <= chips,   ep divides tp * dp,   all degrees divide the model (`layout.Divisors`)
 
-Dense models get dp = 1: copies that share nothing are replicas. Knows no time.
+Where ep does not divide the experts, `redundant` copies fill it up to the next multiple (DeepSeek's EP144 holds 256 +
+32). With uniform routing more copies only take memory and reads; under a skew one or two more per rank are in the
+space, since they relieve the busiest rank. Dense models get dp = 1: copies that share nothing are replicas. Knows no
+time.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ridgeline.errors import InputError
 from ridgeline.layout import Divisors, Layout
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ridgeline.model import Architecture
 
 MOST = 16384
 """Chips of the largest search: one replica has no use for more."""
+CONTEXTS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def layouts(model: Architecture, chips: int) -> Layout:
+def layouts(model: Architecture, chips: int, *, skew: float = 0.0) -> Layout:
     """All valid layouts of `model` on up to `chips` chips; each degree an integer array, replicas of one chip first.
 
     Raises
@@ -33,21 +39,51 @@ def layouts(model: Architecture, chips: int) -> Layout:
     import numpy as np
 
     can = Divisors.of(model)
-    tensor = [t for t in range(1, chips + 1) if all(n % t == 0 for n in can.heads + can.widths)]
-    stages = range(1, min(can.layers, chips) + 1)
-    data = range(1, chips + 1) if can.experts else (1,)
-    contexts = [c for c in (1, 2, 4, 8, 16, 32, 64) if c <= chips]
-    groups = [e for e in range(1, chips + 1) if all(n % e == 0 for n in can.experts)] if can.experts else [1]
-    rows = [
-        (t, p, d, e, c)
-        for t, p, c in product(tensor, stages, contexts)
-        if t * p * c <= chips
-        for d in data[: chips // (t * p * c)]
-        for e in groups
-        if t * d % e == 0
-    ]
-    tp, pp, dp, ep, cp = np.array(rows, dtype=np.int64).reshape(-1, 5).T
-    every = Layout(tp=tp, pp=pp, dp=dp, ep=ep, cp=cp)
+    tensor = np.array([t for t in range(1, chips + 1) if all(n % t == 0 for n in can.heads + can.widths)])
+    depth = np.arange(1, min(can.layers, chips) + 1)
+    contexts = np.array([c for c in CONTEXTS if c <= chips])
+    t, p, c = (each.ravel() for each in np.meshgrid(tensor, depth, contexts, indexing="ij"))
+    room = chips // (t * p * c)
+    t, p, c, room = (each[room >= 1] for each in (t, p, c, room))
+    if not can.experts:
+        parts = [(t, p, np.ones_like(t), 1, c, 0)]
+    else:
+        rows = np.repeat(np.arange(len(t)), room)
+        first = np.cumsum(room) - room
+        d = np.arange(len(rows)) - first[rows] + 1
+        t, p, c = t[rows], p[rows], c[rows]
+        ranks = t * d
+        parts = []
+        for e, more in _groups(can.experts, min(chips, 2 * max(can.experts)), skew):
+            keep = np.flatnonzero(ranks % e == 0)
+            parts.append((t[keep], p[keep], d[keep], e, c[keep], more))
+    columns = [np.concatenate([np.broadcast_to(part[i], part[0].shape) for part in parts]) for i in range(6)]
+    tp, pp, dp, ep, cp, redundant = columns
+    every = Layout(tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, redundant=redundant)
     keep = np.flatnonzero(can.valid(every))
-    keep = keep[np.argsort(every.chips[keep], kind="stable")]
-    return Layout(tp=tp[keep], pp=pp[keep], dp=dp[keep], ep=ep[keep], cp=cp[keep])
+    keep = keep[np.lexsort((redundant[keep], cp[keep], ep[keep], dp[keep], pp[keep], tp[keep], every.chips[keep]))]
+    return take(every, keep)
+
+
+def _groups(experts: tuple[int, ...], most: int, skew: float) -> list[tuple[int, int]]:
+    """Expert-parallel degrees with the redundant copies that make them divide."""
+    found: list[tuple[int, int]] = []
+    for e in range(1, most + 1):
+        fills = {-n % e for n in experts}
+        if len(fills) > 1:
+            continue
+        least = fills.pop()
+        found += [(e, least + k * e) for k in range(3 if skew else 1)]
+    return found
+
+
+def take(layout: Layout, rows: np.ndarray) -> Layout:
+    """The layouts of some rows."""
+    return Layout(**{name: getattr(layout, name)[rows] for name in layout.__struct_fields__})
+
+
+def joined(spaces: Sequence[Layout]) -> Layout:
+    """Layouts of several tables, one after another."""
+    import numpy as np
+
+    return Layout(**{name: np.concatenate([getattr(s, name) for s in spaces]) for name in Layout.__struct_fields__})

@@ -2,7 +2,7 @@
 
 A plan's cost per token is price * paid chips * time / tokens; of two plans the dearer one has more idle chips, or
 spends more chip-seconds per token on kernels, messages, overhead or prefills. The largest of these differences is the
-reason.
+reason. Of plans with one pool and with two, the chip-seconds of prefill, of decode and of idle chips are compared.
 """
 
 from __future__ import annotations
@@ -10,31 +10,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from ridgeline.errors import InputError
+from ridgeline.planner.plans import OBJECTIVES
+from ridgeline.planner.space import layouts
+from ridgeline.serving import Evaluator, point
 from ridgeline.units import show
 
 TIE = 0.01
 """Relative difference below which two costs count as equal."""
 
 if TYPE_CHECKING:
-    from ridgeline.layout import Layout
-    from ridgeline.memory import DeviceMemory
+    from ridgeline.planner.limits import Limits
     from ridgeline.planner.plans import Candidates, Plan
     from ridgeline.scenario import Scenario, Subject
 
 
-def explain_loss(best: Plan, other: Plan) -> str:
+def explain_loss(best: Plan, other: Plan, objective: str = "cost") -> str:
     """One sentence: how much dearer or slower `other` is than `best`, and from what."""
-    mine, theirs = other.point.expected, best.point.expected
-    assert mine is not None
-    assert theirs is not None
-    ratio, slower = mine.chip_seconds / theirs.chip_seconds, mine.tpot / theirs.tpot - 1
+    if objective == "speed" and (slower := other.tpot / best.tpot - 1) > TIE:
+        return f"{slower:.1%} slower per token: {_speed_reason(best, other)}"
+    column = OBJECTIVES[objective]
+    mine, theirs = getattr(other, column), getattr(best, column)
+    if mine is None or theirs is None:
+        mine, theirs = other.chip_seconds, best.chip_seconds
+    ratio, slower = mine / theirs, other.tpot / best.tpot - 1
     if ratio < 1.0 + TIE:
-        return f"same cost, {slower:.0%} slower per token" if slower > 0.005 else "same cost, a more complex layout"
-    dearer = f"{ratio - 1:.1%} dearer" if ratio < 2 else f"{ratio:.1f}x as dear"
-    chips = best.point.subject.chips
-    idle, also = (chips - int(p.point.replicas * p.layout.chips) for p in (other, best))
+        return (
+            f"same {objective}, {slower:.0%} slower per token" if slower > 0.005 else "same cost, a more complex layout"
+        )
+    words = {"cost": "dearer", "energy": "more energy"}.get(objective, "less throughput")
+    dearer = f"{ratio - 1:.1%} {words}" if ratio < 2 else f"{ratio:.1f}x as {'dear' if words == 'dearer' else 'much'}"
+    if other.mode != best.mode or other.mode == "disaggregated":
+        return f"{dearer}: {_pool_reason(best, other)}"
+    chips = best.chips
+    idle, also = (p.chips - int(p.point.replicas * p.layout.chips) for p in (other, best))
     if idle > also:
         return f"{dearer}: leaves {idle} of {chips} chips idle"
     mine_parts, their_parts = _parts(other), _parts(best)
@@ -50,6 +61,42 @@ def explain_loss(best: Plan, other: Plan) -> str:
             "messages": f"more traffic between chips: {_largest_message(other)}",
         }[part]
     )
+
+
+def _speed_reason(best: Plan, other: Plan) -> str:
+    """The part of the decode step that grew most."""
+    mine, theirs = (p.point.estimate.terms.parts(p.point.estimate.engine) for p in (other, best))
+    part = max(mine, key=lambda name: mine[name] - theirs[name])
+    return f"{show(mine[part], 's')} of {part} in its decode step against {show(theirs[part], 's')}"
+
+
+def _pool_reason(best: Plan, other: Plan) -> str:
+    """The largest difference of chip-seconds per request in prefill, decode, and idle or waiting chips."""
+    mine, theirs = _shares(other), _shares(best)
+    part = max(mine, key=lambda name: mine[name] - theirs[name])
+    seconds = f"{show(mine[part], 's')} of chips per request against {show(theirs[part], 's')}"
+    if part == "decode" and other.prefill is None and best.prefill is not None:
+        return f"prefills between its tokens leave the TPOT less room: decode takes {seconds}"
+    idle = "chips that the split or the other pool's pace leaves idle"
+    return f"{ {'prefill': 'prefill', 'decode': 'decode', 'idle': idle}[part] } take{'s' * (part != 'idle')} {seconds}"
+
+
+def _shares(plan: Plan) -> dict[str, float]:
+    """Chip-seconds per request that a full prefill and decode step take, and all others that are paid."""
+    point, s = plan.point, plan.point.scenario
+    gaps = max(s.osl - 1, 1)
+    decode = float(point.estimate.seconds) / s.gained * gaps / plan.batch * int(plan.layout.chips)
+    if plan.prefill is None:
+        expected = point.expected
+        assert expected is not None
+        prefill = float(expected.prefill_per_prompt) * int(plan.layout.chips)
+    else:
+        first = plan.prefill
+        evaluate = Evaluator(first.scenario, first.subject)
+        prompts = float(evaluate.prompts(first.scenario.layout))
+        per_prompt = float(evaluate.estimate(evaluate.prefill(first.scenario.layout), first.scenario.layout).seconds)
+        prefill = per_prompt / prompts * int(first.scenario.layout.chips)
+    return {"prefill": prefill, "decode": decode, "idle": plan.chip_seconds * s.utilisation - prefill - decode}
 
 
 def _parts(plan: Plan) -> dict[str, float]:
@@ -87,12 +134,13 @@ def _largest_message(plan: Plan) -> str:
     return f"{name} takes {show(times[name], 's')} of a decode step"
 
 
-def nothing_fits(scenario: Scenario, found: Subject, space: Layout, memory: DeviceMemory) -> InputError:
+def nothing_fits(scenario: Scenario, found: Subject) -> InputError:
     """The error when no layout holds even one sequence: by how much the nearest one misses, and what would fit."""
+    space = layouts(found.model, found.chips, skew=scenario.skew)
+    memory = Evaluator(scenario, found).memory(space, np.ones(len(space.tp)))
     over = memory.used - memory.capacity
     row = int(np.argmin(over))
     degrees = {name: int(getattr(space, name)[row]) for name in space.__struct_fields__}
-    layout = " ".join(f"{name}={value}" for name, value in degrees.items() if value > 1) or "one chip"
     usable = scenario.memory_utilisation * found.system.chip.usable
     weights = float(np.asarray(memory.weights)[row]) * np.prod([degrees[d] for d in ("tp", "pp", "dp")])
     chips = int(np.ceil(weights / usable * 1.1))
@@ -102,32 +150,65 @@ def nothing_fits(scenario: Scenario, found: Subject, space: Layout, memory: Devi
     fixes += ["a shorter context"] if np.asarray(memory.cache_per_sequence)[row] > 0.2 * usable else []
     return InputError(
         f"{found.model.name} does not fit on {found.chips} chip{'s' * (found.chips > 1)} of {found.system.name}",
-        f"at best ({layout}) {show(float(over[row]), 'B')} too much per chip: "
+        f"at best ({_words(degrees)}) {show(float(over[row]), 'B')} too much per chip: "
         f"weights {show(float(memory.weights[row]), 'B')}, "
         f"one sequence {show(float(np.asarray(memory.cache_per_sequence)[row]), 'B')}, usable {show(usable, 'B')}",
         f"what would: {' or '.join(fixes)}" if fixes else "try a larger system",
     )
 
 
-def too_slow(scenario: Scenario, found: Subject, candidates: Candidates) -> InputError:
-    """The error when no point keeps the promised times: the nearest miss and its layout."""
-    misses: list[str] = []
-    given: list[str] = []
-    for name in ("tpot", "ttft"):
-        limit = float(getattr(scenario, name))
-        if not limit:
-            continue
-        given.append(f"--{name} {show(limit, 's')}")
-        row = int(np.argmin(getattr(candidates, name)))
-        layout = " ".join(
-            f"{d}={int(getattr(candidates.layout, d)[row])}"
-            for d in candidates.layout.__struct_fields__
-            if getattr(candidates.layout, d)[row] > 1
+def unreachable(
+    scenario: Scenario, found: Subject, limits: Limits, candidates: Candidates, remedies: list[str]
+) -> InputError:
+    """The error when no point keeps the limits: the smallest set that none keeps, the nearest miss, what would do.
+
+    `remedies`: changes of which a search has shown that they would do.
+    """
+    names = limits.contradiction({name: getattr(candidates, name) for name in limits.given})
+    given = " with ".join(limits.given[name] for name in names)
+    subject = f"{found.model.name} on {found.chips} chips of {found.system.name}"
+    if len(names) == 1:
+        miss = _alone(names[0], scenario, candidates)
+    else:
+        last = names[-1]
+        kept = np.flatnonzero(
+            np.logical_and.reduce([getattr(candidates, name) <= getattr(limits, name) for name in names[:-1]])
         )
-        best = float(getattr(candidates, name)[row])
-        misses.append(f"the lowest {name.upper()} is {show(best, 's')} ({layout or 'one chip'})")
+        row = int(kept[np.argmin(getattr(candidates, last)[kept])])
+        each = "each" if len(names) == 2 else "any two of them"
+        rest = " and ".join(limits.given[name] for name in names[:-1])
+        miss = (
+            f"{each} can be kept, not together: with {rest} the lowest {last.upper()} is "
+            f"{show(float(getattr(candidates, last)[row]), 's')} ({_row(candidates, row)})"
+        )
+    wider = "allow more time, or use narrower weights (--weights fp8, nvfp4) or more chips (--chips)"
     return InputError(
-        f"{' with '.join(given)} for {found.model.name} on {found.chips} chips of {found.system.name}",
-        f"not reachable: {'; '.join(misses)}",
-        "allow more time, or use narrower weights (--weights fp8, nvfp4) or more chips (--chips)",
+        f"{given} for {subject}",
+        f"not reachable: {miss}",
+        f"what would do: {' or '.join(remedies)}" if remedies else wider,
     )
+
+
+def _alone(name: str, scenario: Scenario, candidates: Candidates) -> str:
+    """The nearest miss of one limit; of the TPOT with what it takes to read the weights."""
+    row = int(np.argmin(getattr(candidates, name)))
+    miss = f"the lowest {name.upper()} is {show(float(getattr(candidates, name)[row]), 's')} ({_row(candidates, row)})"
+    if name != "tpot" or candidates.prefill_replicas[row]:
+        return miss
+    degrees = candidates.degrees(row)
+
+    step = point(replace(scenario, batch=int(candidates.batch[row]), context=scenario.decode_context, **degrees)).step
+    weights = step.work.weights / point(replace(scenario, batch=1, **degrees)).subject.system.chip.hbm_bandwidth
+    return f"{miss}, of which reading its weights alone takes {show(float(weights), 's')}"
+
+
+def _row(c: Candidates, row: int) -> str:
+    """A candidate's layout in words."""
+    if c.prefill_replicas[row]:
+        return f"prefill {_words(c.prefill_degrees(row))}, decode {_words(c.degrees(row))}"
+    return _words(c.degrees(row))
+
+
+def _words(degrees: dict[str, int]) -> str:
+    """Degrees that are not 1: "tp=8 pp=2"."""
+    return " ".join(f"{d}={n}" for d, n in degrees.items() if n > (d != "redundant")) or "one chip"

@@ -8,6 +8,12 @@ pool sets the rate X of requests; by Little's law C = X (ttft + osl tpot), so wh
     transfer = cache bytes of the prompt / (bandwidth per prefill worker)
     queue = rho p / (2 (1 - rho)),  rho = X p / n_p < 1                     M/D/1 in front of each prefill worker
 
+A search fills the pools instead of counting clients. A prefill worker then computes steps of S = q p seconds with q
+prompts each; at a use rho a prompt waits for half of the step that runs, shares its own, and queues:
+
+    ttft(rho) = alone + transfer + rho (S - alone) + rho S / 2 + rho p / (2 (1 - rho))
+
+which grows with rho, so that a longest allowed TTFT is a most use of the pool: the root of a quadratic, `most_use`.
 Knows no distribution: means only.
 """
 
@@ -77,3 +83,30 @@ def disaggregated(
         prefill_use=use,
         decode_use=rate * osl * tpot / (decode_workers * places),
     )
+
+
+def first_token(*, alone: Array, step: Array, per_prompt: Array, use: Array) -> Array:
+    """Mean seconds from a prompt's arrival at a prefill pool of a given use to its first token; transfer not included.
+
+    `alone`: the prompt's prefill alone; `step`: a full prefill step; `per_prompt`: seconds of a worker per prompt.
+    """
+    return alone + use * (1.5 * step - alone) + use * per_prompt / (2.0 * (1.0 - use))
+
+
+def most_use(*, alone: Array, step: Array, per_prompt: Array, limit: Array) -> Array:
+    """Largest use (at most BUSIEST) of a prefill pool whose `first_token` keeps `limit` seconds; 0 if none does.
+
+    With a = 1.5 S - alone and s = limit - alone: a rho^2 - (a + p / 2 + s) rho + s = 0, the smaller root.
+
+    Examples
+    --------
+    >>> use = most_use(alone=0.2, step=0.5, per_prompt=0.01, limit=0.6)
+    >>> round(use, 3), round(first_token(alone=0.2, step=0.5, per_prompt=0.01, use=use), 6)
+    (0.705, 0.6)
+    """
+    xp = namespace(alone, step, per_prompt, limit)
+    slack = xp.maximum(limit - alone, 0.0 * (limit - alone))
+    a = 1.5 * step - alone
+    b = a + per_prompt / 2.0 + slack
+    root = 2.0 * slack / (b + xp.sqrt(xp.maximum(b * b - 4.0 * a * slack, 0.0 * b)))
+    return xp.minimum(root, BUSIEST + 0.0 * root)

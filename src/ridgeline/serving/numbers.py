@@ -200,7 +200,12 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
     for side in ("low", "high"):
         given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")
-    own = evaluate(ESTIMATE, given)
+    rows = ESTIMATE
+    if positive(e.overlap):
+        hidden = e.messages * t.sent - t.parts(e)["messages"]
+        given["hidden"] = Given(hidden, "s", "messages behind the kernels of the other half of the batch")
+        rows = tuple((name, unit, f.replace("+ streamed", "+ streamed - hidden"), text) for name, unit, f, text in rows)
+    own = evaluate(rows, given)
     names = {name: f"{prefix}{name}" for name in own}
     return {names[name]: renamed(number, names) for name, number in own.items()}
 
@@ -273,7 +278,7 @@ def _question(found: Subject, s: Scenario, price: float | None) -> dict[str, Giv
     replicas = found.chips // s.layout.chips
     return {
         "batch": Given(s.batch, "1", "--batch"),
-        "accepted": Given(s.accepted, "1", "--accepted"),
+        "accepted": Given(s.gained, "1", "--acceptance" if s.acceptance else "--accepted"),
         "isl": Given(s.isl, "tok", "--isl"),
         "osl": Given(s.osl, "tok", "--osl"),
         "utilisation": Given(s.utilisation, "1", "--utilisation"),

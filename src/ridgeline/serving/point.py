@@ -1,7 +1,7 @@
 """One deployment at any layouts and batches: its steps, memory, speed and what it takes; numbers or arrays.
 
-A prefill step carries CHUNK tokens on every rank of every stage, which is the throughput case. The floor of the time to
-first token is a single prompt alone; its estimate adds the engine's front end and the wait of prompts that arrive
+A prefill step carries `chunk` tokens on every rank of every stage, which is the throughput case. The floor of the time
+to first token is a single prompt alone; its estimate adds the engine's front end and the wait of prompts that arrive
 together. Chips that replicas leave over are paid for. Knows no search.
 """
 
@@ -11,11 +11,11 @@ import msgspec
 
 from ridgeline.arrays import Array, namespace
 from ridgeline.errors import InputError
-from ridgeline.estimate import Estimate, engine_constants, estimate
+from ridgeline.estimate import OVERLAPPED, Estimate, Terms, engine_constants, estimate, terms
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import TWO_BATCH, Scenario, Subject, subject
 from ridgeline.serving.number import Numbers, positive
 from ridgeline.serving.numbers import (
     estimate_numbers,
@@ -27,12 +27,13 @@ from ridgeline.serving.numbers import (
 )
 from ridgeline.serving.operations import operation_numbers
 from ridgeline.serving.request import Serving, serve
-from ridgeline.timing import Step, step
+from ridgeline.timing import Step
+from ridgeline.timing import step as make_step
 from ridgeline.units import parse, show
 from ridgeline.work import Segment
 
 CHUNK = 8192
-"""Tokens per rank in the largest step: vLLM's default max_num_batched_tokens."""
+"""Tokens per rank in the largest step where nothing else is said: vLLM's default max_num_batched_tokens."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -102,7 +103,7 @@ def point(scenario: Scenario) -> Point:
         return evaluator.point(layout, scenario.batch)
     held = evaluator.memory(layout, scenario.batch)
     _check_fit(scenario, found, held)
-    main = step(found.model, found.system, layout, scenario.segments, found.precision, skew=scenario.skew)
+    main = make_step(found.model, found.system, layout, scenario.segments, found.precision, skew=scenario.skew)
     return Point(
         scenario=scenario,
         subject=found,
@@ -120,6 +121,7 @@ class Evaluator:
 
     def __init__(self, scenario: Scenario, found: Subject) -> None:
         self.scenario, self.found = scenario, found
+        self.chunk = scenario.chunk if positive(scenario.chunk) else CHUNK
         self.decode_only = not isinstance(scenario.context, (int, float)) or bool(scenario.context)
 
     def decode(self, layout: Layout, batch: Array) -> Step:
@@ -129,14 +131,29 @@ class Evaluator:
         return self._step(layout, segment, drafts=s.verify - 1)
 
     def prompts(self, layout: Layout) -> Array:
-        """Prompts of a full prefill step: a chunk of tokens on every rank of every stage."""
-        new = self.scenario.isl - self.scenario.cached
-        return layout.dp * layout.pp * layout.cp * namespace(new).maximum(CHUNK / new, 1.0 + 0 * new)
-
-    def prefill(self, layout: Layout, prompts: Array) -> Step:
-        """A prefill step of `prompts` prompts."""
+        """Prompts that a full prefill step advances by, in whole prompts: a chunk of tokens on every rank and stage."""
         s = self.scenario
-        return self._step(layout, Segment(seqs=prompts, new=s.isl - s.cached, past=s.cached, prefill=True))
+        return layout.dp * layout.pp * layout.cp * (self.chunk / (s.isl - s.prefix))
+
+    def prefill(self, layout: Layout) -> Step:
+        """A full prefill step; of prompts longer than a chunk (per context rank) it computes the piece in the middle.
+
+        Attention grows linearly with what is cached, so the middle piece takes the mean of all.
+        """
+        prompts, ranks = self.prompts(layout), layout.dp * layout.pp
+        return self._prompts(layout, namespace(prompts, ranks).maximum(prompts, 1.0 * ranks + 0.0 * prompts))
+
+    def alone(self, layout: Layout) -> tuple[Step, Array]:
+        """A prefill step of one prompt alone, and how often it runs: pieces follow each other through the stages."""
+        first = self._prompts(layout, 1)
+        pieces = (self.scenario.isl - self.scenario.prefix) / first.tokens
+        return first, 1.0 + (pieces - 1.0) / layout.pp
+
+    def _prompts(self, layout: Layout, prompts: Array) -> Step:
+        s = self.scenario
+        new, most = s.isl - s.prefix, layout.cp * self.chunk
+        piece = namespace(new, most).minimum(new + 0 * most, most + 0 * new)
+        return self._step(layout, Segment(seqs=prompts, new=piece, past=s.prefix + (new - piece) / 2, prefill=True))
 
     def memory(self, layout: Layout, batch: Array) -> DeviceMemory:
         """Memory of the fullest device with `batch` sequences in the replica.
@@ -153,14 +170,30 @@ class Evaluator:
             capacity=f.system.chip.usable,
             seqs=batch,
             context=s.decode_context if self.decode_only else s.decode_context + ahead,
-            chunk=CHUNK,
+            chunk=self.chunk,
             utilisation=s.memory_utilisation,
             drafts=positive(s.verify - 1),
         )
 
     def estimate(self, step: Step, layout: Layout) -> Estimate:
-        """What a step takes on the scenario's engine."""
-        return estimate(step, self.found.model, self.found.system, layout, self.scenario.engine)
+        """What a step takes on the scenario's engine, in one batch or in two that take turns, whichever is faster."""
+        f, s = self.found, self.scenario
+        whole = estimate(step, f.model, f.system, layout, s.engine)
+        return whole if s.overlap != TWO_BATCH else faster(whole, self._turns(step, layout))
+
+    def _turns(self, step: Step, layout: Layout) -> Estimate:
+        """The step as two of half the size, of which one sends while the other computes; rounded up to one sequence."""
+        f, s = self.found, self.scenario
+        halves = [
+            msgspec.structs.replace(each, seqs=namespace(each.seqs).maximum(each.seqs / 2, 1.0 + 0.0 * each.seqs))
+            for each in step.segments
+        ]
+        half = make_step(f.model, f.system, layout, halves, f.precision, skew=s.skew, drafts=step.drafts)
+        parts = terms(half, f.model, f.system, layout, s.engine or "any") * 2
+        constants = engine_constants(f"{s.engine or 'any'}{OVERLAPPED}", f.system.chip.name)
+        whole = estimate(half, f.model, f.system, layout, s.engine)
+        seconds = namespace(step.floor, parts.work).maximum(parts.total(constants), step.floor + 0.0 * parts.work)
+        return msgspec.structs.replace(whole, seconds=seconds, floor=step.floor, terms=parts, engine=constants)
 
     def serve(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
         """Speed and chip-seconds of replicas of `layout` from their steps."""
@@ -173,7 +206,7 @@ class Evaluator:
             batch=batch,
             isl=s.isl,
             gaps=namespace(s.osl).maximum(s.osl - 1, 1 + 0 * s.osl),
-            accepted=s.accepted,
+            accepted=s.gained,
             chips=self.found.chips / (self.found.chips // layout.chips),
             utilisation=s.utilisation,
         )
@@ -193,8 +226,8 @@ class Evaluator:
         held = self.memory(layout, batch)
         _check_fit(scenario, self.found, held)
         decode = self.decode(layout, batch)
-        prefill = None if self.decode_only else self.prefill(layout, self.prompts(layout))
-        alone = None if self.decode_only else self.prefill(layout, 1)
+        prefill = None if self.decode_only else self.prefill(layout)
+        alone, times = (None, 1.0) if self.decode_only else self.alone(layout)
         expected = self.estimate(decode, layout)
         behind = self.estimate(prefill, layout) if prefill else None
         first = self.estimate(alone, layout) if alone else None
@@ -204,18 +237,36 @@ class Evaluator:
             step=decode,
             prefill=prefill,
             serving=self.serve(
-                layout, batch, decode.time, prefill.time if prefill else Time(), alone.time if alone else Time()
+                layout, batch, decode.time, prefill.time if prefill else Time(), alone.time * times if alone else Time()
             ),
             memory=held,
             usd_per_chip_second=chip_price(scenario, self.found),
             estimate=expected,
             prefill_estimate=behind,
-            expected=self.expect(layout, batch, as_time(expected), as_time(behind), as_time(first)),
+            expected=self.expect(layout, batch, as_time(expected), as_time(behind), as_time(first) * times),
         )
 
     def _step(self, layout: Layout, segment: Segment, drafts: Array = 0) -> Step:
         f = self.found
-        return step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew, drafts=drafts)
+        return make_step(f.model, f.system, layout, [segment], f.precision, skew=self.scenario.skew, drafts=drafts)
+
+
+def faster(one: Estimate, other: Estimate) -> Estimate:
+    """At each point the estimate that takes less time, with its terms."""
+    xp = namespace(one.seconds, other.seconds)
+    second = other.seconds < one.seconds
+
+    def choose(a: Array, b: Array) -> Array:
+        return xp.where(second, b + 0.0 * one.seconds, a + 0.0 * one.seconds)
+
+    names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill")]
+    parts = {name: choose(getattr(one.terms, name), getattr(other.terms, name)) for name in names}
+    return msgspec.structs.replace(
+        one,
+        seconds=choose(one.seconds, other.seconds),
+        terms=msgspec.structs.replace(one.terms, **parts),
+        engine=msgspec.structs.replace(one.engine, overlap=choose(one.engine.overlap, other.engine.overlap)),
+    )
 
 
 def as_time(estimate: Estimate | None) -> Time:

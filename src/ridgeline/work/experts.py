@@ -54,26 +54,58 @@ def distinct_experts(tokens: Array, count: int, active: int, skew: float = 0.0) 
     return total
 
 
-def load_imbalance(count: int, active: int, groups: Array = 1, skew: float = 0.0) -> Array:
-    """Tokens of the busiest of `groups` expert groups over the mean, experts dealt out round-robin by popularity."""
+def load_imbalance(count: int, active: int, groups: Array = 1, skew: float = 0.0, redundant: Array = 0) -> Array:
+    """Tokens of the busiest of `groups` expert groups over the mean, copies dealt out round-robin by popularity.
+
+    The `redundant` hottest experts have two copies that share their tokens.
+    """
     if not skew:
         return 1.0
-    if isinstance(groups, (int, float)):
-        return _imbalance(count, active, round(groups), skew)
-    xp = namespace(groups)
-    out = 0.0 * groups
-    for n in sorted({round(float(value)) for value in xp.unique_values(groups)}):
-        out = xp.where(abs(groups - n) < 0.5, _imbalance(count, active, n, skew) + 0.0 * out, out)
+    if isinstance(groups, (int, float)) and isinstance(redundant, (int, float)):
+        return _imbalance(count, active, round(groups), skew, int(redundant))
+    xp = namespace(groups, redundant)
+    ranks, copies = groups + 0.0 * redundant, redundant + 0.0 * groups
+    out = 0.0 * ranks
+    for both in xp.unique_values(xp.round(ranks) * COPIES + copies):
+        n, more = divmod(round(float(both)), COPIES)
+        here = (abs(ranks - n) < 0.5) & (copies == more)
+        out = xp.where(here, _imbalance(count, active, n, skew, more) + 0.0 * out, out)
     return out
 
 
-@lru_cache(maxsize=256)
-def _imbalance(count: int, active: int, groups: int, skew: float) -> float:
-    return math.fsum(popularity(count, active, skew)[::groups]) / (active / groups)
+COPIES = 65536
+"""More than any layer's copies of experts."""
+
+
+@lru_cache(maxsize=4096)
+def _imbalance(count: int, active: int, groups: int, skew: float, redundant: int) -> float:
+    shares = popularity(count, active, skew)
+    shares = sorted([p / 2 for p in shares[:redundant] for _ in range(2)] + list(shares[redundant:]), reverse=True)
+    return math.fsum(shares[::groups]) / (active / groups)
+
+
+def touched_copies(tokens: Array, count: int, active: int, skew: float = 0.0, redundant: Array = 0) -> Array:
+    """Expected number of distinct copies of experts that `tokens` tokens visit, of `count` + `redundant` copies.
+
+    `redundant` of the experts have two copies, which take turns: each sees N/2 of the tokens, so that both together are
+    touched 2 (1 - (1 - p)^(N/2)) times. Under a skew the hottest experts are the ones with two copies; they count here
+    as the average one.
+    """
+    once = distinct_experts(tokens, count, active, skew)
+    if isinstance(redundant, (int, float)) and not redundant:
+        return once
+    halved = distinct_experts(tokens * 0.5, count, active, skew)
+    return once + redundant / count * (2.0 * halved - once)
 
 
 def expert_operation(
-    experts: Experts, tokens: Array, precision: Precision, held: Array = 1.0, width: Array = 1.0, skew: float = 0.0
+    experts: Experts,
+    tokens: Array,
+    precision: Precision,
+    held: Array = 1.0,
+    width: Array = 1.0,
+    skew: float = 0.0,
+    redundant: Array = 0,
 ) -> Operation:
     """The routed experts on `tokens` tokens of all ranks that share them.
 
@@ -83,12 +115,14 @@ def expert_operation(
         Fraction of the experts that is counted (one rank's under expert parallelism).
     width
         Fraction of each expert's inner width that is counted (tensor parallelism inside experts).
+    redundant
+        Copies of experts beyond one of each, dealt out over all ranks.
     """
     weight_bytes, number = precision.of("expert")
     share = held * width
-    busiest = load_imbalance(experts.count, experts.active, 1.0 / held, skew)
+    busiest = load_imbalance(experts.count, experts.active, 1.0 / held, skew, redundant)
     visits = tokens * experts.active * held * busiest
-    distinct = distinct_experts(tokens, experts.count, experts.active, skew)
+    distinct = touched_copies(tokens, experts.count, experts.active, skew, redundant)
     return Operation(
         name="experts",
         family="experts",
@@ -116,7 +150,8 @@ def routed(routing: Routing, variance: float) -> tuple[Array, Array]:
         read = (1 - (1 + c a)^(-1/c)) / (1 - e^-a)
         busiest = 1 + (sqrt(2 ln g) - 0.6) sqrt((c + 1/a) g / E),    at most g
 
-    The bracket is the mean of the largest of g normal variables, within 4% for g from 2 to 256.
+    Redundant copies of popular experts, which even out the ranks, are not seen. The bracket is the mean of the largest
+    of g normal variables, within 4% for g from 2 to 256.
 
     Examples
     --------

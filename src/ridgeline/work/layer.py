@@ -22,12 +22,14 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Which fraction of each dimension of a layer is counted. All 1: the whole model.
 
     `sequences` fraction of the sequences that attention handles; `tokens` fraction of the new tokens that matrices
-    handle; `routed` fraction of the new tokens that reach the counted experts' ranks; the rest as named.
+    handle; `routed` fraction of the new tokens that reach the counted experts' ranks; the rest as named. `redundant` is
+    a number: copies of experts beyond one of each.
     """
 
     heads: Array = 1.0
     ffn: Array = 1.0
     held_experts: Array = 1.0
+    redundant: Array = 0
     expert_width: Array = 1.0
     vocab: Array = 1.0
     sequences: Array = 1.0
@@ -80,7 +82,9 @@ def layer_operations(
         if isinstance(feedforward, Experts):
             routed = tokens * shard.routed
             operations.append(
-                expert_operation(feedforward, routed, precision, shard.held_experts, shard.expert_width, skew)
+                expert_operation(
+                    feedforward, routed, precision, shard.held_experts, shard.expert_width, skew, shard.redundant
+                )
             )
     return operations
 
