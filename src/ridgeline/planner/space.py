@@ -3,8 +3,8 @@
     tp * pp * dp * cp <= chips,   ep divides tp * dp,   all degrees divide the model (`layout.Divisors`)
 
 Where ep does not divide the experts, `redundant` copies fill it up to the next multiple (DeepSeek's EP144 holds 256 +
-32). With uniform routing more copies only take memory and reads; under a skew one or two more per rank are in the
-space, since they relieve the busiest rank. Dense models get dp = 1: copies that share nothing are replicas. Knows no
+32). More copies take memory and reads but relieve the busiest rank: one more per rank is in the space where the fill
+does not even out popularity yet (`experts.COPIED`), under a given skew two. Dense models get dp = 1: copies that share nothing are replicas. Knows no
 time.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ridgeline.errors import InputError
 from ridgeline.layout import Divisors, Layout
+from ridgeline.work import COPIED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,8 @@ def _groups(experts: tuple[int, ...], most: int, skew: float) -> list[tuple[int,
         if len(fills) > 1:
             continue
         least = fills.pop()
-        found += [(e, least + k * e) for k in range(3 if skew else 1)]
+        uneven = e > 1 and least < COPIED * min(experts)
+        found += [(e, least + k * e) for k in range(3 if skew else 1 + uneven)]
     return found
 
 

@@ -73,6 +73,8 @@ def load_imbalance(count: int, active: int, groups: Array = 1, skew: float = 0.0
     return out
 
 
+COPIED = 1 / 8
+"""Redundant copies per expert with which uneven popularity is placed evenly."""
 COPIES = 65536
 """More than any layer's copies of experts."""
 
@@ -134,10 +136,13 @@ def expert_operation(
         activations=visits
         * (2.0 * experts.hidden + experts.matrices * experts.width * width)
         * precision.activation_bytes,
-        routing=None
-        if skew
-        else Routing(experts=experts.count, ranks=1.0 / held, crowd=tokens * (experts.active / experts.count)),
+        routing=None if skew else _routing(experts, tokens, held, redundant),
     )
+
+
+def _routing(experts: Experts, tokens: Array, held: Array, redundant: Array) -> Routing:
+    crowd = tokens * (experts.active / experts.count)
+    return Routing(experts=experts.count, ranks=1.0 / held, crowd=crowd, copies=1.0 * redundant)
 
 
 def routed(routing: Routing, variance: float) -> tuple[Array, Array]:
@@ -150,8 +155,9 @@ def routed(routing: Routing, variance: float) -> tuple[Array, Array]:
         read = (1 - (1 + c a)^(-1/c)) / (1 - e^-a)
         busiest = 1 + (sqrt(2 ln g) - 0.6) sqrt((c + 1/a) g / E),    at most g
 
-    Redundant copies of popular experts, which even out the ranks, are not seen. The bracket is the mean of the largest
-    of g normal variables, within 4% for g from 2 to 256.
+    The bracket is the mean of the largest of g normal variables, within 4% for g from 2 to 256. Redundant copies of
+    popular experts let them be placed evenly: c of the busiest falls to 0 with COPIED copies per expert (a guess
+    between DeepSeek's 32 of 256 and none).
 
     Examples
     --------
@@ -163,5 +169,7 @@ def routed(routing: Routing, variance: float) -> tuple[Array, Array]:
     xp = namespace(a, g)
     met = -xp.expm1(-xp.log1p(variance * a) / variance) / -xp.expm1(-a)
     largest = xp.sqrt(2.0 * xp.log(xp.maximum(g, 1.0 + 0.0 * g))) - 0.6
-    spread = xp.maximum(largest, 0.0 * largest) * xp.sqrt((variance + 1.0 / a) * g / routing.experts)
+    left = 1.0 - routing.copies / (COPIED * routing.experts)
+    placed = variance * xp.maximum(left + 0.0 * g, 0.0 * left)
+    spread = xp.maximum(largest, 0.0 * largest) * xp.sqrt((placed + 1.0 / a) * g / routing.experts)
     return met, xp.minimum(1.0 + spread, g + 0.0 * spread)

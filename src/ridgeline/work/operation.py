@@ -22,6 +22,8 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     """Ranks that share them out."""
     crowd: Array
     """Visits per expert: tokens * active / experts."""
+    copies: Array = 0.0
+    """Redundant copies of experts."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
