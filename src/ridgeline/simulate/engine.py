@@ -13,8 +13,8 @@ many sequences fill a block at each step modulo the block size, and who ends at 
 with k up to the next end, the next arrival, the next bound of the law or the last free block. All numbers are
 integers, so that skipping and stepping are the same to the last bit.
 
-With `ASYNC` the plan of a step is made while the one before it runs: requests that arrive during a step wait for the one
-after the next, and what ends in a step holds its seat and blocks for one plan more.
+With `ASYNC` the plan of a step is made while the one before it runs: requests that arrive during a step wait for the
+one after the next, and what ends in a step holds its seat and blocks for one plan more.
 
 This file is plain Python; `compiled.py` compiles it. Knows no chip, no second and no metric.
 """
@@ -77,16 +77,27 @@ def decode_ticks(pieces: np.ndarray, decodes: int, contexts: int) -> int:
 
 def chunk_ticks(chunk: np.ndarray, new: int, past: int) -> float:
     """Ticks of attention of one chunk, between the knots."""
-    i, j = 1, 1
-    while i < chunk.shape[0] - 2 and new >= chunk[i + 1, 0]:
-        i += 1
-    while j < chunk.shape[1] - 2 and past >= chunk[0, j + 1]:
-        j += 1
+    i, high = 1, chunk.shape[0] - 1
+    while high - i > 1:
+        middle = (i + high) // 2
+        if new >= chunk[middle, 0]:
+            i = middle
+        else:
+            high = middle
+    j, high = 1, chunk.shape[1] - 1
+    if past == 0:
+        high = 2
+    while high - j > 1:
+        middle = (j + high) // 2
+        if past >= chunk[0, middle]:
+            j = middle
+        else:
+            high = middle
     x = (new - chunk[i, 0]) / (chunk[i + 1, 0] - chunk[i, 0])
     y = (past - chunk[0, j]) / (chunk[0, j + 1] - chunk[0, j])
-    low = chunk[i, j] + (chunk[i, j + 1] - chunk[i, j]) * y
-    high = chunk[i + 1, j] + (chunk[i + 1, j + 1] - chunk[i + 1, j]) * y
-    return new * (low + (high - low) * x)
+    near = chunk[i, j] + (chunk[i, j + 1] - chunk[i, j]) * y
+    far = chunk[i + 1, j] + (chunk[i + 1, j + 1] - chunk[i + 1, j]) * y
+    return new * (near + (far - near) * x)
 
 
 def mixed_ticks(law: Tables, decodes: int, contexts: int, new: int, chunks: int, cost: float, longest: int) -> int:

@@ -2,18 +2,17 @@
 
 A step computes n decoding sequences with S cached tokens in all, and chunks of prompts, c with `past` cached tokens:
 
-    ticks = decode(n, S) + tokens[T] - tokens[n] + sequences[m] - sequences[n]
-            + sum over chunks of new * chunk(new, past) + launch + depth * longest        (the last line only with chunks)
+    decode(n, S) = base[n, j] + slope[n, j] * S      for bound[n, j - 1] <= S < bound[n, j]
+    with chunks  + tokens[T] - tokens[n] + sequences[m] - sequences[n]
+                 + sum over chunks of new * chunk(new, past) + extra[0] + extra[1] * longest
 
-    decode(n, S) = base[n, j] + slope[n, j] * S    for bound[n, j - 1] <= S < bound[n, j]
+T tokens and m sequences are the step's, chunks included. While a decode batch stays together only S grows, so its
+steps are an arithmetic progression until S meets a bound. What depends on T (matrices, experts that are read, messages)
+need not be affine or even convex: it is a table. `chunk` is interpolated between knots; it is exact where attention
+is affine in pairs.
 
-T tokens and m sequences are the step's, chunks included. While a decode batch stays together only S grows, so its steps
-are an arithmetic progression until S meets a bound. What depends on T (matrices, experts that are read, messages) need
-not be affine or even convex: it is a table. `chunk` is interpolated between lengths that double; it is exact where
-attention is affine in pairs and entries.
-
-A tick is so short that the smallest slope has thousands of them, and time is a whole number of ticks: sums are exact, in
-whatever order they are taken. Knows neither models nor chips: `stepping.py` builds one from the estimate.
+A tick is so short that the smallest slope has thousands of them, and time is a whole number of ticks: sums are exact,
+in whatever order they are taken. Knows neither models nor chips: `stepping.py` builds one from the estimate.
 """
 
 from __future__ import annotations
@@ -144,10 +143,11 @@ def quantised(
     return StepLaw(tables=tables, tick=tick)
 
 
-def _merged(
-    bound: np.ndarray, base: np.ndarray, slope: np.ndarray, kind: np.ndarray
-) -> np.ndarray:
-    """Pieces of each number of sequences, without those that only go on with the one before: same resource, and the slope within 0.01%."""
+def _merged(bound: np.ndarray, base: np.ndarray, slope: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Pieces of each number of sequences, without those that only go on with the one before.
+
+    That is where the same resource binds and slopes differ by less than 0.01%.
+    """
     like = np.abs(slope[:, 1:] - slope[:, :-1]) <= 1e-4 * np.maximum(slope[:, 1:], slope[:, :-1])
     like &= kind[:, 1:] == kind[:, :-1]
     starts = np.concatenate([np.ones((len(bound), 1), bool), ~like], axis=1)
@@ -189,7 +189,8 @@ def affine(
     sequences = np.arange(most_sequences + 1.0) * sequence
     n = np.minimum(np.arange(most_sequences + 1), most_tokens)
     contexts = np.array([0.0, 1e6])
-    decode = tokens[n][:, None] + sequences[:, None] + context * contexts[None, :] * np.arange(most_sequences + 1.0)[:, None]
+    read = context * contexts[None, :] * np.arange(most_sequences + 1.0)[:, None]
+    decode = (tokens[n] + sequences)[:, None] + read
     new, past = np.array([0.0, 1e7]), np.array([0.0, 1e7])
     chunk = pair * (past[None, :] + (new[:, None] + 1.0) / 2.0)
     return quantised(

@@ -3,9 +3,10 @@
 The estimate adds operations, so a step's time falls into what its tokens take together (matrices, experts, messages,
 norms), what its sequences take (logits, the host), attention of decoding sequences, and attention of chunks:
 
-    tokens[T]      a step of T tokens without attention and logits          sequences[m] = logits and host of m sequences
-    decode(n, S)   a whole decode step, at knots of the mean context; of windows, at the knots nearest to them
-    chunk          the second of two equal chunks in a step; what the first takes more is `launch` and `depth`
+    tokens[T]       a step of T tokens without attention and logits
+    sequences[m]    logits and host of m sequences
+    decode(n, S)    a whole decode step, at knots of the mean context, the windows of the layers among them
+    chunk           the second of two equal chunks in a step; what the first takes more is `extra`
 
 With attention-data parallelism the sequences are spread evenly over ranks. Decoding sequences of one step count with
 their mean context, as in the estimate. Knows no queue.
@@ -24,8 +25,6 @@ from ridgeline.simulate.law import StepLaw, quantised
 from ridgeline.timing import Step, step
 from ridgeline.work import Segment
 
-PER_DOUBLING = 2
-"""Knots of the mean context in each doubling."""
 LONGEST = 2**21
 """Tokens of context up to which knots reach; beyond, the last piece goes on."""
 CHECKS = 400
@@ -80,7 +79,7 @@ def step_law(scenario: Scenario, found: Subject, most_tokens: int, most_sequence
     made = steps.step([Segment(seqs=n, new=1, past=mean)])
     decode = steps.seconds(made).reshape(len(many), -1)
     binds = np.broadcast_to(made.time.binding, n.shape).reshape(len(many), -1)
-    new, past = _doubling(max(most_tokens, 2)), _doubling(LONGEST)
+    new, past = _grown(1, max(most_tokens, 2), 4), np.append(0.0, _grown(16, LONGEST, 2))
     chunk, extra = _chunks(steps, new, past, token_seconds, sequence_seconds)
     law = quantised(
         tokens=np.append(0.0, token_seconds),
@@ -105,6 +104,7 @@ def _chunks(
     c, before = (grid.ravel() for grid in np.meshgrid(new, past, indexing="ij"))
     spread = steps.spread
     rest: list[np.ndarray] = []
+    whole = c
     for count in (spread, 2 * spread):
         whole = steps.seconds(steps.step([Segment(seqs=count + 0 * c, new=c, past=before, prefill=True)]))
         base, _ = steps.tokens(count * c)
@@ -113,8 +113,7 @@ def _chunks(
     each = np.maximum((rest[1] - rest[0]) / spread, 0.0)
     first = rest[0] - each * spread
     depth = c + before
-    usual = depth <= 65536
-    slope, fixed = np.polyfit(depth[usual], first[usual], 1)
+    slope, fixed = np.polyfit(depth, first, 1, w=1.0 / whole)
     return (each / c).reshape(len(new), -1), (max(float(fixed), 0.0), max(float(slope), 0.0))
 
 
@@ -133,7 +132,7 @@ def _attends(family: str) -> bool:
 
 def _contexts(found: Subject) -> np.ndarray:
     """Knots of the mean context: from 0, two in each doubling, and the windows of the model's layers."""
-    knots = {0.0, *(float(round(2 ** (i / PER_DOUBLING))) for i in range(8, int(math.log2(LONGEST)) * PER_DOUBLING + 1))}
+    knots = {0.0, *map(float, _grown(16, LONGEST, 2))}
     for layer, _ in found.model.kinds:
         for mixer in layer.mixers:
             indexer = getattr(mixer, "indexer", None)
@@ -142,10 +141,10 @@ def _contexts(found: Subject) -> np.ndarray:
     return np.array(sorted(knots))
 
 
-def _doubling(most: int) -> np.ndarray:
-    """0 or 1, and powers of two up to the first that is at least `most`."""
-    powers = 2.0 ** np.arange(math.ceil(math.log2(most)) + 1)
-    return powers if most < LONGEST else np.append(0.0, powers[4:])
+def _grown(first: float, most: float, per_doubling: int) -> np.ndarray:
+    """Whole numbers from `first` that grow evenly on a logarithmic scale, to the first that is at least `most`."""
+    count = math.ceil(math.log2(most / first) * per_doubling) + 1
+    return np.unique(np.rint(first * 2.0 ** (np.arange(count) / per_doubling)))
 
 
 def deviation(law: StepLaw, steps: Stepping, most_tokens: int, seed: int = 0) -> tuple[float, float]:
@@ -175,5 +174,3 @@ def deviation(law: StepLaw, steps: Stepping, most_tokens: int, seed: int = 0) ->
         errors.append(np.abs(np.array(mine) / truth - 1.0))
     error = np.concatenate(errors)
     return float(error.max()), float(np.median(error))
-
-
