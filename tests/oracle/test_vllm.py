@@ -16,8 +16,6 @@ from ridgeline.workload import Requests
 
 from .vllm import Outcome, simulate
 
-TICK = 1e-12
-
 
 def law(kinked: bool) -> StepLaw:
     """A law of small numbers; kinked: three pieces of different slopes, and tables that are not affine."""
@@ -62,9 +60,31 @@ def both(rows: list[tuple[int, int, int]], engine: Engine, kinked: bool) -> tupl
     return slow, Replica(requests, LAWS[kinked], engine)
 
 
+followed = st.lists(st.tuples(st.integers(-20, 24), st.sampled_from([0, 0, 1, 300])), min_size=25, max_size=25)
+
+
+@settings(max_examples=500)
+@given(workloads, engines, followed, st.sampled_from([0, 0, 1, 3, 40]))
+def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
+    """Turns of sessions with time to think, and closed loops of single requests or of sessions."""
+    after = [min(parent, i - 1) if parent >= 0 else -1 for i, (parent, _) in enumerate(links[: len(rows)])]
+    think = [wait * 1000 if parent >= 0 else 0 for parent, (_, wait) in zip(after, links, strict=False)]
+    ticks = np.cumsum([gap * 1000 for gap, _, _ in rows])
+    prompts, outputs = [p for _, p, _ in rows], [o for _, _, o in rows]
+    slow = simulate(ticks.tolist(), prompts, outputs, LAWS[True], engine, after, think, concurrency)
+    seconds = {"arrival": ticks * LAWS[True].tick, "think": np.array(think) * LAWS[True].tick}
+    requests = Requests(
+        prompt=np.array(prompts), output=np.array(outputs), after=np.array(after), concurrency=concurrency, **seconds
+    )
+    fast = Replica(requests, LAWS[True], engine)
+    fast.advance()
+    same(slow, fast)
+
+
 def same(slow: Outcome, fast: Replica) -> None:
     """Everything that both know is equal."""
     jobs = fast.jobs
+    assert jobs[source.ARRIVAL].tolist() == [r.arrival for r in slow.requests]
     assert jobs[source.START].tolist() == [r.start for r in slow.requests]
     assert jobs[source.FIRST].tolist() == [r.tokens[0] if r.tokens else -1 for r in slow.requests]
     assert jobs[source.FINISH].tolist() == [r.tokens[-1] if r.tokens else -1 for r in slow.requests]

@@ -45,23 +45,43 @@ class Outcome:
     peak: int
 
 
-def simulate(arrivals: list[int], prompts: list[int], outputs: list[int], law: StepLaw, engine: Engine) -> Outcome:
-    """Serve all requests; requests that can never fit are left out."""
+def simulate(
+    arrivals: list[int],
+    prompts: list[int],
+    outputs: list[int],
+    law: StepLaw,
+    engine: Engine,
+    after: list[int] | None = None,
+    think: list[int] | None = None,
+    concurrency: int = 0,
+) -> Outcome:
+    """Serve all requests; requests that can never fit, and those that follow them, are left out."""
     total = engine.blocks or 1 << 50
 
     def blocks_for(tokens: int) -> int:
         return -(-tokens // engine.block_size)
 
     everyone = [Request(*row) for row in zip(range(len(arrivals)), arrivals, prompts, outputs, strict=True)]
-    coming = deque(r for r in everyone if blocks_for(r.prompt + r.output - 1) <= total)
+    fits = [blocks_for(r.prompt + r.output - 1) <= total for r in everyone]
+    parents = after or [-1] * len(everyone)
+    roots = deque(r for r in everyone if parents[r.name] < 0 and fits[r.name])
+    coming: list[Request] = []
+    if concurrency:
+        for r in everyone:
+            r.arrival = 0
+        while roots and len(coming) < concurrency:
+            coming.append(roots.popleft())
+    else:
+        coming = list(roots)
     waiting: deque[Request] = deque()
     running: list[Request] = []
     ended: list[Request] = []  # requests whose end the scheduler has not seen yet
     now = seen = steps = end = peak = 0
 
     while coming or waiting or running:
+        coming.sort(key=lambda r: (r.arrival, r.name))
         while coming and coming[0].arrival <= seen:
-            waiting.append(coming.popleft())
+            waiting.append(coming.pop(0))
 
         def used() -> int:
             return sum(r.blocks for r in running) + sum(r.blocks for r in ended)
@@ -134,6 +154,13 @@ def simulate(arrivals: list[int], prompts: list[int], outputs: list[int], law: S
                 if len(request.tokens) == request.output:
                     running.remove(request)
                     end = now
+                    children = [r for r in everyone if parents[r.name] == request.name and fits[r.name]]
+                    for child in children:
+                        child.arrival = now + (think[child.name] if think else 0)
+                        coming.append(child)
+                    if concurrency and not children and roots:
+                        roots[0].arrival = now
+                        coming.append(roots.popleft())
                     if engine.async_scheduling:
                         ended.append(request)
 

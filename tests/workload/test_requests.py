@@ -15,7 +15,7 @@ HASHES: dict[str, Any] = {"hash_offsets": [0, 1, 1, 3], "hash_ids": [7, 7, 8], "
 
 
 def test_lists_become_arrays_that_a_compiled_engine_takes() -> None:
-    made = Requests(**GOOD, **HASHES, **{"after": [-1, 0, 1], "think": [0, 1, 2]})
+    made = Requests(**GOOD, **HASHES, after=[-1, 0, 1], think=[0, 1, 2])
     assert (made.arrival.dtype, made.prompt.dtype, made.think is not None and made.think.dtype) == (
         np.float64,
         np.int64,

@@ -33,12 +33,14 @@ tokens; seats and blocks that ended requests still hold; the next step in which 
 GAPS, STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST = range(15, 22)
 """Rows of gaps; steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series;
  when the last request finished."""
-BLOCK, TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE = range(22, 29)
+BLOCK, TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED = range(22, 30)
 """Settings: tokens per block; tokens per step; requests per batch; whether a request is admitted only if all its tokens
-fit; whether steps are planned ahead; blocks in all; whether to keep a series."""
-BUSY = 29
+fit; whether steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request."""
+COMING, LATER = range(30, 32)
+"""Requests in the heap of those that will arrive; in a closed loop, the first that may not have been started."""
+BUSY = 32
 """Ticks by what binds, as in `roofline.TERMS`: four."""
-FILLED = 33
+FILLED = 36
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # CALENDAR: first seat that ends with a step, by step modulo its length, a power of two above the longest output.
@@ -59,6 +61,10 @@ JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH = range(9)
 cached tokens less the number of the step. BEFORE, AFTER: neighbours among those that end with the same step. EMPTY:
 stack of empty seats. FRESH: seats whose prompt is finished in this step."""
 SEAT_ROWS = 9
+
+# Rows of the array of follow-ups; without any, it has no columns, and all arrivals are queued from the beginning.
+CHILD, SIBLING, THINK, PARENT = range(4)
+"""First request that the end of this one starts; next one with the same parent; ticks between; -1: nobody."""
 
 
 def decode_piece(pieces: np.ndarray, decodes: int, contexts: int) -> int:
@@ -210,13 +216,94 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, b: n
     b[QUEUED] += 1
 
 
-def retire(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, b: np.ndarray) -> None:
+def push(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray, job: int) -> None:
+    """Put a request into the heap of those that will arrive, earliest first, then lowest number."""
+    place = b[COMING]
+    b[COMING] += 1
+    when = jobs[ARRIVAL, job]
+    while place > 0:
+        above = heap[(place - 1) // 2]
+        if jobs[ARRIVAL, above] < when or (jobs[ARRIVAL, above] == when and above < job):
+            break
+        heap[place] = above
+        place = (place - 1) // 2
+    heap[place] = job
+
+
+def pop(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> int:
+    """Take the earliest request out of the heap."""
+    job = heap[0]
+    b[COMING] -= 1
+    last = heap[b[COMING]]
+    when, place = jobs[ARRIVAL, last], 0
+    while 2 * place + 1 < b[COMING]:
+        below = 2 * place + 1
+        if below + 1 < b[COMING]:
+            one, other = heap[below], heap[below + 1]
+            if jobs[ARRIVAL, other] < jobs[ARRIVAL, one] or (
+                jobs[ARRIVAL, other] == jobs[ARRIVAL, one] and other < one
+            ):
+                below += 1
+        one = heap[below]
+        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and last < one):
+            break
+        heap[place] = one
+        place = below
+    heap[place] = last
+    return job
+
+
+def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, b: np.ndarray, job: int) -> None:
+    """Let those arrive that wait for the end of a request: its follow-ups, or, in a closed loop, somebody new."""
+    if links.shape[1] == 0:
+        return
+    child = links[CHILD, job]
+    if child < 0 and b[CLOSED]:
+        while b[LATER] < links.shape[1] and links[PARENT, b[LATER]] != -1:
+            b[LATER] += 1
+        if b[LATER] < links.shape[1]:
+            jobs[ARRIVAL, b[LATER]] = b[NOW]
+            push(jobs, heap, b, b[LATER])
+            b[LATER] += 1
+    while child >= 0:
+        jobs[ARRIVAL, child] = b[NOW] + links[THINK, child]
+        push(jobs, heap, b, child)
+        child = links[SIBLING, child]
+
+
+def arrive(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> None:
+    """Queue those who have arrived when the next plan is made."""
+    while b[COMING] > 0 and jobs[ARRIVAL, heap[0]] <= b[CUT]:
+        job = pop(jobs, heap, b)
+        jobs[BEHIND, job] = -1
+        if b[HEAD] < 0:
+            b[HEAD] = job
+        else:
+            jobs[BEHIND, b[TAIL]] = job
+        b[TAIL] = job
+
+
+def next_arrival(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> int:
+    """When somebody arrives whom the next plan does not see; FAR: never."""
+    if b[COMING] > 0:
+        return jobs[ARRIVAL, heap[0]]
+    head = b[HEAD]
+    if head >= 0 and jobs[ARRIVAL, head] > b[CUT]:
+        return jobs[ARRIVAL, head]
+    return FAR
+
+
+def retire(
+    jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, links: np.ndarray, heap: np.ndarray, b: np.ndarray
+) -> None:
     """End the requests whose last token came with the step just made."""
     place = b[STEP] & (len(calendar) - 1)
     seat = calendar[place]
     while seat >= 0:
         after = seats[AFTER, seat]
-        jobs[FINISH, seats[JOB, seat]] = b[NOW]
+        job = seats[JOB, seat]
+        jobs[FINISH, job] = b[NOW]
+        follow(jobs, links, heap, b, job)
         cached = end_decode(seats, calendar, b, seat)
         release(b, (cached + b[BLOCK] - 1) // b[BLOCK])
         seat = after
@@ -270,10 +357,18 @@ def blocks_taken(b: np.ndarray, steps: int) -> int:
 def quiet_steps(jobs: np.ndarray, b: np.ndarray) -> int:
     """Steps, if time were no matter, in which nothing but decoding happens; the last may end requests."""
     n = b[DECODES]
-    if n == 0 or b[PARTIAL] >= 0 or b[PENDING] > 0:
+    if n == 0 or b[PARTIAL] >= 0:
         return 0
     head = b[HEAD]
-    if head >= 0 and jobs[ARRIVAL, head] <= b[CUT] and n < b[SEATS] and n < b[TOKENS]:
+    seen = head >= 0 and jobs[ARRIVAL, head] <= b[CUT]
+    if b[PENDING] > 0:
+        needed = b[FILLED + b[STEP] % b[BLOCK]]
+        if seen or needed > b[FREE]:
+            return 0
+        b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE] + needed)
+        b[FREE] += b[HELD]
+        b[PENDING], b[HELD] = 0, 0
+    elif seen and n < b[SEATS] and n < b[TOKENS]:
         total = jobs[PROMPT, head] + jobs[GIVEN, head]
         if not b[RESERVE]:
             total = min(total, b[TOKENS] - n)
@@ -282,13 +377,9 @@ def quiet_steps(jobs: np.ndarray, b: np.ndarray) -> int:
     return blocks_allow(b, b[NEXT_END] - b[STEP])
 
 
-def decode(pieces: np.ndarray, jobs: np.ndarray, gaps: np.ndarray, b: np.ndarray, most: int, until: int) -> None:
+def decode(pieces: np.ndarray, gaps: np.ndarray, b: np.ndarray, most: int, arrival: int, until: int) -> None:
     """Make up to `most` steps that only decode, until a request arrives or the time is reached."""
-    n, arrival = b[DECODES], FAR
-    head = b[HEAD]
-    if head >= 0 and jobs[ARRIVAL, head] > b[CUT]:
-        arrival = jobs[ARRIVAL, head]
-    last = False
+    n, last = b[DECODES], False
     while most > 0 and b[NOW] < until and not last and b[GAPS] < gaps.shape[1]:
         j = decode_piece(pieces, n, b[CONTEXTS])
         first = pieces[n, j, BASE] + pieces[n, j, SLOPE] * b[CONTEXTS]
@@ -341,7 +432,14 @@ def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, b: np.n
 
 
 def step(
-    law: Tables, jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, gaps: np.ndarray, b: np.ndarray
+    law: Tables,
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
+    gaps: np.ndarray,
+    b: np.ndarray,
 ) -> bool:
     """Plan and make one step of any kind; False if there was nothing to do."""
     tokens, _, pieces, chunk, _ = law
@@ -409,7 +507,7 @@ def step(
     if n:
         keep_gap(gaps, b, ticks, 0, 1, n)
         if b[NEXT_END] == b[STEP]:
-            retire(jobs, seats, calendar, b)
+            retire(jobs, seats, calendar, links, heap, b)
     for i in range(finished):
         seat = seats[FRESH, i]
         job = seats[JOB, seat]
@@ -421,6 +519,7 @@ def step(
         jobs[GIVEN, job] += 1
         if jobs[GIVEN, job] == jobs[OUTPUT, job]:
             jobs[FINISH, job] = b[NOW]
+            follow(jobs, links, heap, b, job)
             unlink(seats, b, seat)
             release(b, (cached + block - 1) // block)
         else:
@@ -433,6 +532,8 @@ def advance(
     jobs: np.ndarray,
     seats: np.ndarray,
     calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
     gaps: np.ndarray,
     samples: np.ndarray,
     b: np.ndarray,
@@ -455,16 +556,19 @@ def advance(
             samples[row, 2] = b[QUEUED]
             samples[row, 3] = b[BLOCKS] - b[FREE] - b[HELD]
             b[SAMPLES] = row + 1
+        arrive(jobs, heap, b)
         steps = quiet_steps(jobs, b)
         if steps > 0:
-            decode(law[2], jobs, gaps, b, steps if skip else 1, until)
+            decode(law[2], gaps, b, steps if skip else 1, next_arrival(jobs, heap, b), until)
             if b[NEXT_END] == b[STEP]:
-                retire(jobs, seats, calendar, b)
-        elif not step(law, jobs, seats, calendar, gaps, b):
-            head = b[HEAD]
-            if head < 0:
+                retire(jobs, seats, calendar, links, heap, b)
+        elif not step(law, jobs, seats, calendar, links, heap, gaps, b):
+            when = next_arrival(jobs, heap, b)
+            if when == FAR and b[HEAD] < 0:
                 return IDLE
-            if jobs[ARRIVAL, head] >= until:
+            if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:
+                when = b[NOW]
+            if when >= until:
                 return PAUSED
-            b[NOW] = max(b[NOW], jobs[ARRIVAL, head])
+            b[NOW] = max(b[NOW], when)
             b[CUT] = b[NOW]

@@ -93,13 +93,40 @@ class Replica:
         b[engine.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
         b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
         b[engine.SAMPLE] = series
+        self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
+        if requests.concurrency or requests.after is not None:
+            self._link(kept, compiled(engine))
         self.kept: list[list[np.ndarray]] = []
         self.series: list[np.ndarray] = []
+
+    def _link(self, kept: np.ndarray, code: Any) -> None:
+        """Let requests arrive when others end: nobody is queued, and those that come first lie in the heap."""
+        n, requests, b = len(self.requests), self.requests, self.board
+        self.links, self.heap = np.full((4, n), -1), np.zeros(n, np.int64)
+        parent = np.full(n, -1) if requests.after is None else requests.after.copy()
+        parent[self.refused] = -2
+        child, sibling, think, _ = self.links
+        self.links[engine.PARENT] = parent
+        followers = np.argsort(parent, kind="stable")[np.count_nonzero(parent < 0) :]
+        of = parent[followers]
+        first = np.diff(of, prepend=-1) != 0
+        child[of[first]] = followers[first]
+        sibling[followers[:-1]] = np.where(first[1:], -1, followers[1:])
+        think[:] = 0 if requests.think is None else np.rint(requests.think / self.law.tick)
+        roots = kept[parent[kept] == -1]
+        b[engine.HEAD] = b[engine.TAIL] = -1
+        if requests.concurrency:
+            roots = roots[: requests.concurrency]
+            self.jobs[engine.ARRIVAL] = 0
+            b[engine.CLOSED], b[engine.LATER] = 1, roots[-1] + 1 if len(roots) else n
+        for job in roots.tolist():
+            code.push(self.jobs, self.heap, b, job)
 
     def advance(self, until: int = FAR, *, skip: bool = True, code: Any = None) -> None:
         """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
         code = code or compiled(engine)
-        arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.gaps, self.samples, self.board)
+        arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
+        arrays = (*arrays, self.gaps, self.samples, self.board)
         while code.advance(*arrays, until, skip) == engine.FULL:
             self._put_away()
 
@@ -118,7 +145,7 @@ class Replica:
         jobs, tick, b = self.jobs, self.law.tick, self.board
         columns = [np.concatenate(parts) for parts in zip(*self.kept, strict=True)]
         return Run(
-            arrival=self.requests.arrival,
+            arrival=jobs[engine.ARRIVAL] * tick if len(self.heap) else self.requests.arrival,
             start=_seconds(jobs[engine.START], tick),
             first_token=_seconds(jobs[engine.FIRST], tick),
             finish=_seconds(jobs[engine.FINISH], tick),
