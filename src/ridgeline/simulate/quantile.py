@@ -9,14 +9,16 @@ those of a bin that holds a wanted rank are counted again, in finer bins, so tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ridgeline.simulate.gaps import Gaps
 
-_BINS = 12
-"""Bits: each pass divides a bin into 4096."""
+_BITS = 12
+"""Each pass divides a bin into 2^12."""
+_ROWS = 1 << 15
+"""Rows of a chunk: 256 kB a column."""
 
 
 def percentiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
@@ -55,9 +57,7 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> np.ndarray:
     low = np.floor(rank).astype(np.int64)
     wanted, place = np.unique(np.concatenate([low, np.minimum(low + 1, count - 1)]), return_inverse=True)
     found = np.empty(len(wanted), dtype=np.int64)
-    keep = (gaps.steps > 0) & (gaps.weight > 0)
-    columns = [gaps.first, gaps.rise, gaps.steps, gaps.weight]
-    _select(columns if keep.all() else [c[keep] for c in columns], wanted, found)
+    _select([gaps.first, gaps.rise, gaps.steps, gaps.weight], wanted, found)
     seconds = found[place] * gaps.tick
     return _between(seconds[: len(low)], seconds[len(low) :], rank - low)
 
@@ -67,54 +67,65 @@ def _between(left: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarr
     return np.where(share >= 0.5, right - (right - left) * (1 - share), left + (right - left) * share)
 
 
+def chunks(*columns: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Columns in pieces that stay in a processor's cache, so that what is computed of them does too."""
+    for begin in range(0, len(columns[0]), _ROWS):
+        yield [column[begin : begin + _ROWS] for column in columns]
+
+
 def _select(stretches: list[np.ndarray], ranks: np.ndarray, found: np.ndarray) -> None:
     """The values of sorted `ranks` among all gaps of some stretches, written into `found`."""
-    first, rise, steps, weight = stretches
-    last = first + rise * (steps - 1)
-    low, high = int(first.min()), int(last.max())
-    shift = max((high - low).bit_length() - _BINS, 0)
-    bins = ((high - low) >> shift) + 1
-    begin, end = (first - low) >> shift, (last - low) >> shift
-    within = begin == end
-    counts = np.bincount(begin, weights=np.where(within, steps * weight, 0), minlength=bins)
-    wide = np.flatnonzero(~within)
-    pieces = _divide([c[wide] for c in (*stretches, begin, end)], low, shift) if len(wide) else None
-    if pieces is not None:
-        counts += np.bincount(pieces[0], weights=pieces[1][2] * pieces[1][3], minlength=bins)
+    low, high = int(stretches[0].min()), 0
+    for first, rise, steps, _ in chunks(*stretches):
+        high = max(high, int((first + rise * np.maximum(steps - 1, 0)).max()))
+    shift = max((high - low).bit_length() - _BITS, 0)
+    counts = np.zeros(((high - low) >> shift) + 1)
+    for bins, (_, _, steps, weight) in _divide(stretches, low, shift):
+        counts += np.bincount(bins, weights=steps * weight, minlength=len(counts))
     upto = np.cumsum(counts).astype(np.int64)
     place = np.searchsorted(upto, ranks, side="right")
+    if not shift:
+        found[:] = low + place
+        return
+    holds = np.zeros(len(counts), dtype=bool)
+    holds[place] = True
+    kept: list[tuple[np.ndarray, list[np.ndarray]]] = []
+    for bins, columns in _divide(stretches, low, shift):
+        here = np.flatnonzero(holds[bins])
+        kept.append((bins[here], [c[here] for c in columns]))
+    bins = np.concatenate([which for which, _ in kept])
+    columns = [np.concatenate(parts) for parts in zip(*(columns for _, columns in kept), strict=True)]
     for one in np.unique(place):
         mine = place == one
-        if not shift:
-            found[mine] = low + one
-            continue
-        inside = np.flatnonzero(within & (begin == one))
-        part = [c[inside] for c in stretches]
-        if pieces is not None:
-            here = np.flatnonzero(pieces[0] == one)
-            part = [np.concatenate([a, b[here]]) for a, b in zip(part, pieces[1], strict=True)]
-        below = int(upto[one - 1]) if one else 0
+        inside = slice(None) if holds.sum() == 1 else np.flatnonzero(bins == one)
         values = np.empty(int(mine.sum()), dtype=np.int64)
-        _select(part, ranks[mine] - below, values)
+        _select([c[inside] for c in columns], ranks[mine] - (int(upto[one - 1]) if one else 0), values)
         found[mine] = values
 
 
-def _divide(wide: list[np.ndarray], low: int, shift: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Stretches that reach over several bins, cut at their borders: the bin of each piece, and the pieces.
+def _divide(stretches: list[np.ndarray], low: int, shift: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Bins of stretches, and the stretches; those that reach over several are cut at the borders."""
+    for first, rise, steps, weight in chunks(*stretches):
+        begin, end = (first - low) >> shift, (first + rise * (steps - 1) - low) >> shift
+        within = begin == end
+        wide = np.flatnonzero(~within & (steps > 0))
+        inside = slice(None) if not len(wide) and within.all() else np.flatnonzero(within)
+        yield begin[inside], [c[inside] for c in (first, rise, steps, weight)]
+        if len(wide):
+            yield _cut([c[wide] for c in (first, rise, steps, weight, begin, end)], low, shift)
 
-    Cut into single gaps where there are fewer of these than of bins.
-    """
-    first, rise, steps, weight, begin, end = wide
-    parts = np.minimum(steps, end - begin + 1)
-    which = np.repeat(np.arange(len(first)), parts)
+
+def _cut(wide: list[np.ndarray], low: int, shift: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Stretches over several bins, in pieces: single gaps where there are fewer of these than of bins."""
+    parts = np.minimum(wide[2], wide[5] - wide[4] + 1)
+    which = np.repeat(np.arange(len(parts)), parts)
     j = np.arange(len(which)) - np.repeat(np.cumsum(parts) - parts, parts)
-    single = (parts == steps)[which]
-    first, rise, steps, weight, begin = (c[which] for c in (first, rise, steps, weight, begin))
+    single = (parts == wide[2])[which]
+    first, rise, steps, weight, begin, _ = (c[which] for c in wide)
     edge = ((begin + j) << shift) + low - first
-    climb = np.maximum(rise, 1)
-    start = np.where(single, j, np.clip(-(-edge // climb), 0, steps))
-    stop = np.where(single, j + 1, np.clip(-(-(edge + (1 << shift)) // climb), 0, steps))
-    made = [first + rise * start, rise, stop - start, weight]
-    full = np.flatnonzero(made[2])
-    made = [c[full] for c in made]
-    return (made[0] - low) >> shift, made
+    start = np.where(single, j, np.clip(-(-edge // rise), 0, steps))
+    stop = np.where(single, j + 1, np.clip(-(-(edge + (1 << shift)) // rise), 0, steps))
+    pieces = [first + rise * start, rise, stop - start, weight]
+    full = np.flatnonzero(pieces[2])
+    pieces = [c[full] for c in pieces]
+    return (pieces[0] - low) >> shift, pieces
