@@ -11,11 +11,12 @@ from ridgeline.errors import InputError
 from ridgeline.workload import Requests
 
 GOOD: dict[str, Any] = {"arrival": [0.5, 0.5, 2.0], "prompt": [10, 20, 30], "output": [1, 2, 3]}
+FOLLOW: dict[str, Any] = {"after": [-1, 0, 1], "think": [0, 1, 2]}
 HASHES: dict[str, Any] = {"hash_offsets": [0, 1, 1, 3], "hash_ids": [7, 7, 8], "hash_block": 16}
 
 
 def test_lists_become_arrays_that_a_compiled_engine_takes() -> None:
-    made = Requests(**GOOD, **HASHES, after=[-1, 0, 1], think=[0, 1, 2])
+    made = Requests(**(GOOD | FOLLOW | HASHES))
     assert (made.arrival.dtype, made.prompt.dtype, made.think is not None and made.think.dtype) == (
         np.float64,
         np.int64,
