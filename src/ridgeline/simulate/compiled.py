@@ -21,7 +21,10 @@ from typing import Any
 
 @cache
 def compiled(module: ModuleType) -> Any:
-    """The functions of a module, compiled if Numba is installed; they call each other as compiled functions."""
+    """The functions of a module, compiled if Numba is installed; they call each other as compiled functions.
+
+    All but the `ENTRIES` of the module are inlined, so that nothing is passed around.
+    """
     plain = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
     if os.environ.get("RIDGELINE_PYTHON"):
         return SimpleNamespace(**plain)
@@ -36,7 +39,13 @@ def compiled(module: ModuleType) -> Any:
     for name, function in plain.items():
         twin = FunctionType(function.__code__, names, name, function.__defaults__)
         twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
-        names[name] = numba.njit(cache=folder is not None, nogil=True, error_model="numpy", _nrt=False)(twin)
+        names[name] = numba.njit(
+            cache=folder is not None,
+            nogil=True,
+            error_model="numpy",
+            _nrt=False,
+            forceinline=name not in module.ENTRIES,
+        )(twin)
     return SimpleNamespace(**{name: names[name] for name in plain})
 
 

@@ -45,6 +45,8 @@ FILLED = 36
 
 # CALENDAR: first seat that ends with a step, by step modulo its length, a power of two above the longest output.
 
+ENTRIES = ("advance",)
+"""Functions that are called from outside."""
 IDLE, PAUSED, FULL = range(3)
 """Why `advance` came back: nothing left to do, the time is reached, or the rows of gaps or samples are full."""
 
@@ -377,7 +379,9 @@ def quiet_steps(jobs: np.ndarray, b: np.ndarray) -> int:
     return blocks_allow(b, b[NEXT_END] - b[STEP])
 
 
-def decode(pieces: np.ndarray, gaps: np.ndarray, b: np.ndarray, most: int, arrival: int, until: int) -> None:
+def decode(
+    pieces: np.ndarray, gaps: np.ndarray, counts: np.ndarray, b: np.ndarray, most: int, arrival: int, until: int
+) -> None:
     """Make up to `most` steps that only decode, until a request arrives or the time is reached."""
     n, last = b[DECODES], False
     while most > 0 and b[NOW] < until and not last and b[GAPS] < gaps.shape[1]:
@@ -406,18 +410,20 @@ def decode(pieces: np.ndarray, gaps: np.ndarray, b: np.ndarray, most: int, arriv
         b[STEPS] += k
         b[CONTEXTS] += k * n
         b[BUSY + pieces[n, j, BINDS]] += ticks
-        keep_gap(gaps, b, first, rise, k, n)
+        keep_gap(gaps, counts, b, first, rise, k, n)
         most -= k
     b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE])
 
 
-def keep_gap(gaps: np.ndarray, b: np.ndarray, first: int, rise: int, steps: int, weight: int) -> None:
+def keep_gap(
+    gaps: np.ndarray, counts: np.ndarray, b: np.ndarray, first: int, rise: int, steps: int, weight: int
+) -> None:
     """Keep a row of gaps."""
     row = b[GAPS]
     gaps[0, row] = first
     gaps[1, row] = rise
-    gaps[2, row] = steps
-    gaps[3, row] = weight
+    counts[0, row] = steps
+    counts[1, row] = weight
     b[GAPS] = row + 1
 
 
@@ -439,6 +445,7 @@ def step(
     links: np.ndarray,
     heap: np.ndarray,
     gaps: np.ndarray,
+    counts: np.ndarray,
     b: np.ndarray,
 ) -> bool:
     """Plan and make one step of any kind; False if there was nothing to do."""
@@ -505,7 +512,7 @@ def step(
     b[STEPS] += 1
     b[CONTEXTS] += n
     if n:
-        keep_gap(gaps, b, ticks, 0, 1, n)
+        keep_gap(gaps, counts, b, ticks, 0, 1, n)
         if b[NEXT_END] == b[STEP]:
             retire(jobs, seats, calendar, links, heap, b)
     for i in range(finished):
@@ -513,7 +520,7 @@ def step(
         job = seats[JOB, seat]
         cached = jobs[PROMPT, job] + jobs[GIVEN, job]
         if jobs[GIVEN, job]:
-            keep_gap(gaps, b, b[NOW] - jobs[FINISH, job], 0, 1, 1)
+            keep_gap(gaps, counts, b, b[NOW] - jobs[FINISH, job], 0, 1, 1)
         else:
             jobs[FIRST, job] = b[NOW]
         jobs[GIVEN, job] += 1
@@ -535,6 +542,7 @@ def advance(
     links: np.ndarray,
     heap: np.ndarray,
     gaps: np.ndarray,
+    counts: np.ndarray,
     samples: np.ndarray,
     b: np.ndarray,
     until: int,
@@ -559,10 +567,10 @@ def advance(
         arrive(jobs, heap, b)
         steps = quiet_steps(jobs, b)
         if steps > 0:
-            decode(law[2], gaps, b, steps if skip else 1, next_arrival(jobs, heap, b), until)
+            decode(law[2], gaps, counts, b, steps if skip else 1, next_arrival(jobs, heap, b), until)
             if b[NEXT_END] == b[STEP]:
                 retire(jobs, seats, calendar, links, heap, b)
-        elif not step(law, jobs, seats, calendar, links, heap, gaps, b):
+        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, b):
             when = next_arrival(jobs, heap, b)
             if when == FAR and b[HEAD] < 0:
                 return IDLE

@@ -20,8 +20,8 @@ from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.run import Run, Series
 from ridgeline.workload import Requests
 
-ROWS = 1 << 16
-"""Rows of gaps that the engine fills before they are put away."""
+ROWS = 4
+"""Rows of gaps for each request at first; more are made when they are full."""
 NO_LIMIT = 1 << 50
 """Blocks of a cache without limit."""
 
@@ -82,9 +82,9 @@ class Replica:
         self.seats = np.full((engine.SEAT_ROWS, most), -1)
         self.seats[engine.EMPTY] = np.arange(most)[::-1]
         self.calendar = np.full(1 << (longest + 1).bit_length(), -1)
-        rows = min(ROWS, 8 * n + 64) + most + 16
-        self.gaps = np.zeros((4, rows), np.int64)
-        self.samples = np.zeros((rows if series else 2, 4), np.int64)
+        self.room = ROWS * n + 2 * most + 64
+        self.gaps, self.counts = np.empty((2, self.room), np.int64), np.empty((2, self.room), np.int32)
+        self.samples = np.empty((self.room if series else 2, 4), np.int64)
         self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
         b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL]] = -1
@@ -96,8 +96,6 @@ class Replica:
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
         if requests.concurrency or requests.after is not None:
             self._link(kept, compiled(engine))
-        self.kept: list[list[np.ndarray]] = []
-        self.series: list[np.ndarray] = []
 
     def _link(self, kept: np.ndarray, code: Any) -> None:
         """Let requests arrive when others end: nobody is queued, and those that come first lie in the heap."""
@@ -126,24 +124,16 @@ class Replica:
         """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
         code = code or compiled(engine)
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
-        arrays = (*arrays, self.gaps, self.samples, self.board)
-        while code.advance(*arrays, until, skip) == engine.FULL:
-            self._put_away()
-
-    def _put_away(self) -> None:
-        """Copy the rows of gaps and samples that are full, as narrow as they are."""
-        b = self.board
-        count = b[engine.GAPS]
-        first, rise, steps, weight = self.gaps[:, :count]
-        self.kept.append([first.copy(), rise.copy(), steps.astype(np.int32), weight.astype(np.int32)])
-        self.series.append(self.samples[: b[engine.SAMPLES]].copy())
-        b[engine.GAPS] = b[engine.SAMPLES] = 0
+        while code.advance(*arrays, self.gaps, self.counts, self.samples, self.board, until, skip) == engine.FULL:
+            self.room *= 2
+            self.gaps, self.counts = _wider(self.gaps, self.room), _wider(self.counts, self.room)
+            if self.board[engine.SAMPLE]:
+                self.samples = np.ascontiguousarray(_wider(self.samples.T, self.room).T)
 
     def result(self) -> Run:
         """What was simulated."""
-        self._put_away()
         jobs, tick, b = self.jobs, self.law.tick, self.board
-        columns = [np.concatenate(parts) for parts in zip(*self.kept, strict=True)]
+        rows = slice(int(b[engine.GAPS]))
         return Run(
             arrival=jobs[engine.ARRIVAL] * tick if len(self.heap) else self.requests.arrival,
             start=_seconds(jobs[engine.START], tick),
@@ -151,7 +141,13 @@ class Replica:
             finish=_seconds(jobs[engine.FINISH], tick),
             preemptions=jobs[engine.PREEMPTIONS],
             cached=np.zeros(len(self.requests), np.int64),
-            gaps=Gaps(first=columns[0], rise=columns[1], steps=columns[2], weight=columns[3], tick=tick),
+            gaps=Gaps(
+                first=self.gaps[0, rows],
+                rise=self.gaps[1, rows],
+                steps=self.counts[0, rows],
+                weight=self.counts[1, rows],
+                tick=tick,
+            ),
             busy={name: float(spent) * tick for name, spent in zip(TERMS, b[engine.BUSY : engine.FILLED], strict=True)},
             steps=int(b[engine.STEPS]),
             end=float(b[engine.LAST]) * tick,
@@ -162,11 +158,18 @@ class Replica:
 
     def _series(self) -> Series:
         """The samples; who waits has arrived and not started, or was preempted."""
-        time, running, thrown, blocks = np.concatenate(self.series).T
+        time, running, thrown, blocks = self.samples[: self.board[engine.SAMPLES]].T
         kept = self.jobs[engine.START] >= 0
         arrived = np.searchsorted(np.sort(self.jobs[engine.ARRIVAL][kept]), time, side="right")
         started = np.searchsorted(np.sort(self.jobs[engine.START][kept]), time, side="left")
         return Series(time=time * self.law.tick, running=running, waiting=arrived - started + thrown, blocks=blocks)
+
+
+def _wider(rows: np.ndarray, room: int) -> np.ndarray:
+    """The same rows with room for more columns, which are not touched."""
+    made = np.empty((len(rows), room), rows.dtype)
+    made[:, : rows.shape[1]] = rows
+    return made
 
 
 def _seconds(ticks: np.ndarray, tick: float) -> np.ndarray:
