@@ -131,7 +131,8 @@ class Replica:
                 self.samples = np.ascontiguousarray(_wider(self.samples.T, self.room).T)
 
     def result(self) -> Run:
-        """What was simulated."""
+        """What was simulated; its times take the place of the ticks, so that it can be asked only once."""
+        series = self._series() if self.board[engine.SAMPLE] else None
         jobs, tick, b = self.jobs, self.law.tick, self.board
         rows = slice(int(b[engine.GAPS]))
         return Run(
@@ -153,7 +154,7 @@ class Replica:
             end=float(b[engine.LAST]) * tick,
             blocks=self.settings.blocks,
             peak_blocks=int(b[engine.PEAK]),
-            series=self._series() if b[engine.SAMPLE] else None,
+            series=series,
         )
 
     def _series(self) -> Series:
