@@ -75,9 +75,10 @@ class Replica:
         kept = np.delete(np.arange(n), self.refused)
         behind = np.full(n, -1)
         behind[kept[:-1]] = kept[1:]
-        self.jobs = jobs = np.zeros((engine.JOB_ROWS, n), np.int64)
+        self.jobs = jobs = np.empty((engine.JOB_ROWS, n), np.int64)  # not zeros: those get no huge pages
         jobs[engine.ARRIVAL], jobs[engine.PROMPT], jobs[engine.OUTPUT] = ticks, requests.prompt, requests.output
         jobs[engine.BEHIND], jobs[engine.START : engine.FINISH + 1] = behind, -1
+        jobs[engine.GIVEN :] = 0
         longest, most = int(requests.output[kept].max(initial=1)), settings.max_num_seqs
         self.seats = np.full((engine.SEAT_ROWS, most), -1)
         self.seats[engine.EMPTY] = np.arange(most)[::-1]
