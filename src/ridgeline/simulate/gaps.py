@@ -24,21 +24,22 @@ class Gaps(msgspec.Struct, frozen=True, kw_only=True):
     rise: np.ndarray
     """int64, not negative: ticks by which each further gap is longer."""
     steps: np.ndarray
-    """int64: gaps in the stretch."""
+    """int64 or int32: gaps in the stretch."""
     weight: np.ndarray
-    """int64: requests that see each of them."""
+    """int64 or int32: requests that see each of them."""
     tick: float
     """Seconds per tick."""
 
     @property
     def count(self) -> int:
         """Gaps of all requests."""
-        return int(self.steps @ self.weight)
+        return int(np.multiply(self.steps, self.weight, dtype=np.int64).sum())
 
     @property
     def mean(self) -> float:
         """Mean over the pool, in seconds; NaN if there are none."""
-        each = self.steps * self.first + self.rise * (self.steps * (self.steps - 1) // 2)
+        steps = self.steps.astype(np.float64)
+        each = steps * (self.first + self.rise * (steps - 1.0) / 2.0)
         count = self.count
         return float(each @ self.weight) / count * self.tick if count else float("nan")
 

@@ -1,0 +1,91 @@
+"""A deployment under a workload: the run, its metrics, what it cost, and whether it kept up.
+
+    overloaded    when the last request arrived, more than a full batch and than 5% of all had not started
+
+Then times depend on how long the run is, and only throughput means anything. Knows no text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+import numpy as np
+
+from ridgeline.simulate.deployment import Deployment
+from ridgeline.simulate.law import FAR
+from ridgeline.simulate.metrics import Metrics, Window, metrics
+from ridgeline.simulate.replica import Replica
+from ridgeline.simulate.run import Run
+from ridgeline.workload import Requests
+
+LATE = 0.05
+"""Share of requests that wait at the last arrival, beyond which a deployment does not keep up."""
+PORTIONS = 100
+"""Parts of a long run after which its progress is told."""
+
+
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was simulated, and what came out."""
+
+    deployment: Deployment
+    requests: Requests
+    run: Run
+    metrics: Metrics
+    refused: np.ndarray
+    """int64: numbers of the requests that can never fit in the cache."""
+    overloaded: bool
+    cpu: float
+    """CPU seconds of simulation and metrics."""
+
+
+def simulate(
+    deployment: Deployment,
+    requests: Requests,
+    *,
+    objectives: Mapping[str, float] | None = None,
+    warm_up: float = 0.0,
+    cool_down: float = 0.0,
+    series: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Simulation:
+    """Serve a workload on one replica.
+
+    Parameters
+    ----------
+    objectives
+        Longest times of a request in seconds, by "ttft", "tpot", "e2e".
+    warm_up, cool_down
+        Seconds at the beginning and at the end of the arrivals that metrics leave out.
+    progress
+        Is told the share of arrivals that is behind, from time to time.
+    """
+    begin = time.process_time()
+    replica = Replica(requests, deployment.law, deployment.engine, series=series)
+    if progress is not None and not requests.concurrency and requests.after is None:
+        last = int(requests.arrival[-1] / deployment.law.tick)
+        for portion in range(1, PORTIONS):
+            replica.advance(last * portion // PORTIONS)
+            progress(portion / PORTIONS)
+    replica.advance(FAR)
+    run = replica.result()
+    window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
+    found = metrics(run, requests, objectives=objectives, window=window)
+    return Simulation(
+        deployment=deployment,
+        requests=requests,
+        run=run,
+        metrics=found,
+        refused=replica.refused,
+        overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs),
+        cpu=time.process_time() - begin,
+    )
+
+
+def _overloaded(run: Run, requests: Requests, seats: int) -> bool:
+    """Whether many still waited for their start when the last request arrived; never in a closed loop."""
+    if requests.concurrency:
+        return False
+    late = int(np.count_nonzero(run.start > run.arrival[run.served].max(initial=0.0)))
+    return late > seats and late > LATE * len(requests)
