@@ -95,6 +95,8 @@ def lengths(text: str | float, what: str, unit: str = "tok") -> Lengths:
     >>> drawn.min(), drawn.max()
     (np.int64(50), np.int64(150))
     """
+    if isinstance(text, str) and text.startswith(EMPIRICAL):
+        raise InputError(f"{what} {text!r}", "a distribution, not a trace")
     if not isinstance(text, str) or text[:1].isdigit() or text[:1] in "+-.":
         value = parse(text, unit, what)
         if unit != "s" and (value != int(value) or value < 1):
@@ -105,8 +107,11 @@ def lengths(text: str | float, what: str, unit: str = "tok") -> Lengths:
         "lognormal": {"mean": unit, "cv": "1", "max": unit},
         "uniform": {"mean": unit, "ratio": "1", "low": unit, "high": unit, "max": unit},
         "exponential": {"mean": unit, "max": unit},
+        "empirical": {},
     }
     name, given = split(text, what, known)
+    if name == "empirical":
+        raise InputError(f"{what} {text!r}", "empirical:FILE, a trace")
     most = given.pop("max", math.inf)
     if name == "uniform" and {"low", "high"} & given.keys():
         need(text, what, given, "low", "high")

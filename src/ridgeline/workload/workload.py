@@ -5,7 +5,7 @@
 
 Each part has a random stream of its own, so that changing the rate, or one distribution, leaves all else as it was.
 Requests share what they repeat by hash ids: a prefix among the sessions of a group, a history among the turns of a
-session. Knows no engine and no trace.
+session. Knows no engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.workload.arrivals import Arrivals, arrivals
-from ridgeline.workload.lengths import Lengths, lengths
+from ridgeline.workload.lengths import EMPIRICAL, Lengths, lengths
+from ridgeline.workload.reading import lengths_of
 from ridgeline.workload.requests import Requests
 
 STREAMS = ("arrivals", "isl", "osl", "turns", "think", "group")
@@ -82,13 +83,14 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 raise InputError(f"{name} {value}", f"a whole number from {least} to {MOST_REQUESTS:,}")
         if not 0 < rate < np.inf:
             raise InputError(f"--rate {rate:g}", "requests per second, above 0", "--arrivals at-once needs none")
+        prompts, answers = _both(isl, osl)
         return cls(
             requests=requests,
             rate=rate,
             concurrency=concurrency,
             arrivals=arrivals(arrive),
-            isl=isl if isinstance(isl, Lengths) else lengths(isl, "--isl"),
-            osl=osl if isinstance(osl, Lengths) else lengths(osl, "--osl"),
+            isl=prompts,
+            osl=answers,
             turns=lengths(turns, "--turns", "1"),
             think=lengths(think, "--think", "s"),
             prefix=prefix,
@@ -176,6 +178,21 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             group = rng.integers(0, self.groups, len(last))
             ids[places] = group[session][:, None] * shared + np.arange(shared)
         return offsets, ids
+
+
+def _both(isl: str | float | Lengths, osl: str | float | Lengths) -> tuple[Lengths, Lengths]:
+    """Both distributions; a trace that both are drawn from is read once."""
+    read: dict[str, tuple[Lengths, Lengths]] = {}
+    found: list[Lengths] = []
+    for i, (what, given) in enumerate((("--isl", isl), ("--osl", osl))):
+        if isinstance(given, str) and given.startswith(EMPIRICAL):
+            path = given.removeprefix(EMPIRICAL)
+            if path not in read:
+                read[path] = lengths_of(path)
+            found.append(read[path][i])
+        else:
+            found.append(given if isinstance(given, Lengths) else lengths(given, what))
+    return found[0], found[1]
 
 
 def _histories(isl: np.ndarray, osl: np.ndarray, first: np.ndarray) -> np.ndarray:
