@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,9 +73,13 @@ def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
     ticks = np.cumsum([gap * 1000 for gap, _, _ in rows])
     prompts, outputs = [p for _, p, _ in rows], [o for _, _, o in rows]
     slow = simulate(ticks.tolist(), prompts, outputs, LAWS[True], engine, after, think, concurrency)
-    seconds = {"arrival": ticks * LAWS[True].tick, "think": np.array(think) * LAWS[True].tick}
     requests = Requests(
-        prompt=np.array(prompts), output=np.array(outputs), after=np.array(after), concurrency=concurrency, **seconds
+        arrival=ticks * LAWS[True].tick,
+        prompt=np.array(prompts),
+        output=np.array(outputs),
+        after=np.array(after),
+        think=np.array(think) * LAWS[True].tick,
+        concurrency=concurrency,
     )
     fast = Replica(requests, LAWS[True], engine)
     fast.advance()
@@ -134,4 +139,4 @@ def test_storms_happen() -> None:
 @pytest.mark.parametrize("field", ["max_num_batched_tokens", "max_num_seqs", "block_size", "blocks"])
 def test_wrong_settings_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        Engine(**{field: -1})
+        msgspec.structs.replace(Engine(), **{field: -1})

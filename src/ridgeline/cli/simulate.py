@@ -81,9 +81,9 @@ def simulate(
     rate_usd = None if price is None else price * replica.chips
     again = line("simulate", scenario, given, _defaults())
     return Report(
-        document=lambda: _document(made, rate_usd, again),
+        document=lambda: document(made, rate_usd, again),
         rows=lambda: _rows(made),
-        text=lambda: _text(made, rate_usd, limits, again),
+        text=lambda: [*text(made, rate_usd, limits), copied(f"again: {again}")],
     )
 
 
@@ -111,7 +111,7 @@ class _Progress:
             print("\r" + " " * 16 + "\r", end="", file=sys.stderr, flush=True)
 
 
-def _document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str, Any]:
+def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str, Any]:
     """Everything, in SI units."""
     found, run, replica = made.metrics, made.run, made.deployment
     settings = replica.engine
@@ -173,7 +173,8 @@ def _rows(made: Simulation) -> Rows:
     return Rows(list(columns), ([None if v != v else v for v in row] for row in values))
 
 
-def _text(made: Simulation, usd_per_s: float | None, limits: dict[str, float], again: str) -> list[RenderableType]:
+def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) -> list[RenderableType]:
+    """The answer for a reader."""
     found, replica = made.metrics, made.deployment
     _, stored = headline(replica.scenario, replica.subject)
     names = f"{replica.subject.model.name} on {counted(replica.chips, 'chip')} of {replica.subject.system.name}"
@@ -198,7 +199,6 @@ def _text(made: Simulation, usd_per_s: float | None, limits: dict[str, float], a
         "",
         f"law: within {replica.law.deviation:.2%} of the estimate on random steps"
         f" (median {replica.law.median_deviation:.2g}); {made.run.steps:,} steps simulated",
-        copied(f"again: {again}"),
     ]
 
 

@@ -14,22 +14,28 @@ import platform
 import sys
 import tempfile
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 
-@cache
 def compiled(module: ModuleType) -> Any:
     """The functions of a module, compiled if Numba is installed; they call each other as compiled functions.
 
     All but the `ENTRIES` of the module are inlined, so that nothing is passed around.
     """
+    return _compiled(module.__name__)
+
+
+@cache
+def _compiled(name: str) -> Any:
+    module = import_module(name)
     plain = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
     if os.environ.get("RIDGELINE_PYTHON"):
         return SimpleNamespace(**plain)
     try:
-        import numba
+        numba: Any = import_module("numba")
     except ImportError:
         return SimpleNamespace(**plain)
     folder = _folder(numba.__version__)

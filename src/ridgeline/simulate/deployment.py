@@ -57,6 +57,8 @@ def deployment(
         raise InputError(
             given, f"at most the {found.chips} chips of {found.system.name}", "smaller degrees, or --chips"
         )
+    if block < 1:
+        raise InputError(f"block_size {block}", "at least 1 token")
     chip, ranks = found.system.chip, int(scenario.dp)
     large = chip.usable >= LARGE and "a100" not in chip.name
     tokens = tokens or (8192 if large else 2048) * ranks

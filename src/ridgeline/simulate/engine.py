@@ -299,10 +299,9 @@ def retire(
     jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, links: np.ndarray, heap: np.ndarray, b: np.ndarray
 ) -> None:
     """End the requests whose last token came with the step just made."""
-    place = b[STEP] & (len(calendar) - 1)
-    seat = calendar[place]
+    seat = int(calendar[b[STEP] & (len(calendar) - 1)])
     while seat >= 0:
-        after = seats[AFTER, seat]
+        after = int(seats[AFTER, seat])
         job = seats[JOB, seat]
         jobs[FINISH, job] = b[NOW]
         follow(jobs, links, heap, b, job)

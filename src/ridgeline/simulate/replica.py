@@ -75,9 +75,10 @@ class Replica:
         kept = np.delete(np.arange(n), self.refused)
         behind = np.full(n, -1)
         behind[kept[:-1]] = kept[1:]
-        self.jobs = jobs = np.zeros((engine.JOB_ROWS, n), np.int64)
+        self.jobs = jobs = np.empty((engine.JOB_ROWS, n), np.int64)  # not zeros: those get no huge pages
         jobs[engine.ARRIVAL], jobs[engine.PROMPT], jobs[engine.OUTPUT] = ticks, requests.prompt, requests.output
         jobs[engine.BEHIND], jobs[engine.START : engine.FINISH + 1] = behind, -1
+        jobs[engine.GIVEN :] = 0
         longest, most = int(requests.output[kept].max(initial=1)), settings.max_num_seqs
         self.seats = np.full((engine.SEAT_ROWS, most), -1)
         self.seats[engine.EMPTY] = np.arange(most)[::-1]
@@ -131,7 +132,8 @@ class Replica:
                 self.samples = np.ascontiguousarray(_wider(self.samples.T, self.room).T)
 
     def result(self) -> Run:
-        """What was simulated."""
+        """What was simulated; its times take the place of the ticks, so that it can be asked only once."""
+        series = self._series() if self.board[engine.SAMPLE] else None
         jobs, tick, b = self.jobs, self.law.tick, self.board
         rows = slice(int(b[engine.GAPS]))
         return Run(
@@ -153,7 +155,7 @@ class Replica:
             end=float(b[engine.LAST]) * tick,
             blocks=self.settings.blocks,
             peak_blocks=int(b[engine.PEAK]),
-            series=self._series() if b[engine.SAMPLE] else None,
+            series=series,
         )
 
     def _series(self) -> Series:
