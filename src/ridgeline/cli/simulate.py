@@ -11,14 +11,13 @@ from ridgeline.cli.headline import headline
 from ridgeline.cli.options import command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, counted, heading, plain, shown, table
-from ridgeline.cli.traffic import deployed, drawn, line
+from ridgeline.cli.traffic import asked, deployed, line
 from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
 from ridgeline.simulate.objectives import objectives
 from ridgeline.simulate.simulation import Simulation
 from ridgeline.simulate.simulation import simulate as serve
 from ridgeline.simulate.spread import Spread
-from ridgeline.workload import Workload
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,20 +39,25 @@ NAMED = 20
 def simulate(
     scenario: Scenario,
     *,
-    rate: traffic.Rate = 1.0,
-    requests: traffic.Count = "1000",
+    rate: traffic.Rate = None,
+    requests: traffic.Count = "",
     isl: traffic.Lengths = "512",
     osl: traffic.Answers = "128",
     arrivals: traffic.Arrivals = "poisson",
     turns: traffic.Turns = "1",
     think: traffic.Think = "0 s",
+    prefix: traffic.Prefix = "0",
     concurrency: traffic.Concurrency = 0,
+    trace: traffic.TraceFile = "",
+    prompt_scale: traffic.Scale = 1.0,
+    output_scale: traffic.Scale = 1.0,
     seed: traffic.Seed = 0,
     slo: traffic.Slo = "",
     max_num_batched_tokens: traffic.BatchTokens = "",
     max_num_seqs: traffic.BatchSeqs = "",
     block_size: traffic.BlockSize = 16,
     kv_blocks: traffic.Blocks = "",
+    no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
 ) -> Report:
@@ -63,17 +67,7 @@ def simulate(
     """
     given = {name: value for name, value in locals().items() if name != "scenario"}
     limits = objectives(slo) if slo else {}
-    workload = Workload.read(
-        requests=traffic.count(requests, "--requests"),
-        rate=rate,
-        concurrency=concurrency,
-        arrive=arrivals,
-        isl=isl,
-        osl=osl,
-        turns=turns,
-        think=think,
-    )
-    sent = drawn(workload, seed)
+    sent, notes = asked(given)
     replica = deployed(scenario, sent, given)
     price = chip_price(scenario, replica.subject)
     with _Progress(len(sent)) as progress:
@@ -83,7 +77,7 @@ def simulate(
     return Report(
         document=lambda: document(made, rate_usd, again),
         rows=lambda: _rows(made),
-        text=lambda: [*text(made, rate_usd, limits), copied(f"again: {again}")],
+        text=lambda: [*notes, *text(made, rate_usd, limits), copied(f"again: {again}")],
     )
 
 
@@ -145,6 +139,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "max_num_seqs": settings.max_num_seqs,
         "block_size": settings.block_size,
+        "prefix_caching": settings.prefix_caching,
         "async_scheduling": settings.async_scheduling,
         "reserve_full_input": settings.reserve_full_input,
         "law_deviation": replica.law.deviation,
@@ -207,6 +202,7 @@ def _engine(made: Simulation) -> str:
     e = made.deployment.engine
     memory = f"{e.blocks:,} KV blocks of {e.block_size} tokens" if e.blocks else "a cache without limit"
     switches = "asynchronous" if e.async_scheduling else "synchronous"
+    switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
     return (
         f"vLLM v1 scheduler, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
@@ -220,10 +216,15 @@ def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
         f"{plain(found.request_rate)} requests/s, {plain(found.input_rate)} tok/s in, {plain(found.output_rate)} tok/s"
         f" out, {plain(found.concurrency)} requests open on average"
     )
+    hit = (
+        f", {found.cached_tokens / found.input_tokens:.1%} of prompt tokens found in the cache"
+        if run.cached.any()
+        else ""
+    )
     used = f", at most {run.peak_blocks / run.blocks:.0%} of KV blocks in use" if run.blocks else ""
     money = found.cost(usd_per_s) if usd_per_s is not None else {}
     cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
-    return [rates, f"{counted(found.preemptions, 'preemption')}{used}{cost}"]
+    return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
 
 
 def _goodput(made: Simulation, limits: dict[str, float]) -> list[str]:
