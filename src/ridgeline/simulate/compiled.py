@@ -19,21 +19,21 @@ from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
-from ridgeline.simulate import pool
+ENTRIES = ("advance", "route")
+"""Functions that are called as such: their arguments are many, and their work is long."""
 
 
-def compiled(module: ModuleType) -> Any:
-    """The functions of a module and of `pool`, compiled if Numba is installed; they call each other compiled.
+def compiled(*modules: ModuleType) -> Any:
+    """The functions of some modules, compiled if Numba is installed; they call each other compiled.
 
-    All but `advance` are inlined, so that nothing is passed around.
+    All but those of ENTRIES are inlined, so that nothing is passed around.
     """
-    return _compiled(module.__name__)
+    return _compiled(*(module.__name__ for module in modules))
 
 
 @cache
-def _compiled(name: str) -> Any:
-    module = import_module(name)
-    sources = (pool, module)
+def _compiled(*modules: str) -> Any:
+    sources = [import_module(name) for name in modules]
     plain = {
         name: f
         for source in sources
@@ -49,18 +49,17 @@ def _compiled(name: str) -> Any:
     folder = _folder(numba.__version__)
     if folder is not None:
         numba.config.CACHE_DIR = str(folder)
-    names: dict[str, Any] = {**vars(pool), **vars(module)}
-    for name, function in plain.items():
-        twin = FunctionType(function.__code__, names, name, function.__defaults__)
-        twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
-        names[name] = numba.njit(
-            cache=folder is not None,
-            nogil=True,
-            error_model="numpy",
-            _nrt=False,
-            forceinline=name != "advance",
-        )(twin)
-    return SimpleNamespace(**{name: names[name] for name in plain})
+    made: dict[str, Any] = {}
+    for source in sources:
+        space = {**vars(source), **made}  # a module's constants are its own; compiled functions are all one
+        for name, function in plain.items():
+            if function.__module__ != source.__name__:
+                continue
+            twin = FunctionType(function.__code__, space, name, function.__defaults__)
+            twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
+            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in ENTRIES}
+            space[name] = made[name] = numba.njit(cache=folder is not None, **options)(twin)
+    return SimpleNamespace(**made)
 
 
 def _folder(version: str) -> Path | None:

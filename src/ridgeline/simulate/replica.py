@@ -100,7 +100,7 @@ class Replica:
         b[engine.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
         b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
         b[engine.SAMPLE] = series
-        code = compiled(engine)
+        code = compiled(pool, engine)
         given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
         self.cache = cache_of(given, settings.block_size, blocks)
         b[[pool.OLD, pool.YOUNG]] = -1
@@ -136,7 +136,7 @@ class Replica:
 
     def advance(self, until: int = FAR, *, skip: bool = True, code: Any = None) -> None:
         """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
-        code = code or compiled(engine)
+        code = code or compiled(pool, engine)
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
         while (
             code.advance(
@@ -144,10 +144,14 @@ class Replica:
             )
             == engine.FULL
         ):
-            self.room *= 2
-            self.gaps, self.counts = _wider(self.gaps, self.room), _wider(self.counts, self.room)
-            if self.board[engine.SAMPLE]:
-                self.samples = np.ascontiguousarray(_wider(self.samples.T, self.room).T)
+            self.widen()
+
+    def widen(self) -> None:
+        """Make room for more gaps and samples."""
+        self.room *= 2
+        self.gaps, self.counts = _wider(self.gaps, self.room), _wider(self.counts, self.room)
+        if self.board[engine.SAMPLE]:
+            self.samples = np.ascontiguousarray(_wider(self.samples.T, self.room).T)
 
     def result(self) -> Run:
         """What was simulated; its times take the place of the ticks, so that it can be asked only once."""
