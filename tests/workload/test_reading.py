@@ -76,7 +76,7 @@ def test_what_is_left_out_or_not_used_is_said(tmp_path: Path) -> None:
     found = read(Trace(path=write(tmp_path, BURST)))
     assert found.skipped == {"failed requests, which have no answer": 1}
     assert found.notes() == [
-        "format burstgpt (https://github.com/HPMLL/BurstGPT, CC-BY-4.0): 4 rows, 3 requests",
+        "format burstgpt (https://github.com/HPMLL/BurstGPT, CC-BY-4.0): 4 rows read, 3 requests played",
         "skipped: 1 x failed requests, which have no answer",
         "columns without use: Elapsed time, Model, Total tokens, Log Type",
     ]

@@ -34,8 +34,8 @@ def _batching(text: str) -> Parameter:
     return Parameter(help=text, group=_BATCHING)
 
 
-Rate = Annotated[float, _traffic("Requests per second.")]
-Count = Annotated[str, _traffic('How many requests \\[such as "10k"].')]
+Rate = Annotated[float | None, _traffic("Requests per second; default 1, of a trace as recorded.")]
+Count = Annotated[str, _traffic('How many requests \\[such as "10k"]; default 1000, of a trace all.')]
 Lengths = Annotated[str, _traffic('Prompt tokens: a number, or a distribution \\[such as "lognormal:mean=512,cv=1"].')]
 Answers = Annotated[str, _traffic("Output tokens, likewise.")]
 Arrivals = Annotated[str, _traffic("poisson, gamma:cv=2, fixed, burst:size=10, at-once.")]
@@ -43,6 +43,9 @@ Turns = Annotated[str, _traffic("Turns of a session, each repeating what was sai
 Think = Annotated[str, _traffic("Time between the end of a turn and the next \\[such as 20 s].")]
 Concurrency = Annotated[int, _traffic("Closed loop: requests (or sessions) kept open; no rate.")]
 Seed = Annotated[int, _traffic("Seed of the random numbers.")]
+WarmUp = Annotated[str, _traffic("Time of arrivals at the beginning that metrics leave out.")]
+CoolDown = Annotated[str, _traffic("The same at the end.")]
+Replications = Annotated[int, _traffic("Runs with random numbers of their own, for intervals of the means.")]
 Slo = Annotated[str, _traffic("Objectives of a request \\[such as ttft=1s,tpot=25ms].")]
 BatchTokens = Annotated[str, _batching("Tokens of a step at most; default as vLLM's for an API server.")]
 BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default as vLLM's.")]

@@ -40,7 +40,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         """What a user must know: what the file was taken for, what was left out, what was ignored."""
         form = self.columns.format
         source = f" ({form.source}, {form.licence})" if form.source else ""
-        notes = [f"format {form.name}{source}: {self.read:,} rows, {len(self.requests):,} requests"]
+        notes = [f"format {form.name}{source}: {self.read:,} rows read, {len(self.requests):,} requests played"]
         notes += [f"skipped: {count:,} x {reason}" for reason, count in self.skipped.items()]
         notes += [f"columns without use: {', '.join(self.columns.ignored)}"] if self.columns.ignored else []
         return notes
