@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ridgeline.simulate import engine as source
 from ridgeline.simulate.law import StepLaw, quantised
 from ridgeline.simulate.replica import Engine, Replica
-from ridgeline.workload import Requests
+from ridgeline.workload import Requests, Workload
 
 from .vllm import Outcome, simulate
 
@@ -86,6 +87,43 @@ def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
     same(slow, fast)
 
 
+@settings(max_examples=600)
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 30),
+    st.sampled_from(["1", "uniform:low=1,high=4"]),
+    st.sampled_from([0, 7, 16, 40]),
+    st.sampled_from([0, 2, 5]),
+    engines,
+)
+def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
+    """Hits, evictions and shared blocks: prefixes of groups, turns of sessions, and whoever was preempted."""
+    engine = msgspec.structs.replace(engine, block_size=4)
+    workload = Workload.read(
+        requests=count, rate=20_000, isl="uniform:low=1,high=30", osl="uniform:low=1,high=20", turns=turns,
+        think="1us", prefix=prefix, groups=2, concurrency=concurrency,
+    )  # fmt: skip
+    requests, tick = workload.draw(seed), LAWS[True].tick
+    fast = Replica(requests, LAWS[True], engine)
+    place, ids = fast.cache.place.tolist(), fast.cache.ids.tolist()
+    after, think = requests.after, requests.think
+    slow = simulate(
+        np.rint(requests.arrival / tick).astype(int).tolist(),
+        requests.prompt.tolist(),
+        requests.output.tolist(),
+        LAWS[True],
+        engine,
+        None if after is None else after.tolist(),
+        None if think is None else np.rint(think / tick).astype(int).tolist(),
+        concurrency,
+        [ids[begin:end] for begin, end in pairwise(place)] if ids else None,
+    )
+    fast.advance()
+    if ids:
+        assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
+    same(slow, fast)
+
+
 def same(slow: Outcome, fast: Replica) -> None:
     """Everything that both know is equal."""
     jobs = fast.jobs
@@ -140,3 +178,17 @@ def test_storms_happen() -> None:
 def test_wrong_settings_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         msgspec.structs.replace(Engine(), **{field: -1})
+
+
+def test_hits_and_evictions_happen() -> None:
+    """The workloads of the cache's test mean something: a small cache forgets some of what a large one finds."""
+    workload = Workload.read(
+        requests=40, rate=1e6, isl="uniform:low=1,high=30", osl=10, turns=4, think="1us", prefix=16, groups=2
+    )
+    requests, hits = workload.draw(0), {}
+    for blocks in (45, 0):
+        engine = Engine(max_num_batched_tokens=64, max_num_seqs=12, block_size=4, blocks=blocks)
+        run = Replica(requests, LAWS[False], engine)
+        run.advance()
+        hits[blocks] = run.cache.hits.sum()
+    assert 0 < hits[45] < hits[0] < requests.prompt.sum()

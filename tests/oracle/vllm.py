@@ -13,6 +13,53 @@ from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.replica import Engine
 
 
+@dataclass(eq=False)
+class Block:
+    """One KV block."""
+
+    name: int | None = None
+    """Hash of its tokens and of all before, once it is full."""
+    users: int = 0
+
+
+class Pool:
+    """Free blocks, longest unused first, and those that can be found by name."""
+
+    def __init__(self, count: int) -> None:
+        self.limited = count < 1 << 40
+        self.free: deque[Block] = deque(Block() for _ in range(count if self.limited else 0))
+        self.known: dict[int, Block] = {}
+
+    def room(self) -> float:
+        return len(self.free) if self.limited else float("inf")
+
+    def take(self) -> Block:
+        block = self.free.popleft() if self.limited else Block()
+        if block.name is not None:
+            del self.known[block.name]
+            block.name = None
+        block.users = 1
+        return block
+
+    def use(self, block: Block) -> None:
+        if block.users == 0 and block in self.free:
+            self.free.remove(block)
+        block.users += 1
+
+    def name(self, block: Block, name: int) -> None:
+        """Let a full block be found, unless another one is known by this name."""
+        if block.name is None and name not in self.known:
+            block.name = name
+            self.known[name] = block
+
+    def give(self, blocks: list[Block]) -> None:
+        for block in reversed(blocks):
+            block.users -= 1
+            if block.users == 0:
+                self.free.append(block)
+        blocks.clear()
+
+
 @dataclass
 class Request:
     """One request and how far it is."""
@@ -25,7 +72,10 @@ class Request:
     """When each output token came."""
     computed: int = 0
     """Tokens whose keys and values are in the cache."""
-    blocks: int = 0
+    names: list[int] = field(default_factory=list)
+    """Of its successive blocks, as far as they are known."""
+    blocks: list[Block] = field(default_factory=list)
+    cached: int = 0
     prefilling: bool = True
     """Whether its prompt, or after a preemption all it has, is still being computed."""
     start: int = -1
@@ -54,6 +104,7 @@ def simulate(
     after: list[int] | None = None,
     think: list[int] | None = None,
     concurrency: int = 0,
+    names: list[list[int]] | None = None,
 ) -> Outcome:
     """Serve all requests; requests that can never fit, and those that follow them, are left out."""
     total = engine.blocks or 1 << 50
@@ -62,6 +113,9 @@ def simulate(
         return -(-tokens // engine.block_size)
 
     everyone = [Request(*row) for row in zip(range(len(arrivals)), arrivals, prompts, outputs, strict=True)]
+    for request, mine in zip(everyone, names or [], strict=False):
+        request.names = mine
+    pool = Pool(total)
     fits = [blocks_for(r.prompt + r.output - 1) <= total for r in everyone]
     parents = after or [-1] * len(everyone)
     roots = deque(r for r in everyone if parents[r.name] < 0 and fits[r.name])
@@ -83,18 +137,35 @@ def simulate(
         while coming and coming[0].arrival <= seen:
             waiting.append(coming.pop(0))
 
+        def fill(request: Request, upto: int) -> None:
+            """Allocate blocks up to a number of tokens, and name those that are full then."""
+            while len(request.blocks) < blocks_for(upto):
+                request.blocks.append(pool.take())
+            for block, name in zip(request.blocks[: upto // engine.block_size], request.names, strict=False):
+                pool.name(block, name)
+
+        def found(request: Request) -> list[Block]:
+            """Blocks at its beginning that are known; not the one of its last token."""
+            hit: list[Block] = []
+            for name in request.names[: (request.known - 1) // engine.block_size]:
+                if name not in pool.known:
+                    break
+                hit.append(pool.known[name])
+            return hit
+
         def used() -> int:
-            return sum(r.blocks for r in running) + sum(r.blocks for r in ended)
+            return len({id(block) for r in (*running, *ended) for block in r.blocks})
 
         budget, plan, preempted = engine.max_num_batched_tokens, [], False
         i = 0
         while i < len(running) and budget > 0:
             request = running[i]
             new = min(request.known - request.computed, budget)
-            need = blocks_for(request.computed + new) - request.blocks
-            while need > total - used():
+            need = blocks_for(request.computed + new) - len(request.blocks)
+            while need > pool.room():
                 victim = running.pop()
-                victim.computed = victim.blocks = 0
+                pool.give(victim.blocks)
+                victim.computed = 0
                 victim.prefilling = True
                 victim.preemptions += 1
                 waiting.appendleft(victim)
@@ -102,7 +173,7 @@ def simulate(
                 if victim is request:
                     break
             else:
-                request.blocks += need
+                fill(request, request.computed + new)
                 plan.append((request, new, request.computed))
                 budget -= new
                 i += 1
@@ -110,17 +181,25 @@ def simulate(
             break
         while waiting and not preempted and budget > 0 and len(running) + len(ended) < engine.max_num_seqs:
             request = waiting[0]
-            new = min(request.known, budget)
-            if blocks_for(request.known if engine.reserve_full_input else new) > total - used():
+            hit = found(request)
+            past = len(hit) * engine.block_size
+            new = min(request.known - past, budget)
+            need = blocks_for(request.known if engine.reserve_full_input else past + new) - len(hit)
+            if need + sum(block.users == 0 for block in hit) > pool.room():
                 break
             waiting.popleft()
             running.append(request)
-            request.blocks = blocks_for(new)
+            for block in hit:
+                pool.use(block)
+            request.blocks = hit
+            fill(request, past + new)
             if request.start < 0:
-                request.start = now
-            plan.append((request, new, 0))
+                request.start, request.cached = now, past
+            plan.append((request, new, past))
             budget -= new
         peak = max(peak, used())
+        for request in ended:
+            pool.give(request.blocks)
         ended.clear()
         if not plan:
             if not waiting and coming:
@@ -163,6 +242,8 @@ def simulate(
                         coming.append(roots.popleft())
                     if engine.async_scheduling:
                         ended.append(request)
+                    else:
+                        pool.give(request.blocks)
 
     gaps = Counter(b - a for r in everyone for a, b in zip(r.tokens, r.tokens[1:], strict=False))
     return Outcome(everyone, gaps, steps, end, peak)

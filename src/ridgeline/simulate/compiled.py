@@ -19,11 +19,13 @@ from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
+from ridgeline.simulate import pool
+
 
 def compiled(module: ModuleType) -> Any:
-    """The functions of a module, compiled if Numba is installed; they call each other as compiled functions.
+    """The functions of a module and of `pool`, compiled if Numba is installed; they call each other compiled.
 
-    All but the `ENTRIES` of the module are inlined, so that nothing is passed around.
+    All but `advance` are inlined, so that nothing is passed around.
     """
     return _compiled(module.__name__)
 
@@ -31,7 +33,13 @@ def compiled(module: ModuleType) -> Any:
 @cache
 def _compiled(name: str) -> Any:
     module = import_module(name)
-    plain = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
+    sources = (pool, module)
+    plain = {
+        name: f
+        for source in sources
+        for name, f in vars(source).items()
+        if inspect.isfunction(f) and f.__module__ == source.__name__
+    }
     if os.environ.get("RIDGELINE_PYTHON"):
         return SimpleNamespace(**plain)
     try:
@@ -41,7 +49,7 @@ def _compiled(name: str) -> Any:
     folder = _folder(numba.__version__)
     if folder is not None:
         numba.config.CACHE_DIR = str(folder)
-    names: dict[str, Any] = dict(vars(module))
+    names: dict[str, Any] = {**vars(pool), **vars(module)}
     for name, function in plain.items():
         twin = FunctionType(function.__code__, names, name, function.__defaults__)
         twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
@@ -50,7 +58,7 @@ def _compiled(name: str) -> Any:
             nogil=True,
             error_model="numpy",
             _nrt=False,
-            forceinline=name not in module.ENTRIES,
+            forceinline=name != "advance",
         )(twin)
     return SimpleNamespace(**{name: names[name] for name in plain})
 

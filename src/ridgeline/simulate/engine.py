@@ -24,29 +24,28 @@ from __future__ import annotations
 import numpy as np
 
 from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
 
-# Scalars of a replica: places in one int64 array.
-NOW, CUT, STEP, DECODES, CONTEXTS, FREE, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, HELD, NEXT_END = range(15)
+# Scalars of a replica: places in one int64 array; the first are those of `pool`.
+NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(5, 18)
 """Time, and up to when arrivals are seen by the next plan; number of the step; decoding requests and their cached
-tokens; free blocks; ends of the queue; ends of the running list; seat of a begun prompt (-1: none) and its computed
-tokens; seats and blocks that ended requests still hold; the next step in which some request ends."""
-GAPS, STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST = range(15, 22)
+tokens; ends of the queue; ends of the running list; seat of a begun prompt (-1: none) and its computed tokens; ended
+requests that still hold their seats and blocks; the next step in which some request ends."""
+GAPS, STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST = range(18, 25)
 """Rows of gaps; steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series;
- when the last request finished."""
-BLOCK, TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED = range(22, 30)
-"""Settings: tokens per block; tokens per step; requests per batch; whether a request is admitted only if all its tokens
-fit; whether steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request."""
-COMING, LATER = range(30, 32)
+when the last request finished."""
+TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED = range(25, 32)
+"""Settings: tokens per step; requests per batch; whether a request is admitted only if all its tokens fit; whether
+steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request."""
+COMING, LATER = range(32, 34)
 """Requests in the heap of those that will arrive; in a closed loop, the first that may not have been started."""
-BUSY = 32
+BUSY = 34
 """Ticks by what binds, as in `roofline.TERMS`: four."""
-FILLED = 36
+FILLED = 38
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # CALENDAR: first seat that ends with a step, by step modulo its length, a power of two above the longest output.
 
-ENTRIES = ("advance",)
-"""Functions that are called from outside."""
 IDLE, PAUSED, FULL = range(3)
 """Why `advance` came back: nothing left to do, the time is reached, or the rows of gaps or samples are full."""
 
@@ -58,11 +57,12 @@ GIVEN: tokens it had got by then."""
 JOB_ROWS = 9
 
 # Rows of the array of seats, those of the requests in the batch.
-JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH = range(9)
+JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH, ENDED, LENGTH = range(11)
 """OLDER, NEWER: neighbours in order of admission. END: number of the step after which it has its last token. ORIGIN:
-cached tokens less the number of the step. BEFORE, AFTER: neighbours among those that end with the same step. EMPTY:
-stack of empty seats. FRESH: seats whose prompt is finished in this step."""
-SEAT_ROWS = 9
+cached tokens less the number of the step. BEFORE, AFTER: neighbours in the ring of those that end with the same step.
+EMPTY: stack of empty seats. FRESH: seats whose prompt is finished in this step. ENDED, LENGTH: requests that still hold
+their blocks, and their cached tokens."""
+SEAT_ROWS = 11
 
 # Rows of the array of follow-ups; without any, it has no columns, and all arrivals are queued from the beginning.
 CHILD, SIBLING, THINK, PARENT = range(4)
@@ -168,11 +168,11 @@ def begin_decode(seats: np.ndarray, calendar: np.ndarray, b: np.ndarray, seat: i
     seats[ORIGIN, seat] = cached - b[STEP]
     place = end & (len(calendar) - 1)
     head = calendar[place]
-    seats[BEFORE, seat] = -1
-    seats[AFTER, seat] = head
-    if head >= 0:
-        seats[BEFORE, head] = seat
-    calendar[place] = seat
+    if head < 0:
+        calendar[place] = head = seat
+    last = seats[BEFORE, head] if head != seat else seat
+    seats[BEFORE, seat], seats[AFTER, seat] = last, head
+    seats[AFTER, last] = seats[BEFORE, head] = seat
     b[FILLED + (b[STEP] - cached) % b[BLOCK]] += 1
     b[DECODES] += 1
     b[CONTEXTS] += cached
@@ -184,12 +184,12 @@ def end_decode(seats: np.ndarray, calendar: np.ndarray, b: np.ndarray, seat: int
     """Take a decoding request out of the batch; its cached tokens."""
     cached = seats[ORIGIN, seat] + b[STEP]
     before, after = seats[BEFORE, seat], seats[AFTER, seat]
-    if before >= 0:
-        seats[AFTER, before] = after
-    else:
-        calendar[seats[END, seat] & (len(calendar) - 1)] = after
-    if after >= 0:
-        seats[BEFORE, after] = before
+    seats[AFTER, before], seats[BEFORE, after] = after, before
+    place = seats[END, seat] & (len(calendar) - 1)
+    if after == seat:
+        calendar[place] = -1
+    elif calendar[place] == seat:
+        calendar[place] = after
     b[FILLED + (b[STEP] - cached) % b[BLOCK]] -= 1
     b[DECODES] -= 1
     b[CONTEXTS] -= cached
@@ -197,19 +197,18 @@ def end_decode(seats: np.ndarray, calendar: np.ndarray, b: np.ndarray, seat: int
     return cached
 
 
-def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, b: np.ndarray) -> None:
+def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
     """Throw out the request admitted last: its blocks are free, and it goes to the front of the queue."""
     seat = b[NEWEST]
     job = seats[JOB, seat]
     if seat == b[PARTIAL]:
-        b[FREE] += (b[DONE] + b[BLOCK] - 1) // b[BLOCK]
+        give(cache, b, job, b[DONE])
         b[PARTIAL] = -1
         unlink(seats, b, seat)
     else:
         jobs[GIVEN, job] = jobs[OUTPUT, job] - (seats[END, seat] - b[STEP])
         jobs[FINISH, job] = b[NOW]
-        cached = end_decode(seats, calendar, b, seat)
-        b[FREE] += (cached + b[BLOCK] - 1) // b[BLOCK]
+        give(cache, b, job, end_decode(seats, calendar, b, seat))
     jobs[PREEMPTIONS, job] += 1
     jobs[BEHIND, job] = b[HEAD]
     if b[HEAD] < 0:
@@ -296,18 +295,22 @@ def next_arrival(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> int:
 
 
 def retire(
-    jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, links: np.ndarray, heap: np.ndarray, b: np.ndarray
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
+    cache: Cache,
+    b: np.ndarray,
 ) -> None:
-    """End the requests whose last token came with the step just made."""
-    seat = int(calendar[b[STEP] & (len(calendar) - 1)])
-    while seat >= 0:
-        after = int(seats[AFTER, seat])
+    """End the requests whose last token came with the step just made, in the order of their admission."""
+    place = b[STEP] & (len(calendar) - 1)
+    while calendar[place] >= 0:
+        seat = calendar[place]
         job = seats[JOB, seat]
         jobs[FINISH, job] = b[NOW]
         follow(jobs, links, heap, b, job)
-        cached = end_decode(seats, calendar, b, seat)
-        release(b, (cached + b[BLOCK] - 1) // b[BLOCK])
-        seat = after
+        release(seats, cache, b, job, end_decode(seats, calendar, b, seat))
     if b[DECODES]:
         end = b[NEXT_END]
         while calendar[end & (len(calendar) - 1)] < 0 or end <= b[STEP]:
@@ -315,14 +318,32 @@ def retire(
         b[NEXT_END] = end
 
 
-def release(b: np.ndarray, blocks: int) -> None:
+def release(seats: np.ndarray, cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
     """Free what an ended request held: at once, or after the next plan."""
     b[LAST] = b[NOW]
     if b[ASYNC]:
+        seats[ENDED, b[PENDING]], seats[LENGTH, b[PENDING]] = job, tokens
         b[PENDING] += 1
-        b[HELD] += blocks
     else:
-        b[FREE] += blocks
+        give(cache, b, job, tokens)
+
+
+def settle(seats: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """Free what ended requests held, after the plan that could not know of their end."""
+    for i in range(b[PENDING]):
+        give(cache, b, seats[ENDED, i], seats[LENGTH, i])
+    b[PENDING] = 0
+
+
+def room(cache: Cache, b: np.ndarray, job: int, total: int, most: int) -> tuple[int, int]:
+    """Blocks found in the cache for a waiting request of `total` tokens, and free blocks that it needs to be admitted.
+
+    Up to `most` tokens can be computed at once.
+    """
+    hit = found(cache, b, job, total)
+    if not b[RESERVE]:
+        total = min(total, hit * b[BLOCK] + most)
+    return hit, (total + b[BLOCK] - 1) // b[BLOCK] - hit + queued(cache, job, hit)
 
 
 def blocks_allow(b: np.ndarray, most: int) -> int:
@@ -355,7 +376,7 @@ def blocks_taken(b: np.ndarray, steps: int) -> int:
     return taken
 
 
-def quiet_steps(jobs: np.ndarray, b: np.ndarray) -> int:
+def quiet_steps(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray) -> int:
     """Steps, if time were no matter, in which nothing but decoding happens; the last may end requests."""
     n = b[DECODES]
     if n == 0 or b[PARTIAL] >= 0:
@@ -367,19 +388,23 @@ def quiet_steps(jobs: np.ndarray, b: np.ndarray) -> int:
         if seen or needed > b[FREE]:
             return 0
         b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE] + needed)
-        b[FREE] += b[HELD]
-        b[PENDING], b[HELD] = 0, 0
+        settle(seats, cache, b)
     elif seen and n < b[SEATS] and n < b[TOKENS]:
-        total = jobs[PROMPT, head] + jobs[GIVEN, head]
-        if not b[RESERVE]:
-            total = min(total, b[TOKENS] - n)
-        if (total + b[BLOCK] - 1) // b[BLOCK] <= b[FREE] - b[FILLED + b[STEP] % b[BLOCK]]:
+        _, needed = room(cache, b, head, jobs[PROMPT, head] + jobs[GIVEN, head], b[TOKENS] - n)
+        if needed <= b[FREE] - b[FILLED + b[STEP] % b[BLOCK]]:
             return 0
     return blocks_allow(b, b[NEXT_END] - b[STEP])
 
 
 def decode(
-    pieces: np.ndarray, gaps: np.ndarray, counts: np.ndarray, b: np.ndarray, most: int, arrival: int, until: int
+    pieces: np.ndarray,
+    gaps: np.ndarray,
+    counts: np.ndarray,
+    cache: Cache,
+    b: np.ndarray,
+    most: int,
+    arrival: int,
+    until: int,
 ) -> None:
     """Make up to `most` steps that only decode, until a request arrives or the time is reached."""
     n, last = b[DECODES], False
@@ -398,8 +423,7 @@ def decode(
             target = min(arrival, until) - b[NOW]
             if k * first + rise * (k * (k - 1) // 2) >= target:
                 k = min(k, steps_until(target, first, rise))
-        taken = blocks_taken(b, k)
-        b[FREE] -= taken
+        take(cache, b, blocks_taken(b, k))
         ticks = k * first + rise * (k * (k - 1) // 2)
         b[CUT] = b[NOW] + ticks
         if b[ASYNC]:
@@ -426,13 +450,13 @@ def keep_gap(
     b[GAPS] = row + 1
 
 
-def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, b: np.ndarray) -> bool:
+def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> bool:
     """Give decoding requests the blocks that they need in this step; whether anybody was preempted for it."""
     thrown = False
     while b[FILLED + b[STEP] % b[BLOCK]] > b[FREE]:
-        preempt_last(jobs, seats, calendar, b)
+        preempt_last(jobs, seats, calendar, cache, b)
         thrown = True
-    b[FREE] -= b[FILLED + b[STEP] % b[BLOCK]]
+    take(cache, b, b[FILLED + b[STEP] % b[BLOCK]])
     return thrown
 
 
@@ -445,12 +469,13 @@ def step(
     heap: np.ndarray,
     gaps: np.ndarray,
     counts: np.ndarray,
+    cache: Cache,
     b: np.ndarray,
 ) -> bool:
     """Plan and make one step of any kind; False if there was nothing to do."""
     tokens, _, pieces, chunk, _ = law
     block = b[BLOCK]
-    thrown = make_room(jobs, seats, calendar, b)
+    thrown = make_room(jobs, seats, calendar, cache, b)
     n, contexts = b[DECODES], b[CONTEXTS]
     budget, new, chunks, cost, longest, finished = b[TOKENS] - n, 0, 0, 0.0, 0, 0
     seat = b[PARTIAL]
@@ -459,11 +484,12 @@ def step(
         count = min(jobs[PROMPT, job] + jobs[GIVEN, job] - b[DONE], budget)
         needed = (b[DONE] + count + block - 1) // block - (b[DONE] + block - 1) // block
         if needed > b[FREE]:
-            preempt_last(jobs, seats, calendar, b)
+            preempt_last(jobs, seats, calendar, cache, b)
             thrown = True
         else:
-            b[FREE] -= needed
+            take(cache, b, needed)
             cost += chunk_ticks(chunk, count, b[DONE])
+            remember(cache, job, b[DONE] // block, (b[DONE] + count) // block)
             b[DONE] += count
             new, chunks, budget, longest = count, 1, budget - count, b[DONE]
             if b[DONE] == jobs[PROMPT, job] + jobs[GIVEN, job]:
@@ -474,28 +500,33 @@ def step(
         if job < 0 or jobs[ARRIVAL, job] > b[CUT]:
             break
         total = jobs[PROMPT, job] + jobs[GIVEN, job]
-        count = min(total, budget)
-        if ((total if b[RESERVE] else count) + block - 1) // block > b[FREE]:
+        hit, needed = room(cache, b, job, total, budget)
+        if needed > b[FREE]:
             break
-        b[FREE] -= (count + block - 1) // block
+        past = hit * block
+        count = min(total - past, budget)
+        share(cache, b, job, hit)
+        take(cache, b, (past + count + block - 1) // block - hit)
+        remember(cache, job, hit, (past + count) // block)
         b[HEAD] = jobs[BEHIND, job]
         if b[HEAD] < 0:
             b[TAIL] = -1
         if jobs[START, job] < 0:
             jobs[START, job] = b[NOW]
+            if hit:
+                cache.hits[job] = past
         if jobs[PREEMPTIONS, job]:
             b[QUEUED] -= 1
         seat = sit(seats, b, job)
-        cost += chunk_ticks(chunk, count, 0)
-        new, chunks, budget, longest = new + count, chunks + 1, budget - count, max(longest, count)
-        if count == total:
+        cost += chunk_ticks(chunk, count, past)
+        new, chunks, budget, longest = new + count, chunks + 1, budget - count, max(longest, past + count)
+        if past + count == total:
             seats[FRESH, finished] = seat
             finished += 1
         else:
-            b[PARTIAL], b[DONE] = seat, count
+            b[PARTIAL], b[DONE] = seat, past + count
     b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE])
-    b[FREE] += b[HELD]
-    b[PENDING], b[HELD] = 0, 0
+    settle(seats, cache, b)
     if n + new == 0:
         return False
     if chunks:
@@ -513,7 +544,7 @@ def step(
     if n:
         keep_gap(gaps, counts, b, ticks, 0, 1, n)
         if b[NEXT_END] == b[STEP]:
-            retire(jobs, seats, calendar, links, heap, b)
+            retire(jobs, seats, calendar, links, heap, cache, b)
     for i in range(finished):
         seat = seats[FRESH, i]
         job = seats[JOB, seat]
@@ -527,7 +558,7 @@ def step(
             jobs[FINISH, job] = b[NOW]
             follow(jobs, links, heap, b, job)
             unlink(seats, b, seat)
-            release(b, (cached + block - 1) // block)
+            release(seats, cache, b, job, cached)
         else:
             begin_decode(seats, calendar, b, seat, cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
     return True
@@ -543,6 +574,7 @@ def advance(
     gaps: np.ndarray,
     counts: np.ndarray,
     samples: np.ndarray,
+    cache: Cache,
     b: np.ndarray,
     until: int,
     skip: bool,
@@ -561,15 +593,15 @@ def advance(
             samples[row, 0] = b[NOW]
             samples[row, 1] = b[DECODES] + (1 if b[PARTIAL] >= 0 else 0)
             samples[row, 2] = b[QUEUED]
-            samples[row, 3] = b[BLOCKS] - b[FREE] - b[HELD]
+            samples[row, 3] = b[BLOCKS] - b[FREE]
             b[SAMPLES] = row + 1
         arrive(jobs, heap, b)
-        steps = quiet_steps(jobs, b)
+        steps = quiet_steps(jobs, seats, cache, b)
         if steps > 0:
-            decode(law[2], gaps, counts, b, steps if skip else 1, next_arrival(jobs, heap, b), until)
+            decode(law[2], gaps, counts, cache, b, steps if skip else 1, next_arrival(jobs, heap, b), until)
             if b[NEXT_END] == b[STEP]:
-                retire(jobs, seats, calendar, links, heap, b)
-        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, b):
+                retire(jobs, seats, calendar, links, heap, cache, b)
+        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, b):
             when = next_arrival(jobs, heap, b)
             if when == FAR and b[HEAD] < 0:
                 return IDLE

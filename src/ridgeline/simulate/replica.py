@@ -13,10 +13,11 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import engine
+from ridgeline.simulate import engine, pool
 from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.law import FAR, StepLaw
+from ridgeline.simulate.prefixes import cache_of
 from ridgeline.simulate.run import Run, Series
 from ridgeline.workload import Requests
 
@@ -24,6 +25,9 @@ ROWS = 4
 """Rows of gaps for each request at first; more are made when they are full."""
 NO_LIMIT = 1 << 50
 """Blocks of a cache without limit."""
+
+
+NO_HASHES: dict[str, Any] = {"hash_offsets": None, "hash_ids": None, "hash_block": 0}
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +49,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """KV blocks of the replica; 0: no limit."""
     reserve_full_input: bool = True
     """Admit a request only if all its tokens so far fit, not only its first chunk (scheduler_reserve_full_isl)."""
+    prefix_caching: bool = True
+    """Remember the blocks of prompts and answers that have hash ids (enable_prefix_caching)."""
     async_scheduling: bool = True
     """Plan a step while the one before it runs: an arrival and an end are seen one step late."""
 
@@ -89,14 +95,20 @@ class Replica:
         self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
         b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL]] = -1
-        b[engine.FREE] = b[engine.BLOCKS] = blocks
+        b[engine.BLOCKS] = blocks
         b[engine.OPEN] = most
         b[engine.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
         b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
         b[engine.SAMPLE] = series
+        code = compiled(engine)
+        given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
+        self.cache = cache_of(given, settings.block_size, blocks)
+        b[[pool.OLD, pool.YOUNG]] = -1
+        b[pool.SPARE] = len(self.cache.spare)
+        code.give_run(self.cache, b, blocks)
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
         if requests.concurrency or requests.after is not None:
-            self._link(kept, compiled(engine))
+            self._link(kept, code)
 
     def _link(self, kept: np.ndarray, code: Any) -> None:
         """Let requests arrive when others end: nobody is queued, and those that come first lie in the heap."""
@@ -125,7 +137,10 @@ class Replica:
         """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
         code = code or compiled(engine)
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
-        while code.advance(*arrays, self.gaps, self.counts, self.samples, self.board, until, skip) == engine.FULL:
+        while (
+            code.advance(*arrays, self.gaps, self.counts, self.samples, self.cache, self.board, until, skip)
+            == engine.FULL
+        ):
             self.room *= 2
             self.gaps, self.counts = _wider(self.gaps, self.room), _wider(self.counts, self.room)
             if self.board[engine.SAMPLE]:
@@ -142,7 +157,7 @@ class Replica:
             first_token=_seconds(jobs[engine.FIRST], tick),
             finish=_seconds(jobs[engine.FINISH], tick),
             preemptions=jobs[engine.PREEMPTIONS],
-            cached=np.zeros(len(self.requests), np.int64),
+            cached=self.cache.hits if len(self.cache.hits) else np.zeros(len(self.requests), np.int64),
             gaps=Gaps(
                 first=self.gaps[0, rows],
                 rise=self.gaps[1, rows],
