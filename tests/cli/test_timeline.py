@@ -80,7 +80,7 @@ def test_an_overload_is_seen(run: Runner, tmp_path: Path) -> None:
         ("--timeline /no/such/a.html", "cannot be written"),
         ("--speed 2", "--speed: a --trace that it is of"),
         ("--trace none.csv", "none.csv: cannot be read"),
-        ("--trace {trace} --isl 5", "--isl: no --trace beside it"),
+        ("--trace {trace} --isl 5", "--isl beside --trace: one of them"),
         ("--trace {trace} --arrivals poisson", "--arrivals with --trace: a --rate"),
         ("--trace {trace} --replications 3", "a trace is one of its kind"),
         ("--trace {trace} --trace-format azur", "did you mean azure"),

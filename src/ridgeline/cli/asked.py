@@ -41,7 +41,7 @@ OF_TRACES = (
     "hash_block",
 )
 """Options that mean nothing without a trace."""
-OF_DRAWN = ("isl", "osl", "turns", "think")
+OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups")
 """Options that mean nothing with one."""
 
 
@@ -64,21 +64,27 @@ def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
     """
     unfit = OF_DRAWN if given["trace"] else OF_TRACES
     for name in unfit:
-        if given[name] != defaults[name]:
+        if name in given and given[name] != defaults[name]:
             option = f"--{name.replace('_', '-')}"
-            raise InputError(option, "no --trace beside it" if given["trace"] else "a --trace that it is of")
+            if given["trace"]:
+                raise InputError(f"{option} beside --trace", "one of them", "--prompt-scale and --output-scale stretch")
+            raise InputError(option, "a --trace that it is of")
     if given["seed"] < 0:
         raise InputError(f"--seed {given['seed']}", "0 or more")
+    if given["rate"] is not None and not given["rate"] > 0:
+        raise InputError(f"--rate {given['rate']:g}", "requests per second, above 0")
     if not given["trace"]:
         workload = Workload.read(
             requests=traffic.count(given["requests"], "--requests") or 1000,
             rate=1.0 if given["rate"] is None else given["rate"],
-            concurrency=given["concurrency"],
+            concurrency=given.get("concurrency", 0),
             arrive=given["arrivals"] or "poisson",
             isl=given["isl"],
             osl=given["osl"],
             turns=given["turns"],
             think=given["think"],
+            prefix=int(parse(given["prefix"], "tok", "--prefix")),
+            groups=given["groups"],
         )
         return Asked(requests=workload.draw(given["seed"]), notes=[], workload=workload)
     if given["arrivals"] and given["rate"] is None:
@@ -91,11 +97,11 @@ def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
             begin=parse(given["trace_begin"], "s", "--trace-begin"),
             length=parse(length, "s", "--trace-length") if length else float("inf"),
             requests=traffic.count(given["requests"], "--requests"),
-            speed=given["speed"],
+            speed=given.get("speed", 1.0),
             rate=given["rate"] or 0.0,
             prompt_scale=given["prompt_scale"],
             output_scale=given["output_scale"],
-            concurrency=given["concurrency"],
+            concurrency=given.get("concurrency", 0),
             arrivals=arrivals(given["arrivals"]) if given["arrivals"] else None,
             skip_empty=given["skip_empty"],
             hash_block=given["hash_block"],
@@ -103,6 +109,4 @@ def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
         given["seed"],
     )
     notes = [f"trace {given['trace']}: {found.notes()[0]}", *found.notes()[1:]]
-    if found.requests.hash_ids is not None:
-        notes.append("its hash ids are not used: every prompt is computed in full")
     return Asked(requests=found.requests, notes=notes)

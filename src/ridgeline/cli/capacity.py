@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ridgeline.cli import asked as asking
 from ridgeline.cli import traffic
 from ridgeline.cli.options import command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.simulate import document, text
 from ridgeline.cli.table import copied, heading, plain, shown
-from ridgeline.cli.traffic import deployed, drawn, line
+from ridgeline.cli.traffic import deployed, line
 from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
 from ridgeline.simulate.capacity import Capacity
 from ridgeline.simulate.capacity import capacity as search
 from ridgeline.simulate.objectives import objectives
-from ridgeline.workload import Requests, Workload
+from ridgeline.workload import Requests
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,14 +36,25 @@ def capacity(
     requests: traffic.Count = "5000",
     isl: traffic.Lengths = "512",
     osl: traffic.Answers = "128",
-    arrivals: traffic.Arrivals = "poisson",
+    arrivals: traffic.Arrivals = "",
     turns: traffic.Turns = "1",
     think: traffic.Think = "0 s",
+    prefix: traffic.Prefix = "0",
+    groups: traffic.Groups = 1,
+    trace: asking.File = "",
+    trace_format: asking.Format = "",
+    trace_begin: asking.Begin = "0 s",
+    trace_length: asking.Length = "",
+    prompt_scale: asking.PromptScale = 1.0,
+    output_scale: asking.OutputScale = 1.0,
+    skip_empty: asking.SkipEmpty = False,
+    hash_block: asking.HashBlock = 0,
     seed: traffic.Seed = 0,
     max_num_batched_tokens: traffic.BatchTokens = "",
     max_num_seqs: traffic.BatchSeqs = "",
     block_size: traffic.BlockSize = 16,
     kv_blocks: traffic.Blocks = "",
+    no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
 ) -> Report:
@@ -54,16 +66,7 @@ def capacity(
     limits = objectives(slo) if slo else {}
 
     def draw(rate: float) -> Requests:
-        workload = Workload.read(
-            requests=traffic.count(requests, "--requests"),
-            rate=rate,
-            arrive=arrivals,
-            isl=isl,
-            osl=osl,
-            turns=turns,
-            think=think,
-        )
-        return drawn(workload, seed)
+        return asking.asked({**given, "rate": rate}, _defaults()).requests
 
     replica = deployed(scenario, draw(1.0), given)
     price = chip_price(scenario, replica.subject)

@@ -62,6 +62,8 @@ def simulate(
     arrivals: traffic.Arrivals = "",
     turns: traffic.Turns = "1",
     think: traffic.Think = "0 s",
+    prefix: traffic.Prefix = "0",
+    groups: traffic.Groups = 1,
     concurrency: traffic.Concurrency = 0,
     seed: traffic.Seed = 0,
     slo: traffic.Slo = "",
@@ -81,6 +83,7 @@ def simulate(
     max_num_seqs: traffic.BatchSeqs = "",
     block_size: traffic.BlockSize = 16,
     kv_blocks: traffic.Blocks = "",
+    no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
     timeline: Timeline = "",
@@ -196,6 +199,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "max_num_seqs": settings.max_num_seqs,
         "block_size": settings.block_size,
+        "prefix_caching": settings.prefix_caching,
         "async_scheduling": settings.async_scheduling,
         "reserve_full_input": settings.reserve_full_input,
         "law_deviation": replica.law.deviation,
@@ -258,6 +262,7 @@ def _engine(made: Simulation) -> str:
     e = made.deployment.engine
     memory = f"{e.blocks:,} KV blocks of {e.block_size} tokens" if e.blocks else "a cache without limit"
     switches = "asynchronous" if e.async_scheduling else "synchronous"
+    switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
     return (
         f"vLLM v1 scheduler, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
@@ -271,10 +276,15 @@ def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
         f"{plain(found.request_rate)} requests/s, {plain(found.input_rate)} tok/s in, {plain(found.output_rate)} tok/s"
         f" out, {plain(found.concurrency)} requests open on average"
     )
+    hit = (
+        f", {found.cached_tokens / found.input_tokens:.1%} of prompt tokens found in the cache"
+        if run.cached.any()
+        else ""
+    )
     used = f", at most {run.peak_blocks / run.blocks:.0%} of KV blocks in use" if run.blocks else ""
     money = found.cost(usd_per_s) if usd_per_s is not None else {}
     cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
-    return [rates, f"{counted(found.preemptions, 'preemption')}{used}{cost}"]
+    return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
 
 
 def _goodput(made: Simulation, limits: dict[str, float]) -> list[str]:

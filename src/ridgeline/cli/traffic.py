@@ -13,7 +13,7 @@ from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment, deployment
 from ridgeline.units import parse
-from ridgeline.workload import Requests, Workload
+from ridgeline.workload import Requests
 
 FIELDS = tuple(
     name
@@ -36,9 +36,12 @@ def _batching(text: str) -> Parameter:
 
 Rate = Annotated[float | None, _traffic("Requests per second; default 1, of a trace as recorded.")]
 Count = Annotated[str, _traffic('How many requests \\[such as "10k"]; default 1000, of a trace all.')]
+Prefix = Annotated[str, _traffic("Tokens before those of --isl that the prompts of a group share.")]
+Groups = Annotated[int, _traffic("Different prefixes, drawn with equal probability.")]
+NoCaching = Annotated[bool, _batching("Remember no prefixes.")]
 Lengths = Annotated[str, _traffic('Prompt tokens: a number, or a distribution \\[such as "lognormal:mean=512,cv=1"].')]
 Answers = Annotated[str, _traffic("Output tokens, likewise.")]
-Arrivals = Annotated[str, _traffic("poisson, gamma:cv=2, fixed, burst:size=10, at-once.")]
+Arrivals = Annotated[str, _traffic("poisson (default), gamma:cv=2, fixed, burst:size=10, at-once.")]
 Turns = Annotated[str, _traffic("Turns of a session, each repeating what was said: a number or a distribution.")]
 Think = Annotated[str, _traffic("Time between the end of a turn and the next \\[such as 20 s].")]
 Concurrency = Annotated[int, _traffic("Closed loop: requests (or sessions) kept open; no rate.")]
@@ -71,19 +74,6 @@ def count(text: str, option: str) -> int:
     return int(value)
 
 
-def drawn(workload: Workload, seed: int) -> Requests:
-    """Requests of one seed.
-
-    Raises
-    ------
-    InputError
-        For a seed below 0.
-    """
-    if seed < 0:
-        raise InputError(f"--seed {seed}", "0 or more")
-    return workload.draw(seed)
-
-
 def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -> Deployment:
     """The replica that serves some requests, whose mean lengths decide about the bytes of a cached token."""
     scenario = replace(scenario, isl=float(requests.prompt.mean()), osl=float(requests.output.mean()))
@@ -93,6 +83,7 @@ def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -
         sequences=count(batching["max_num_seqs"], "--max-num-seqs"),
         blocks=count(batching["kv_blocks"], "--kv-blocks"),
         block=batching["block_size"],
+        prefix_caching=not batching["no_prefix_caching"],
         async_scheduling=not batching["no_async_scheduling"],
         reserve_full_input=not batching["admit_first_chunk"],
     )

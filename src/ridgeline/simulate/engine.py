@@ -31,20 +31,26 @@ NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PE
 """Time, and up to when arrivals are seen by the next plan; number of the step; decoding requests and their cached
 tokens; ends of the queue; ends of the running list; seat of a begun prompt (-1: none) and its computed tokens; ended
 requests that still hold their seats and blocks; the next step in which some request ends."""
-GAPS, STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST = range(18, 25)
-"""Rows of gaps; steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series;
-when the last request finished."""
-TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED = range(25, 32)
+STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST, ENDS, EARLIER = range(18, 26)
+"""Steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series; when requests
+last ended; how many have ended, and had before that."""
+TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED, ROUTED = range(26, 34)
 """Settings: tokens per step; requests per batch; whether a request is admitted only if all its tokens fit; whether
-steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request."""
-COMING, LATER = range(32, 34)
-"""Requests in the heap of those that will arrive; in a closed loop, the first that may not have been started."""
+steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request; whether
+somebody else hands out the requests of the heap."""
 BUSY = 34
 """Ticks by what binds, as in `roofline.TERMS`: four."""
 FILLED = 38
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
-# CALENDAR: first seat that ends with a step, by step modulo its length, a power of two above the longest output.
+# Scalars of all replicas together.
+GAPS, COMING, LATER, NEXT = range(4)
+"""Rows of gaps; requests in the heap of those that will arrive; in a closed loop, the first that may not have been
+started; the next request that arrives at its own time."""
+SHARED = 4
+
+# The calendar of a replica: some seat that ends with a step, by step modulo its length, a power of two above the
+# longest output.
 
 IDLE, PAUSED, FULL = range(3)
 """Why `advance` came back: nothing left to do, the time is reached, or the rows of gaps or samples are full."""
@@ -217,10 +223,10 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cach
     b[QUEUED] += 1
 
 
-def push(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray, job: int) -> None:
+def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
     """Put a request into the heap of those that will arrive, earliest first, then lowest number."""
-    place = b[COMING]
-    b[COMING] += 1
+    place = g[COMING]
+    g[COMING] += 1
     when = jobs[ARRIVAL, job]
     while place > 0:
         above = heap[(place - 1) // 2]
@@ -231,15 +237,15 @@ def push(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray, job: int) -> None:
     heap[place] = job
 
 
-def pop(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> int:
+def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
     """Take the earliest request out of the heap."""
     job = heap[0]
-    b[COMING] -= 1
-    last = heap[b[COMING]]
+    g[COMING] -= 1
+    last = heap[g[COMING]]
     when, place = jobs[ARRIVAL, last], 0
-    while 2 * place + 1 < b[COMING]:
+    while 2 * place + 1 < g[COMING]:
         below = 2 * place + 1
-        if below + 1 < b[COMING]:
+        if below + 1 < g[COMING]:
             one, other = heap[below], heap[below + 1]
             if jobs[ARRIVAL, other] < jobs[ARRIVAL, one] or (
                 jobs[ARRIVAL, other] == jobs[ARRIVAL, one] and other < one
@@ -254,39 +260,44 @@ def pop(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> int:
     return job
 
 
-def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, b: np.ndarray, job: int) -> None:
+def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, job: int) -> None:
     """Let those arrive that wait for the end of a request: its follow-ups, or, in a closed loop, somebody new."""
     if links.shape[1] == 0:
         return
     child = links[CHILD, job]
     if child < 0 and b[CLOSED]:
-        while b[LATER] < links.shape[1] and links[PARENT, b[LATER]] != -1:
-            b[LATER] += 1
-        if b[LATER] < links.shape[1]:
-            jobs[ARRIVAL, b[LATER]] = b[NOW]
-            push(jobs, heap, b, b[LATER])
-            b[LATER] += 1
+        while g[LATER] < links.shape[1] and links[PARENT, g[LATER]] != -1:
+            g[LATER] += 1
+        if g[LATER] < links.shape[1]:
+            jobs[ARRIVAL, g[LATER]] = b[NOW]
+            push(jobs, heap, g, g[LATER])
+            g[LATER] += 1
     while child >= 0:
         jobs[ARRIVAL, child] = b[NOW] + links[THINK, child]
-        push(jobs, heap, b, child)
+        push(jobs, heap, g, child)
         child = links[SIBLING, child]
 
 
-def arrive(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> None:
+def arrive(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
     """Queue those who have arrived when the next plan is made."""
-    while b[COMING] > 0 and jobs[ARRIVAL, heap[0]] <= b[CUT]:
-        job = pop(jobs, heap, b)
-        jobs[BEHIND, job] = -1
-        if b[HEAD] < 0:
-            b[HEAD] = job
-        else:
-            jobs[BEHIND, b[TAIL]] = job
-        b[TAIL] = job
+    while not b[ROUTED] and g[COMING] > 0 and jobs[ARRIVAL, heap[0]] <= b[CUT]:
+        job = pop(jobs, heap, g)
+        queue(jobs, b, job)
 
 
-def next_arrival(jobs: np.ndarray, heap: np.ndarray, b: np.ndarray) -> int:
+def queue(jobs: np.ndarray, b: np.ndarray, job: int) -> None:
+    """Put a request at the end of the queue."""
+    jobs[BEHIND, job] = -1
+    if b[HEAD] < 0:
+        b[HEAD] = job
+    else:
+        jobs[BEHIND, b[TAIL]] = job
+    b[TAIL] = job
+
+
+def next_arrival(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> int:
     """When somebody arrives whom the next plan does not see; FAR: never."""
-    if b[COMING] > 0:
+    if g[COMING] > 0 and not b[ROUTED]:
         return jobs[ARRIVAL, heap[0]]
     head = b[HEAD]
     if head >= 0 and jobs[ARRIVAL, head] > b[CUT]:
@@ -301,6 +312,7 @@ def retire(
     links: np.ndarray,
     heap: np.ndarray,
     cache: Cache,
+    g: np.ndarray,
     b: np.ndarray,
 ) -> None:
     """End the requests whose last token came with the step just made, in the order of their admission."""
@@ -309,7 +321,7 @@ def retire(
         seat = calendar[place]
         job = seats[JOB, seat]
         jobs[FINISH, job] = b[NOW]
-        follow(jobs, links, heap, b, job)
+        follow(jobs, links, heap, g, b, job)
         release(seats, cache, b, job, end_decode(seats, calendar, b, seat))
     if b[DECODES]:
         end = b[NEXT_END]
@@ -320,7 +332,9 @@ def retire(
 
 def release(seats: np.ndarray, cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
     """Free what an ended request held: at once, or after the next plan."""
-    b[LAST] = b[NOW]
+    if b[LAST] < b[NOW]:
+        b[EARLIER], b[LAST] = b[ENDS], b[NOW]
+    b[ENDS] += 1
     if b[ASYNC]:
         seats[ENDED, b[PENDING]], seats[LENGTH, b[PENDING]] = job, tokens
         b[PENDING] += 1
@@ -401,6 +415,7 @@ def decode(
     gaps: np.ndarray,
     counts: np.ndarray,
     cache: Cache,
+    g: np.ndarray,
     b: np.ndarray,
     most: int,
     arrival: int,
@@ -408,7 +423,7 @@ def decode(
 ) -> None:
     """Make up to `most` steps that only decode, until a request arrives or the time is reached."""
     n, last = b[DECODES], False
-    while most > 0 and b[NOW] < until and not last and b[GAPS] < gaps.shape[1]:
+    while most > 0 and b[NOW] < until and not last and g[GAPS] < gaps.shape[1]:
         j = decode_piece(pieces, n, b[CONTEXTS])
         first = pieces[n, j, BASE] + pieces[n, j, SLOPE] * b[CONTEXTS]
         rise = pieces[n, j, SLOPE] * n
@@ -433,21 +448,21 @@ def decode(
         b[STEPS] += k
         b[CONTEXTS] += k * n
         b[BUSY + pieces[n, j, BINDS]] += ticks
-        keep_gap(gaps, counts, b, first, rise, k, n)
+        keep_gap(gaps, counts, g, first, rise, k, n)
         most -= k
     b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE])
 
 
 def keep_gap(
-    gaps: np.ndarray, counts: np.ndarray, b: np.ndarray, first: int, rise: int, steps: int, weight: int
+    gaps: np.ndarray, counts: np.ndarray, g: np.ndarray, first: int, rise: int, steps: int, weight: int
 ) -> None:
     """Keep a row of gaps."""
-    row = b[GAPS]
+    row = g[GAPS]
     gaps[0, row] = first
     gaps[1, row] = rise
     counts[0, row] = steps
     counts[1, row] = weight
-    b[GAPS] = row + 1
+    g[GAPS] = row + 1
 
 
 def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> bool:
@@ -470,6 +485,7 @@ def step(
     gaps: np.ndarray,
     counts: np.ndarray,
     cache: Cache,
+    g: np.ndarray,
     b: np.ndarray,
 ) -> bool:
     """Plan and make one step of any kind; False if there was nothing to do."""
@@ -542,21 +558,21 @@ def step(
     b[STEPS] += 1
     b[CONTEXTS] += n
     if n:
-        keep_gap(gaps, counts, b, ticks, 0, 1, n)
+        keep_gap(gaps, counts, g, ticks, 0, 1, n)
         if b[NEXT_END] == b[STEP]:
-            retire(jobs, seats, calendar, links, heap, cache, b)
+            retire(jobs, seats, calendar, links, heap, cache, g, b)
     for i in range(finished):
         seat = seats[FRESH, i]
         job = seats[JOB, seat]
         cached = jobs[PROMPT, job] + jobs[GIVEN, job]
         if jobs[GIVEN, job]:
-            keep_gap(gaps, counts, b, b[NOW] - jobs[FINISH, job], 0, 1, 1)
+            keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
         else:
             jobs[FIRST, job] = b[NOW]
         jobs[GIVEN, job] += 1
         if jobs[GIVEN, job] == jobs[OUTPUT, job]:
             jobs[FINISH, job] = b[NOW]
-            follow(jobs, links, heap, b, job)
+            follow(jobs, links, heap, g, b, job)
             unlink(seats, b, seat)
             release(seats, cache, b, job, cached)
         else:
@@ -575,6 +591,7 @@ def advance(
     counts: np.ndarray,
     samples: np.ndarray,
     cache: Cache,
+    g: np.ndarray,
     b: np.ndarray,
     until: int,
     skip: bool,
@@ -586,7 +603,7 @@ def advance(
     while True:
         if b[NOW] >= until:
             return PAUSED
-        if b[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
+        if g[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
             return FULL
         if b[SAMPLE]:
             row = b[SAMPLES]
@@ -595,14 +612,14 @@ def advance(
             samples[row, 2] = b[QUEUED]
             samples[row, 3] = b[BLOCKS] - b[FREE]
             b[SAMPLES] = row + 1
-        arrive(jobs, heap, b)
+        arrive(jobs, heap, g, b)
         steps = quiet_steps(jobs, seats, cache, b)
         if steps > 0:
-            decode(law[2], gaps, counts, cache, b, steps if skip else 1, next_arrival(jobs, heap, b), until)
+            decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, g, b), until)
             if b[NEXT_END] == b[STEP]:
-                retire(jobs, seats, calendar, links, heap, cache, b)
-        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, b):
-            when = next_arrival(jobs, heap, b)
+                retire(jobs, seats, calendar, links, heap, cache, g, b)
+        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b):
+            when = next_arrival(jobs, heap, g, b)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:

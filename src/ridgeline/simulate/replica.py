@@ -106,6 +106,7 @@ class Replica:
         b[[pool.OLD, pool.YOUNG]] = -1
         b[pool.SPARE] = len(self.cache.spare)
         code.give_run(self.cache, b, blocks)
+        self.shared = np.zeros(engine.SHARED, np.int64)
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
         if requests.concurrency or requests.after is not None:
             self._link(kept, code)
@@ -129,16 +130,18 @@ class Replica:
         if requests.concurrency:
             roots = roots[: requests.concurrency]
             self.jobs[engine.ARRIVAL] = 0
-            b[engine.CLOSED], b[engine.LATER] = 1, roots[-1] + 1 if len(roots) else n
+            b[engine.CLOSED], self.shared[engine.LATER] = 1, roots[-1] + 1 if len(roots) else n
         for job in roots.tolist():
-            code.push(self.jobs, self.heap, b, job)
+            code.push(self.jobs, self.heap, self.shared, job)
 
     def advance(self, until: int = FAR, *, skip: bool = True, code: Any = None) -> None:
         """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
         code = code or compiled(engine)
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
         while (
-            code.advance(*arrays, self.gaps, self.counts, self.samples, self.cache, self.board, until, skip)
+            code.advance(
+                *arrays, self.gaps, self.counts, self.samples, self.cache, self.shared, self.board, until, skip
+            )
             == engine.FULL
         ):
             self.room *= 2
@@ -150,7 +153,7 @@ class Replica:
         """What was simulated; its times take the place of the ticks, so that it can be asked only once."""
         series = self._series() if self.board[engine.SAMPLE] else None
         jobs, tick, b = self.jobs, self.law.tick, self.board
-        rows = slice(int(b[engine.GAPS]))
+        rows = slice(int(self.shared[engine.GAPS]))
         return Run(
             arrival=jobs[engine.ARRIVAL] * tick if len(self.heap) else self.requests.arrival,
             start=_seconds(jobs[engine.START], tick),
