@@ -154,7 +154,7 @@ def metrics(
 
     # One array of times lives at a time: fresh memory costs more than arithmetic.
     ttft = spread(held("ttft", first - arrival), shares, scratch=True)
-    wait = spread(start - arrival, shares, scratch=True)
+    wait = spread(np.maximum(start - arrival, 0.0), shares, scratch=True)  # the engine's clock ticks
     times = held("e2e", finish - arrival)
     concurrency = _ratio(float(times.sum()), duration)
     normalised = spread(times / output, shares, scratch=True)
