@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ridgeline.hardware import load_system
+
 if TYPE_CHECKING:
     from .conftest import Runner
 
@@ -116,6 +118,13 @@ def test_a_trace_is_played_as_recorded_or_as_asked(run: Runner, tmp_path: Path) 
     assert closed["concurrency"] == pytest.approx(1, abs=0.01)
     again = run(f"{ASK} --trace {trace} --skip-empty --rate 100 --requests 20").out.splitlines()[-1]
     assert run(again.removeprefix("again: ") + " --json").json["ttft_s"] == faster["ttft_s"]
+
+
+def test_energy_is_full_power_over_tokens(run: Runner) -> None:
+    found = run(f"{ASK} --rate 20 --requests 200 --json").json
+    tokens = found["input_tokens_per_s"] + found["output_tokens_per_s"]
+    assert found["joules_per_token"] * tokens == pytest.approx(load_system("hgx-h100").value.chip.power)
+    assert "J/tok at full power" in run(f"{ASK} --rate 20 --requests 200").out
 
 
 def test_clients_and_replications_are_told(run: Runner) -> None:

@@ -170,6 +170,8 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
     found, run, replica = made.metrics, made.run, made.deployment
     settings = replica.engine
     money = {} if usd_per_s is None else found.cost(usd_per_s)
+    power = replica.subject.system.chip.power
+    energy = {} if power is None else found.energy(power * replica.chips)
     return {
         "command": "simulate",
         "model": replica.subject.model.name,
@@ -190,6 +192,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "goodput_per_s": found.goodput,
         "attained": found.attained,
         **money,
+        **energy,
         "preemptions": found.preemptions,
         "cached_tokens": found.cached_tokens,
         "steps": run.steps,
@@ -284,6 +287,10 @@ def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
     used = f", at most {run.peak_blocks / run.blocks:.0%} of KV blocks in use" if run.blocks else ""
     money = found.cost(usd_per_s) if usd_per_s is not None else {}
     cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
+    power = made.deployment.subject.system.chip.power
+    if power is not None:
+        joules = found.energy(power * made.deployment.chips)["joules_per_token"]
+        cost += f", {shown(joules, 'J/tok')} at full power"
     return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
 
 
