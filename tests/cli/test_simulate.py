@@ -49,7 +49,12 @@ def test_text(run: Runner) -> None:
     """The answer names the switches that change it, its error, and the line that asks again."""
     result = run(f"{ASK} --engine vllm --no-async-scheduling --slo ttft=30ms")
     assert (result.code, result.err) == (0, "")
-    for words in ("vLLM v1 scheduler, synchronous, whole prompt reserved", "goodput:", "TTFT", "law: within"):
+    for words in (
+        "vLLM v1 scheduler, synchronous, prefix cache, whole prompt reserved",
+        "goodput:",
+        "TTFT",
+        "law: within",
+    ):
         assert words in result.out
     again = result.out.splitlines()[-1].removeprefix("again: ")
     assert "--no-async-scheduling" in again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ridgeline.simulate import engine
+from ridgeline.simulate import engine, pool
 from ridgeline.simulate.law import StepLaw, affine
 from ridgeline.simulate.replica import Engine, Replica, serve
 from ridgeline.simulate.replication import interval
@@ -95,7 +95,7 @@ def test_conservation(blocks: int, planned: bool) -> None:
     served = run.served
     assert (~served).sum() == len(replica.refused)
     assert run.gaps.count + served.sum() == requests.output[served].sum()
-    assert board[engine.FREE] + board[engine.HELD] == board[engine.BLOCKS]
+    assert board[pool.FREE] == board[engine.BLOCKS]
     assert board[engine.OPEN] == 64
     assert (board[engine.DECODES], board[engine.CONTEXTS]) == (0, 0)
     assert not board[engine.FILLED :].any()

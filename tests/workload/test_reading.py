@@ -56,6 +56,7 @@ def write(folder: Path, text: str, name: str = "trace.csv") -> str:
         (SERVING, "llmservingsim", [0.046926808], [2358], [531]),
         ("arrival,prompt,output\n1,2,3\n", "plain", [1], [2], [3]),
         ("Output_Tokens;x,ISL , Arrival ms\n3,2,1\n".replace(";x", ""), "plain", [0.001], [2], [3]),
+        ("time,prompt,output\n1700000000.5,2,3\n1700000002,2,3\n", "plain", [0, 1.5], [2, 2], [3, 3]),
         ("time,prompt,output\r\n1,2,3\r\n\r\n", "plain", [1], [2], [3]),
         ('arrival,"prompt",output,note\n1,"2",3,"a, b"\n', "plain", [1], [2], [3]),
         ("\ufeffarrival,prompt,output\n1,2,3", "plain", [1], [2], [3]),
@@ -76,7 +77,7 @@ def test_what_is_left_out_or_not_used_is_said(tmp_path: Path) -> None:
     found = read(Trace(path=write(tmp_path, BURST)))
     assert found.skipped == {"failed requests, which have no answer": 1}
     assert found.notes() == [
-        "format burstgpt (https://github.com/HPMLL/BurstGPT, CC-BY-4.0): 4 rows, 3 requests",
+        "format burstgpt (https://github.com/HPMLL/BurstGPT, CC-BY-4.0): 4 rows read, 3 requests played",
         "skipped: 1 x failed requests, which have no answer",
         "columns without use: Elapsed time, Model, Total tokens, Log Type",
     ]
@@ -185,7 +186,8 @@ HEAD = "arrival,prompt,output\n1,2,3\n"
         (AZURE.replace("2023-11-17 00", "23-11-17 00"), "line 4: time '23-11-17 00:00:00': a time in seconds, or date"),
         (LINES.replace("512", '"many"', 1), 'line 2: \'{"timestamp": 3000'),
         (LINES.replace("}\n{", "}{", 1), "line 1"),
-        ('{"a": 1}\n', "a column for the prompt tokens"),
+        ('{"a": 1}\n', "trace.csv: a: a column for the prompt tokens"),
+        ("arrival;prompt;output\n1;2;3\n", "fields separated by commas, not by ';'"),
         ('[{"timestamp": 0}]\n', "line 1: '[{\"timestamp\": 0}]': JSON lines: one object on each line"),
         (LINES.replace('"timestamp": 3000, ', ""), "line 2: no time: a time, or a delay after its session"),
         ("PK\x03\x04\0\0,\0\n", "text, CSV or JSON lines; unpack it first, or name it .gz"),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ridgeline.cli import asked as asking
 from ridgeline.cli import traffic
 from ridgeline.cli.options import command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.simulate import document, text
 from ridgeline.cli.table import copied, heading, plain, shown
-from ridgeline.cli.traffic import asked, deployed, line
+from ridgeline.cli.traffic import deployed, line
 from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
 from ridgeline.simulate.capacity import Capacity
@@ -35,13 +36,19 @@ def capacity(
     requests: traffic.Count = "5000",
     isl: traffic.Lengths = "512",
     osl: traffic.Answers = "128",
-    arrivals: traffic.Arrivals = "poisson",
+    arrivals: traffic.Arrivals = "",
     turns: traffic.Turns = "1",
     think: traffic.Think = "0 s",
     prefix: traffic.Prefix = "0",
-    trace: traffic.TraceFile = "",
-    prompt_scale: traffic.Scale = 1.0,
-    output_scale: traffic.Scale = 1.0,
+    groups: traffic.Groups = 1,
+    trace: asking.File = "",
+    trace_format: asking.Format = "",
+    trace_begin: asking.Begin = "0 s",
+    trace_length: asking.Length = "",
+    prompt_scale: asking.PromptScale = 1.0,
+    output_scale: asking.OutputScale = 1.0,
+    skip_empty: asking.SkipEmpty = False,
+    hash_block: asking.HashBlock = 0,
     seed: traffic.Seed = 0,
     max_num_batched_tokens: traffic.BatchTokens = "",
     max_num_seqs: traffic.BatchSeqs = "",
@@ -59,7 +66,7 @@ def capacity(
     limits = objectives(slo) if slo else {}
 
     def draw(rate: float) -> Requests:
-        return asked({**given, "rate": rate, "concurrency": 0})[0]
+        return asking.asked({**given, "rate": rate}, _defaults()).requests
 
     replica = deployed(scenario, draw(1.0), given)
     price = chip_price(scenario, replica.subject)

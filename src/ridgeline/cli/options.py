@@ -37,17 +37,17 @@ STEP = tuple(name for names in GROUPS.values() for name in names if name not in 
 PLAN = tuple(name for names in GROUPS.values() for name in names if name not in SEARCHED)
 """Options of a search."""
 
-_OUTPUT = Group("Output", sort_key=99)
+OUTPUT = Group("Output", sort_key=99)
 _EMPTY = inspect.Parameter.empty
 
 PointsFile = Annotated[str, Parameter(help="Measured points, one number per row; docs/accuracy.md has the columns.")]
 Strict = Annotated[bool, Parameter(help="Exit with code 1 if any row was refused.")]
 CatalogFolder = Annotated[str, Parameter(help="Folder of a catalogue of one's own.", group="System")]
 PlotFile = Annotated[
-    str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=_OUTPUT)
+    str, Parameter(name="--plot", help="Draw roofline, time and cost to this .svg, .png or .html.", group=OUTPUT)
 ]
 OutputFile = Annotated[
-    str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=_OUTPUT)
+    str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=OUTPUT)
 ]
 
 
@@ -104,7 +104,7 @@ def _option(name: str) -> inspect.Parameter:
 
 
 def _flag(name: str, text: str) -> inspect.Parameter:
-    hint = Annotated[bool, Parameter(help=text, group=_OUTPUT)]
+    hint = Annotated[bool, Parameter(help=text, group=OUTPUT)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
 
 

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ridgeline.cli import traffic
+from cyclopts import Parameter
+
+from ridgeline.cli import asked as asking
+from ridgeline.cli import sides, traffic
 from ridgeline.cli.headline import headline
-from ridgeline.cli.options import command
-from ridgeline.cli.report import Report, Rows
+from ridgeline.cli.options import OUTPUT, command
+from ridgeline.cli.report import Report, Rows, printed
 from ridgeline.cli.table import copied, counted, heading, plain, shown, table
-from ridgeline.cli.traffic import asked, deployed, line
+from ridgeline.cli.timeline import draw
+from ridgeline.cli.traffic import deployed, line
+from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
+from ridgeline.simulate.clients import CLIENTS, results
 from ridgeline.simulate.objectives import objectives
+from ridgeline.simulate.replicate import replicated
+from ridgeline.simulate.replication import Interval
 from ridgeline.simulate.simulation import Simulation
 from ridgeline.simulate.simulation import simulate as serve
 from ridgeline.simulate.spread import Spread
+from ridgeline.units import parse
+from ridgeline.workload import Requests, Workload
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,6 +45,11 @@ LONG = 300_000
 NAMED = 20
 """Refused requests that are listed."""
 
+Timeline = Annotated[str, Parameter(help="Draw queue, cache and requests over time to this .html.", group=OUTPUT)]
+Clients = Annotated[
+    bool, Parameter(help="The numbers under the names of vLLM bench, SGLang bench and AIPerf.", group=OUTPUT)
+]
+
 
 @command(*traffic.FIELDS)
 def simulate(
@@ -43,16 +59,26 @@ def simulate(
     requests: traffic.Count = "",
     isl: traffic.Lengths = "512",
     osl: traffic.Answers = "128",
-    arrivals: traffic.Arrivals = "poisson",
+    arrivals: traffic.Arrivals = "",
     turns: traffic.Turns = "1",
     think: traffic.Think = "0 s",
     prefix: traffic.Prefix = "0",
+    groups: traffic.Groups = 1,
     concurrency: traffic.Concurrency = 0,
-    trace: traffic.TraceFile = "",
-    prompt_scale: traffic.Scale = 1.0,
-    output_scale: traffic.Scale = 1.0,
     seed: traffic.Seed = 0,
     slo: traffic.Slo = "",
+    warm_up: traffic.WarmUp = "0 s",
+    cool_down: traffic.CoolDown = "0 s",
+    replications: traffic.Replications = 1,
+    trace: asking.File = "",
+    trace_format: asking.Format = "",
+    speed: asking.Speed = 1.0,
+    trace_begin: asking.Begin = "0 s",
+    trace_length: asking.Length = "",
+    prompt_scale: asking.PromptScale = 1.0,
+    output_scale: asking.OutputScale = 1.0,
+    skip_empty: asking.SkipEmpty = False,
+    hash_block: asking.HashBlock = 0,
     max_num_batched_tokens: traffic.BatchTokens = "",
     max_num_seqs: traffic.BatchSeqs = "",
     block_size: traffic.BlockSize = 16,
@@ -60,6 +86,8 @@ def simulate(
     no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
+    timeline: Timeline = "",
+    clients: Clients = False,
 ) -> Report:
     """One replica under a stream of requests: queues, percentiles, what binds, what a token costs.
 
@@ -67,18 +95,50 @@ def simulate(
     """
     given = {name: value for name, value in locals().items() if name != "scenario"}
     limits = objectives(slo) if slo else {}
-    sent, notes = asked(given)
+    found = asking.asked(given, _defaults())
+    sent = found.requests
     replica = deployed(scenario, sent, given)
+    cut = (parse(warm_up, "s", "--warm-up"), parse(cool_down, "s", "--cool-down"))
+
+    def run(requests: Requests, *, series: bool = False, progress: Any = None) -> Simulation:
+        return serve(
+            replica, requests, objectives=limits, warm_up=cut[0], cool_down=cut[1], series=series, progress=progress
+        )
+
     price = chip_price(scenario, replica.subject)
     with _Progress(len(sent)) as progress:
-        made = serve(replica, sent, objectives=limits, progress=progress)
+        made = run(sent, series=bool(timeline), progress=progress)
+    sure = _replicated(replications, made, found.workload, seed, run)
     rate_usd = None if price is None else price * replica.chips
     again = line("simulate", scenario, given, _defaults())
+    answer = [*text(made, rate_usd, limits), *sides.intervals(sure), *(sides.table_of(made.metrics) if clients else [])]
+    answer += [*found.notes, *([f"timeline: {timeline}"] if timeline else []), copied(f"again: {again}")]
+    if timeline:
+        draw(made.run, sent, timeline, [str(part) for part in answer[:2]], printed(answer[2:-1]), again)
     return Report(
-        document=lambda: document(made, rate_usd, again),
+        document=lambda: {
+            **document(made, rate_usd, again),
+            "notes": found.notes,
+            **({"intervals": sure} if sure else {}),
+            **({"clients": {client: results(made.metrics, client) for client in CLIENTS}} if clients else {}),
+        },
         rows=lambda: _rows(made),
-        text=lambda: [*notes, *text(made, rate_usd, limits), copied(f"again: {again}")],
+        text=lambda: answer,
     )
+
+
+def _replicated(
+    count: int, made: Simulation, workload: Workload | None, seed: int, run: Callable[[Requests], Simulation]
+) -> dict[str, Interval]:
+    """Intervals over so many replications, of which the first is made; none for a single one."""
+    if count < 1:
+        raise InputError(f"--replications {count}", "1 or more")
+    if count == 1:
+        return {}
+    if workload is None:
+        raise InputError("--replications with --trace", "random requests: a trace is one of its kind")
+    others = (run(workload.draw(seed, i)).metrics for i in range(1, count))
+    return replicated([made.metrics, *others])
 
 
 def _defaults() -> dict[str, Any]:
@@ -110,6 +170,8 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
     found, run, replica = made.metrics, made.run, made.deployment
     settings = replica.engine
     money = {} if usd_per_s is None else found.cost(usd_per_s)
+    power = replica.subject.system.chip.power
+    energy = {} if power is None else found.energy(power * replica.chips)
     return {
         "command": "simulate",
         "model": replica.subject.model.name,
@@ -130,6 +192,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "goodput_per_s": found.goodput,
         "attained": found.attained,
         **money,
+        **energy,
         "preemptions": found.preemptions,
         "cached_tokens": found.cached_tokens,
         "steps": run.steps,
@@ -224,6 +287,10 @@ def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
     used = f", at most {run.peak_blocks / run.blocks:.0%} of KV blocks in use" if run.blocks else ""
     money = found.cost(usd_per_s) if usd_per_s is not None else {}
     cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
+    power = made.deployment.subject.system.chip.power
+    if power is not None:
+        joules = found.energy(power * made.deployment.chips)["joules_per_token"]
+        cost += f", {shown(joules, 'J/tok')} at full power"
     return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
 
 

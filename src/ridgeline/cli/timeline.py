@@ -223,7 +223,7 @@ def _svg(height: int, inside: str, low: float, high: float) -> str:
             f'<text x="{x:.1f}" y="{height + 16}" text-anchor="middle">{value:,.10g}</text>'
         )
     axis = f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height}" y2="{height}"/>'
-    label = f'<text x="{LEFT - 6}" y="{height + 16}" text-anchor="end">time, {name}</text>'
+    label = f'<text x="0" y="{height + 16}">time, {name}</text>'
     return f'<svg viewBox="0 0 {WIDTH} {height + 22}">{inside}{axis}{"".join(marks)}{label}</svg>\n'
 
 

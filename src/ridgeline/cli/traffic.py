@@ -13,7 +13,7 @@ from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment, deployment
 from ridgeline.units import parse
-from ridgeline.workload import Requests, Trace, Workload, read
+from ridgeline.workload import Requests
 
 FIELDS = tuple(
     name
@@ -36,17 +36,19 @@ def _batching(text: str) -> Parameter:
 
 Rate = Annotated[float | None, _traffic("Requests per second; default 1, of a trace as recorded.")]
 Count = Annotated[str, _traffic('How many requests \\[such as "10k"]; default 1000, of a trace all.')]
-TraceFile = Annotated[str, _traffic("File of recorded requests instead: Azure, BurstGPT, Mooncake, Vidur, plain CSV.")]
-Scale = Annotated[float, _traffic("Factor on the tokens of a trace's prompts, or of its answers.")]
-Prefix = Annotated[str, _traffic("Tokens that all prompts begin with, in the cache after the first.")]
+Prefix = Annotated[str, _traffic("Tokens before those of --isl that the prompts of a group share.")]
+Groups = Annotated[int, _traffic("Different prefixes, drawn with equal probability.")]
 NoCaching = Annotated[bool, _batching("Remember no prefixes.")]
 Lengths = Annotated[str, _traffic('Prompt tokens: a number, or a distribution \\[such as "lognormal:mean=512,cv=1"].')]
 Answers = Annotated[str, _traffic("Output tokens, likewise.")]
-Arrivals = Annotated[str, _traffic("poisson, gamma:cv=2, fixed, burst:size=10, at-once.")]
+Arrivals = Annotated[str, _traffic("poisson (default), gamma:cv=2, fixed, burst:size=10, at-once.")]
 Turns = Annotated[str, _traffic("Turns of a session, each repeating what was said: a number or a distribution.")]
 Think = Annotated[str, _traffic("Time between the end of a turn and the next \\[such as 20 s].")]
 Concurrency = Annotated[int, _traffic("Closed loop: requests (or sessions) kept open; no rate.")]
 Seed = Annotated[int, _traffic("Seed of the random numbers.")]
+WarmUp = Annotated[str, _traffic("Time of arrivals at the beginning that metrics leave out.")]
+CoolDown = Annotated[str, _traffic("The same at the end.")]
+Replications = Annotated[int, _traffic("Runs with random numbers of their own, for intervals of the means.")]
 Slo = Annotated[str, _traffic("Objectives of a request \\[such as ttft=1s,tpot=25ms].")]
 BatchTokens = Annotated[str, _batching("Tokens of a step at most; default as vLLM's for an API server.")]
 BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default as vLLM's.")]
@@ -70,56 +72,6 @@ def count(text: str, option: str) -> int:
     if value != int(value) or value < 1:
         raise InputError(f"{option} {text}", "a whole number above 0")
     return int(value)
-
-
-def asked(given: dict[str, Any]) -> tuple[Requests, list[str]]:
-    """The requests that the options describe, and what is to be said of them.
-
-    Raises
-    ------
-    InputError
-        For a seed below 0, options of drawn requests beside a trace, and what workloads and traces refuse.
-    """
-    if given["seed"] < 0:
-        raise InputError(f"--seed {given['seed']}", "0 or more")
-    if given["trace"]:
-        for name in ("isl", "osl", "arrivals", "turns", "think", "prefix"):
-            if given[name] != DRAWN[name]:
-                raise InputError(f"--{name} beside --trace", "one of them", "--prompt-scale and --output-scale stretch")
-        found = read(
-            Trace(
-                path=given["trace"],
-                requests=count(given["requests"], "--requests"),
-                rate=_rate(given["rate"], 0.0),
-                prompt_scale=given["prompt_scale"],
-                output_scale=given["output_scale"],
-                concurrency=given["concurrency"],
-            ),
-            given["seed"],
-        )
-        return found.requests, found.notes()
-    workload = Workload.read(
-        requests=count(given["requests"], "--requests") or 1000,
-        rate=_rate(given["rate"], 1.0),
-        concurrency=given["concurrency"],
-        arrive=given["arrivals"],
-        isl=given["isl"],
-        osl=given["osl"],
-        turns=given["turns"],
-        think=given["think"],
-        prefix=int(parse(given["prefix"], "tok", "--prefix")),
-    )
-    return workload.draw(given["seed"]), []
-
-
-DRAWN = {"isl": "512", "osl": "128", "arrivals": "poisson", "turns": "1", "think": "0 s", "prefix": "0"}
-"""Defaults of requests that are drawn."""
-
-
-def _rate(given: float | None, default: float) -> float:
-    if given is not None and not given > 0:
-        raise InputError(f"--rate {given:g}", "requests per second, above 0")
-    return default if given is None else given
 
 
 def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -> Deployment:

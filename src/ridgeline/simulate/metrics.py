@@ -142,49 +142,55 @@ def metrics(
     pick = slice(None) if everything else np.flatnonzero(counted)
     arrival, finish, first, start, output = (c[pick] for c in (arrival, finish, run.first_token, run.start, output))
     total = len(run.arrival) if inside is None else int(np.count_nonzero(inside))
-    ttft, e2e, decode = first - arrival, finish - arrival, finish - first
-    several = output > 1
-    tpot = decode / np.maximum(output - 1, 1)
-    tpot_values = tpot if several.all() else tpot[several]
     done = pick if ended is counted else np.flatnonzero(ended)
     tokens_in, tokens_out = int(requests.prompt[done].sum()), int(requests.output[done].sum())
-    count = len(run.arrival[done])
-    duration = _duration(run, window)
-    met = _met({"ttft": ttft, "tpot": tpot, "e2e": e2e}, objectives or {})
-    good = len(ttft) if met is None else int(np.count_nonzero(met))
+    count, duration = len(run.arrival[done]), _duration(run, window)
+    met = np.ones(len(output), dtype=bool)
+
+    def held(name: str, times: np.ndarray) -> np.ndarray:
+        if objectives and name in objectives:
+            np.logical_and(met, times <= objectives[name], out=met)
+        return times
+
+    # One array of times lives at a time: fresh memory costs more than arithmetic.
+    ttft = spread(held("ttft", first - arrival), shares, scratch=True)
+    wait = spread(np.maximum(start - arrival, 0.0), shares, scratch=True)  # the engine's clock ticks
+    times = held("e2e", finish - arrival)
+    concurrency = _ratio(float(times.sum()), duration)
+    normalised = spread(times / output, shares, scratch=True)
+    e2e = spread(times, shares, scratch=True)
+    times, after_first = finish - first, output - 1
+    itl = pooled(run.gaps, shares) if window is None else of_means(times, after_first, shares)
+    held("tpot", np.divide(times, np.maximum(after_first, 1), out=times))
+    times = times if after_first.all() else times[after_first > 0]
+    tpot = spread(times, shares, scratch=True)
+    times = times if times.all() else times[times > 0]
+    speed = spread(np.divide(1.0, times, out=times), shares, scratch=True)
+    good = int(np.count_nonzero(met))
     return Metrics(
         requests=total,
-        completed=len(ttft),
-        failed=total - len(ttft),
+        completed=len(met),
+        failed=total - len(met),
         duration=duration,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         cached_tokens=int(run.cached[done].sum()),
         preemptions=int(run.preemptions[slice(None) if inside is None else inside].sum()),
-        ttft=spread(ttft, shares),
-        tpot=spread(tpot_values, shares),
-        itl=pooled(run.gaps, shares) if window is None else of_means(decode, output - 1, shares),
-        e2e=spread(e2e, shares),
-        wait=spread(start - arrival, shares),
-        normalised=spread(e2e / output, shares),
-        speed=spread(1 / tpot_values[tpot_values > 0], shares),
+        ttft=ttft,
+        tpot=tpot,
+        itl=itl,
+        e2e=e2e,
+        wait=wait,
+        normalised=normalised,
+        speed=speed,
         request_rate=_ratio(count, duration),
         input_rate=_ratio(tokens_in, duration),
         output_rate=_ratio(tokens_out, duration),
-        concurrency=_ratio(float(e2e.sum()), duration),
+        concurrency=concurrency,
         goodput=_ratio(good, duration),
         attained=_ratio(good, total),
         bound=_bound(run, replicas),
     )
-
-
-def _met(times: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> np.ndarray | None:
-    """Which requests meet all limits; None: there are none."""
-    met = None
-    for name, limit in limits.items():
-        one = times[name] <= limit
-        met = one if met is None else met & one
-    return met
 
 
 def _duration(run: Run, window: Window | None) -> float:

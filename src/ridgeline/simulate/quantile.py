@@ -21,8 +21,10 @@ _ROWS = 1 << 15
 """Rows of a chunk: 256 kB a column."""
 
 
-def percentiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+def percentiles(values: np.ndarray, shares: Sequence[float], *, scratch: bool = False) -> np.ndarray:
     """Percentiles of float64[n] without NaN; `shares` from 0 to 100 in any order; NaN if there are no values.
+
+    With `scratch`, `values` are left in another order, which spares a copy.
 
     Examples
     --------
@@ -35,7 +37,7 @@ def percentiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     rank = np.asarray(shares) / 100.0 * (n - 1)
     low = np.floor(rank).astype(np.int64)
     left, right = np.empty(len(rank)), np.empty(len(rank))
-    rest, above = values.copy(), np.inf
+    rest, above = values if scratch else values.copy(), np.inf
     for i in np.argsort(-low, kind="stable"):
         k = low[i]
         rest.partition(k)
@@ -50,7 +52,7 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> np.ndarray:
 
     Time and memory are proportional to the number of stretches.
     """
-    count = gaps.count
+    count = sum(int((steps * weight).sum()) for steps, weight in chunks(gaps.steps, gaps.weight))
     if not count:
         return np.full(len(shares), np.nan)
     rank = np.asarray(shares) / 100.0 * (count - 1)
@@ -68,9 +70,12 @@ def _between(left: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarr
 
 
 def chunks(*columns: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Columns in pieces that stay in a processor's cache, so that what is computed of them does too."""
+    """Columns in pieces that stay in a processor's cache, so that what is computed of them does too; whole numbers are
+    widened, so that products fit.
+    """
     for begin in range(0, len(columns[0]), _ROWS):
-        yield [column[begin : begin + _ROWS] for column in columns]
+        parts = [column[begin : begin + _ROWS] for column in columns]
+        yield [part.astype(np.int64, copy=False) if part.dtype.kind == "i" else part for part in parts]
 
 
 def _select(stretches: list[np.ndarray], ranks: np.ndarray, found: np.ndarray) -> None:

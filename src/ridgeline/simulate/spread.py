@@ -33,17 +33,19 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
         return self.percentiles[name]
 
 
-def spread(values: np.ndarray, shares: Sequence[float] = SHARES) -> Spread:
-    """The spread of values without NaN."""
+def spread(values: np.ndarray, shares: Sequence[float] = SHARES, *, scratch: bool = False) -> Spread:
+    """The spread of values without NaN; with `scratch`, `values` are left in another order."""
     if not len(values):
         return of_means(values, values, shares)
+    mean = float(values.mean())
+    squares = sum(float(np.square(part - mean).sum()) for (part,) in chunks(values))
     return Spread(
         count=len(values),
-        mean=float(values.mean()),
-        std=float(values.std()),
+        mean=mean,
+        std=math.sqrt(squares / len(values)),
         least=float(values.min()),
         most=float(values.max()),
-        percentiles=_named(shares, percentiles(values, shares)),
+        percentiles=_named(shares, percentiles(values, shares, scratch=scratch)),
     )
 
 
@@ -54,18 +56,18 @@ def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
 
         n g^2 + g r n (n - 1) + r^2 (n - 1) n (2 n - 1) / 6
     """
-    count = gaps.count
-    if not count:
-        return of_means(np.empty(0), np.empty(0), shares)
-    pivot = int(np.average(gaps.first[:1000]))
-    total, squares, least, most = 0, 0.0, _MOST, 0
+    pivot = int(gaps.first[:1000].mean()) if len(gaps.first) else 0
+    count, total, squares, least, most = 0, 0, 0.0, _MOST, 0
     for first, rise, n, weight in chunks(gaps.first, gaps.rise, gaps.steps, gaps.weight):
         g = (first - pivot).astype(np.float64)
+        count += int((n * weight).sum())
         total += int(((n * first + rise * (n * (n - 1) // 2)) * weight).sum())
         squares += float((n * weight * (g * g + rise * (n - 1) * (g + rise * (2 * n - 1) / 6))).sum())
         seen = (weight > 0) & (n > 0)
         least = min(least, int(first.min(where=seen, initial=_MOST)))
         most = max(most, int((first + rise * (n - 1)).max(where=seen, initial=0)))
+    if not count:
+        return of_means(np.empty(0), np.empty(0), shares)
     mean = total / count
     return Spread(
         count=count,

@@ -157,11 +157,14 @@ def deviation(law: StepLaw, steps: Stepping, most_tokens: int, seed: int = 0) ->
     most = law.most_sequences
     n, mean = draw(1, most), draw(1, 131072)
     new, past = draw(1, most_tokens), np.floor(draw(1, 65536) * rng.integers(0, 2, CHECKS))
-    few = np.minimum(n, np.maximum(most_tokens - new, 1.0))
     chunk = Segment(seqs=1.0 + 0 * new, new=new, past=past, prefill=True)
     decodes = [Segment(seqs=n, new=1, past=mean)]
     cases = [(n, mean, 0 * new, decodes), (0 * n, mean, new, [chunk])]
-    cases += [(few, mean, new, [Segment(seqs=few, new=1, past=mean), chunk])]
+    if min(most, most_tokens) > 1:  # a chunk takes one of the sequences, and leaves a token to each of the others
+        some = np.minimum(new, most_tokens - 1)
+        few = np.minimum(np.minimum(n, most - 1), most_tokens - some)
+        both = [Segment(seqs=few, new=1, past=mean), Segment(seqs=1.0 + 0 * new, new=some, past=past, prefill=True)]
+        cases += [(few, mean, some, both)]
     if steps.spread > 1:
         cases = cases[:1]  # one chunk is never spread evenly
     errors = []

@@ -20,6 +20,8 @@ from ridgeline.workload.trace import Trace
 EMPTY = "requests with no prompt or no answer"
 CUT = "a last line that is cut off"
 OUTSIDE = "rows outside the time asked for"
+CALENDAR = 1e8
+"""Seconds from which on a number is a time since 1970 (March 1973), and counts from the first row."""
 
 
 def checked(trace: Trace) -> Iterator[tuple[Rows, int, Counter[str]]]:
@@ -67,8 +69,11 @@ def _seconds(
     values: dict[str, np.ndarray], piece: Rows, trace: Trace, zero: float, latest: float
 ) -> tuple[np.ndarray, float]:
     """Times in seconds, of instants since the first; a follow-up without one has that of the row before it."""
-    time = values["time"]
-    seconds = (time - zero) / 1e9 if time.dtype == np.int64 else time * piece.columns.scale
+    time, scale = values["time"], piece.columns.scale
+    if time.dtype == np.int64:
+        seconds = (time - zero) / 1e9
+    else:
+        seconds = (time - zero if zero * scale >= CALENDAR else time) * scale
     missing = np.isnan(seconds)
     if missing.any():
         lost = missing & np.isnan(values.get("delay", np.full(len(seconds), np.nan)))

@@ -28,6 +28,9 @@ MEANING = {
 }  # fmt: skip
 """Of each meaning the names that columns have for it."""
 
+OPTIONAL = ("timestamp", "hash_ids", "session_id", "delay", "priority")
+"""Keys that a line of JSON may have although the first has not."""
+
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
     """A public trace format."""
@@ -161,6 +164,10 @@ def columns(header: Sequence[str], *, lines: bool, name: str, origin: str) -> Co
             raise InputError(
                 f"{origin}: {given}", f"a column for the {meaning} tokens", f"such as {MEANING[meaning][0]!r}"
             )
+    for name in OPTIONAL if lines else ():
+        if _meaning(name)[0] not in place:
+            place[_meaning(name)[0]] = len(names)
+            names.append(name)
     return Columns(format=found, place=place, scale=scale, ignored=tuple(ignored), names=tuple(names))
 
 

@@ -12,12 +12,9 @@ from ridgeline.errors import InputError
 from ridgeline.workload.formats import Columns
 from ridgeline.workload.piece import Rows, shown
 
-OPTIONAL = ("timestamp", "hash_ids", "session_id", "delay", "priority")
-"""Keys that a line may have although the first has not."""
-
 
 def keys(text: bytes, origin: str) -> list[str]:
-    """Keys of the first object, and those that only later ones may have.
+    """Keys of the first object.
 
     Raises
     ------
@@ -26,10 +23,9 @@ def keys(text: bytes, origin: str) -> list[str]:
     """
     line = text.lstrip().partition(b"\n")[0]
     try:
-        names = list(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+        return list(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
     except msgspec.DecodeError:
         raise InputError(f"{origin}: line 1: {shown(line)}", "JSON lines: one object on each line") from None
-    return list(dict.fromkeys([*names, *OPTIONAL]))
 
 
 def jsonl(text: bytes, found: Columns, line: int, origin: str, sessions: dict[bytes, int]) -> Rows:

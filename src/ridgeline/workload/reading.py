@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from ridgeline.errors import InputError
 from ridgeline.workload.checked import checked
@@ -40,7 +41,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         """What a user must know: what the file was taken for, what was left out, what was ignored."""
         form = self.columns.format
         source = f" ({form.source}, {form.licence})" if form.source else ""
-        notes = [f"format {form.name}{source}: {self.read:,} rows, {len(self.requests):,} requests"]
+        notes = [f"format {form.name}{source}: {self.read:,} rows read, {len(self.requests):,} requests played"]
         notes += [f"skipped: {count:,} x {reason}" for reason, count in self.skipped.items()]
         notes += [f"columns without use: {', '.join(self.columns.ignored)}"] if self.columns.ignored else []
         return notes
@@ -61,24 +62,23 @@ def read(trace: Trace, seed: int = 0) -> Reading:
     for piece, seen, dropped in checked(trace):
         total += seen
         skipped.update(dropped)
-        if trace.requests and kept + len(piece.line) >= trace.requests:
-            pieces.append(piece.take(slice(trace.requests - kept)))
-            kept = trace.requests
+        enough = 0 < trace.requests <= kept + len(piece.line)
+        pieces.append(_compact(piece.take(slice(trace.requests - kept)) if enough else piece, trace))
+        kept = trace.requests if enough else kept + len(piece.line)
+        if enough:
             break
-        pieces.append(piece)
-        kept += len(piece.line)
     if not kept:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
         raise InputError(trace.path, "at least one request", f"skipped: {reasons}" if reasons else "")
     found = pieces[0].columns
-    values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
+    values = {name: np.concatenate([piece.values.pop(name) for piece in pieces]) for name in [*pieces[0].values]}
     arrival, speed = _arrival(values, trace, seed)
     extra = {**_follow(values, trace, found.scale / speed), **_hashes(pieces, trace)}
     try:
         requests = Requests(
             arrival=arrival,
-            prompt=np.ceil(values["prompt"] * trace.prompt_scale),
-            output=np.ceil(values["output"] * trace.output_scale),
+            prompt=values["prompt"],
+            output=values["output"],
             concurrency=trace.concurrency,
             session=_own(values.get("session")),
             tenant=_numbers(values, "tenant"),
@@ -88,6 +88,13 @@ def read(trace: Trace, seed: int = 0) -> Reading:
     except InputError as error:
         raise InputError(f"{trace.path}: {error.given}", error.expected, error.fix) from None
     return Reading(requests=requests, columns=found, read=total, skipped=dict(skipped))
+
+
+def _compact(piece: Rows, trace: Trace) -> Rows:
+    """A piece with scaled whole lengths, and without line numbers."""
+    scales = {"prompt": trace.prompt_scale, "output": trace.output_scale}
+    scaled = {name: np.ceil(piece.values[name] * scale).astype(np.int64) for name, scale in scales.items()}
+    return replace(piece, line=piece.line[:0], values={**piece.values, **scaled})
 
 
 def lengths_of(path: str) -> tuple[Lengths, Lengths]:
@@ -106,13 +113,15 @@ def _arrival(values: dict[str, np.ndarray], trace: Trace, seed: int) -> tuple[np
     if "time" not in values:
         given = f"{trace.path}: no times"
         raise InputError(given, "a column of times", "--arrivals poisson --rate 10, or --concurrency 8")
-    time, speed = values["time"] - trace.begin, trace.speed
+    time, speed = values["time"], trace.speed
+    time -= trace.begin
     if trace.rate:
         span = time[-1] - time[0]
         if not span:
             raise InputError(f"{trace.path}: all at one time", "some time between requests, to be played at a rate")
         speed = trace.rate * span / (count - 1)
-    return time / speed, speed
+    time /= speed
+    return time, speed
 
 
 def _follow(values: dict[str, np.ndarray], trace: Trace, scale: float) -> dict[str, np.ndarray | None]:

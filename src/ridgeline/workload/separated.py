@@ -28,6 +28,8 @@ def header(line: bytes, origin: str) -> list[str]:
         names = []
     if not names or "\0" in names[0]:
         raise InputError(origin, "text, CSV or JSON lines", "unpack it first, or name it .gz")
+    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), "")):
+        raise InputError(f"{origin}: line 1: {shown(line)}", f"fields separated by commas, not by {other!r}")
     if not any(any(c.isalpha() for c in field) for field in names):
         raise InputError(f"{origin}: line 1: {shown(line)}", "names of columns", "such as arrival,prompt,output")
     return names
