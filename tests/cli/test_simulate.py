@@ -114,6 +114,22 @@ def test_wrong_options(run: Runner, words: str, told: str) -> None:
     assert result.err.count("\n") == 1
 
 
+def test_fleet(run: Runner) -> None:
+    """Four replicas serve four times the rate much alike, and cost four times as much per second."""
+    ask = "simulate llama-3-8b hgx-h100 --isl 512 --osl 128 --requests 4k"
+    one = run(f"{ask} --rate 20 --json").json
+    four = run(f"{ask} --rate 80 --replicas 4 --router round-robin --json").json
+    assert (four["replicas"], four["chips"], four["completed"]) == (4, 4, 4000)
+    assert four["ttft_s"]["mean"] == pytest.approx(one["ttft_s"]["mean"], rel=0.2)
+    assert four["usd_per_token"] == pytest.approx(one["usd_per_token"], rel=0.1)
+    rows = list(csv.DictReader(io.StringIO(run(f"{ask} --rate 80 --replicas 4 --csv").out)))
+    assert {row["replica"] for row in rows} == set("0123")
+    for words, told in (("--replicas 9", "--chips 9"), ("--replicas 2 --router best", "unknown router")):
+        refused = run(f"{ask} {words}")
+        assert (refused.code, refused.out) == (2, "")
+        assert told in refused.err
+
+
 def test_capacity(run: Runner) -> None:
     """The rate that was found keeps the objectives, one that is 1% higher does not; a looser level allows more."""
     ask = "capacity llama-3-8b hgx-h100 --chips 1 --requests 1500 --slo"

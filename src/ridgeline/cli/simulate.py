@@ -1,4 +1,4 @@
-"""`ridgeline simulate`: one replica under a stream of requests, request by request."""
+"""`ridgeline simulate`: replicas under a stream of requests, request by request."""
 
 from __future__ import annotations
 
@@ -86,10 +86,12 @@ def simulate(
     no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
+    replicas: traffic.Replicas = 1,
+    router: traffic.Router = "least-loaded",
     timeline: Timeline = "",
     clients: Clients = False,
 ) -> Report:
-    """One replica under a stream of requests: queues, percentiles, what binds, what a token costs.
+    """Replicas under a stream of requests: queues, percentiles, what binds, what a token costs.
 
     Steps take what `ridgeline step` estimates; requests are batched, chunked and preempted as vLLM v1 does it.
     """
@@ -98,18 +100,27 @@ def simulate(
     found = asking.asked(given, _defaults())
     sent = found.requests
     replica = deployed(scenario, sent, given)
+    traffic.check_chips(replica, replicas)
     cut = (parse(warm_up, "s", "--warm-up"), parse(cool_down, "s", "--cool-down"))
 
     def run(requests: Requests, *, series: bool = False, progress: Any = None) -> Simulation:
         return serve(
-            replica, requests, objectives=limits, warm_up=cut[0], cool_down=cut[1], series=series, progress=progress
+            replica,
+            requests,
+            objectives=limits,
+            warm_up=cut[0],
+            cool_down=cut[1],
+            series=series,
+            progress=progress,
+            replicas=replicas,
+            router=router,
         )
 
     price = chip_price(scenario, replica.subject)
     with _Progress(len(sent)) as progress:
         made = run(sent, series=bool(timeline), progress=progress)
     sure = _replicated(replications, made, found.workload, seed, run)
-    rate_usd = None if price is None else price * replica.chips
+    rate_usd = None if price is None else price * made.chips
     again = line("simulate", scenario, given, _defaults())
     answer = [*text(made, rate_usd, limits), *sides.intervals(sure), *(sides.table_of(made.metrics) if clients else [])]
     answer += [*found.notes, *([f"timeline: {timeline}"] if timeline else []), copied(f"again: {again}")]
@@ -171,12 +182,13 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
     settings = replica.engine
     money = {} if usd_per_s is None else found.cost(usd_per_s)
     power = replica.subject.system.chip.power
-    energy = {} if power is None else found.energy(power * replica.chips)
+    energy = {} if power is None else found.energy(power * made.chips)
     return {
         "command": "simulate",
         "model": replica.subject.model.name,
         "system": replica.subject.system.name,
-        "chips": replica.chips,
+        "chips": made.chips,
+        "replicas": made.replicas,
         "requests": found.requests,
         "completed": found.completed,
         "refused": len(made.refused),
@@ -226,6 +238,7 @@ def _rows(made: Simulation) -> Rows:
         "finish_s": run.finish,
         "preemptions": run.preemptions,
         "cached": run.cached,
+        **({} if run.replica is None else {"replica": run.replica}),
     }
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     return Rows(list(columns), ([None if v != v else v for v in row] for row in values))
@@ -235,7 +248,10 @@ def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) ->
     """The answer for a reader."""
     found, replica = made.metrics, made.deployment
     _, stored = headline(replica.scenario, replica.subject)
-    names = f"{replica.subject.model.name} on {counted(replica.chips, 'chip')} of {replica.subject.system.name}"
+    names = f"{replica.subject.model.name} on {counted(made.chips, 'chip')} of {replica.subject.system.name}"
+    each = (
+        f"{made.replicas} replicas of {replica.scenario.layout}" if made.replicas > 1 else f"{replica.scenario.layout}"
+    )
     spreads = {name: getattr(found, key) for name, key in LATENCIES.items()}
     times = table(
         ["<", "mean", "p50", "p90", "p99", "most"],
@@ -245,7 +261,7 @@ def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) ->
         ],
     )
     return [
-        f"{names} ({replica.scenario.layout}); {stored.partition('; ')[2]}",
+        f"{names} ({each}); {stored.partition('; ')[2]}",
         _engine(made),
         heading(f"{found.completed:,} of {found.requests:,} requests served in {shown(found.duration, 's')}"),
         times,
@@ -289,7 +305,7 @@ def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
     cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
     power = made.deployment.subject.system.chip.power
     if power is not None:
-        joules = found.energy(power * made.deployment.chips)["joules_per_token"]
+        joules = found.energy(power * made.chips)["joules_per_token"]
         cost += f", {shown(joules, 'J/tok')} at full power"
     return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
 

@@ -24,6 +24,7 @@ FIELDS = tuple(
 """Options of the scenario that a simulation takes."""
 
 _TRAFFIC, _BATCHING = Group("Requests", sort_key=10), Group("Batching", sort_key=11)
+_FLEET = Group("Fleet", sort_key=12)
 
 
 def _traffic(text: str, name: str | None = None) -> Parameter:
@@ -45,6 +46,10 @@ Arrivals = Annotated[str, _traffic("poisson (default), gamma:cv=2, fixed, burst:
 Turns = Annotated[str, _traffic("Turns of a session, each repeating what was said: a number or a distribution.")]
 Think = Annotated[str, _traffic("Time between the end of a turn and the next \\[such as 20 s].")]
 Concurrency = Annotated[int, _traffic("Closed loop: requests (or sessions) kept open; no rate.")]
+Replicas = Annotated[int, Parameter(help="Equal replicas behind a router.", group=_FLEET)]
+Router = Annotated[
+    str, Parameter(help="Who gets a request: least-loaded, round-robin, prefix, or sticky sessions.", group=_FLEET)
+]
 Seed = Annotated[int, _traffic("Seed of the random numbers.")]
 WarmUp = Annotated[str, _traffic("Time of arrivals at the beginning that metrics leave out.")]
 CoolDown = Annotated[str, _traffic("The same at the end.")]
@@ -56,6 +61,22 @@ BlockSize = Annotated[int, _batching("Tokens per KV block.")]
 Blocks = Annotated[str, _batching("KV blocks; default: what memory holds.")]
 Synchronous = Annotated[bool, _batching("Plan each step after the one before it, not while it runs.")]
 FirstChunk = Annotated[bool, _batching("Admit requests whose first chunk fits, even if the whole prompt does not.")]
+
+
+def check_chips(replica: Deployment, replicas: int) -> None:
+    """Refuse more replicas than the chips make.
+
+    Raises
+    ------
+    InputError
+        With the number of chips that would do.
+    """
+    if replicas * replica.chips > replica.subject.chips:
+        raise InputError(
+            f"{replicas} replicas of {replica.chips} chips",
+            f"at most the {replica.subject.chips} chips of {replica.subject.system.name}",
+            f"--chips {replicas * replica.chips}",
+        )
 
 
 def count(text: str, option: str) -> int:

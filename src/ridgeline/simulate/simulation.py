@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 
+from ridgeline.errors import InputError
 from ridgeline.simulate.deployment import Deployment
+from ridgeline.simulate.fleet import Fleet
 from ridgeline.simulate.law import FAR
 from ridgeline.simulate.metrics import Metrics, Window, metrics
 from ridgeline.simulate.replica import Replica
@@ -38,6 +40,12 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     overloaded: bool
     cpu: float
     """CPU seconds of simulation and metrics."""
+    replicas: int = 1
+
+    @property
+    def chips(self) -> int:
+        """Chips of all replicas."""
+        return self.replicas * self.deployment.chips
 
 
 def simulate(
@@ -49,8 +57,10 @@ def simulate(
     cool_down: float = 0.0,
     series: bool = False,
     progress: Callable[[float], None] | None = None,
+    replicas: int = 1,
+    router: str = "least-loaded",
 ) -> Simulation:
-    """Serve a workload on one replica.
+    """Serve a workload on one replica, or on several behind a router.
 
     Parameters
     ----------
@@ -59,9 +69,42 @@ def simulate(
     warm_up, cool_down
         Seconds at the beginning and at the end of the arrivals that metrics leave out.
     progress
-        Is told the share of arrivals that is behind, from time to time.
+        Is told the share of arrivals that is behind, from time to time; not of several replicas.
+    router
+        One of `fleet.ROUTERS`.
+
+    Raises
+    ------
+    InputError
+        For a fleet or a window that is none, and a time series of several replicas.
     """
     begin = time.process_time()
+    if replicas != 1:
+        if series:
+            raise InputError(f"a timeline of {replicas} replicas", "one replica")
+        fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router)
+        fleet.serve()
+        run, refused = fleet.result(), fleet.refused
+    else:
+        run, refused = _alone(deployment, requests, series, progress)
+    window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
+    found = metrics(run, requests, objectives=objectives, window=window, replicas=replicas)
+    return Simulation(
+        deployment=deployment,
+        requests=requests,
+        run=run,
+        metrics=found,
+        refused=refused,
+        overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs * replicas),
+        cpu=time.process_time() - begin,
+        replicas=replicas,
+    )
+
+
+def _alone(
+    deployment: Deployment, requests: Requests, series: bool, progress: Callable[[float], None] | None
+) -> tuple[Run, np.ndarray]:
+    """The run of one replica, and the requests it refuses."""
     replica = Replica(requests, deployment.law, deployment.engine, series=series)
     if progress is not None and not requests.concurrency and requests.after is None:
         last = int(requests.arrival[-1] / deployment.law.tick)
@@ -69,18 +112,7 @@ def simulate(
             replica.advance(last * portion // PORTIONS)
             progress(portion / PORTIONS)
     replica.advance(FAR)
-    run = replica.result()
-    window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
-    found = metrics(run, requests, objectives=objectives, window=window)
-    return Simulation(
-        deployment=deployment,
-        requests=requests,
-        run=run,
-        metrics=found,
-        refused=replica.refused,
-        overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs),
-        cpu=time.process_time() - begin,
-    )
+    return replica.result(), replica.refused
 
 
 def _overloaded(run: Run, requests: Requests, seats: int) -> bool:
