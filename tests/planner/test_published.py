@@ -54,7 +54,13 @@ def test_day_six_decode_takes_what_was_published() -> None:
 def test_ep32_prefill_is_close_to_the_best(engine: str) -> None:
     """Of all prefill replicas on up to 32 chips, by chip-seconds per prompt."""
     question = Scenario(
-        model="deepseek-v3", system="hgx-h800", isl=4000, hit=0.563, chips=32, engine=engine, overlap=TWO_BATCH,
+        model="deepseek-v3",
+        system="hgx-h800",
+        isl=4000,
+        hit=0.563,
+        chips=32,
+        engine=engine,
+        overlap=TWO_BATCH,
         redundant=32,
     )
     found = prefills(question, subject(question), CHUNKS, Fleet(33, 0, 0, 50e9))

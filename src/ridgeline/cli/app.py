@@ -27,6 +27,8 @@ COMMANDS = {
     "model": "What a model is made of: parameters, caches, layers.",
     "catalog": "Chips, systems, storage media, models and prices, each value with its source.",
     "cite": "The sources that a scenario's numbers rest on.",
+    "simulate": "Replicas under a stream of requests: queues, percentiles, what a token costs.",
+    "capacity": "The highest rate of requests that one replica serves within its objectives.",
     "predict": "Floor, estimate and interval of every row of a file of points.",
     "validate": "Predictions of a file of points held against what was measured.",
     "calibrate": "The constants of engines or kernels, fitted to measurements.",

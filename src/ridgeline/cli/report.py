@@ -69,7 +69,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _print(parts: list[RenderableType]) -> None:
-    """Print without the spaces that fill up tables; text that is no plain string is not broken into lines."""
+    """Print to standard output."""
+    print(printed(parts))
+
+
+def printed(parts: list[RenderableType]) -> str:
+    """As text, without the spaces that fill up tables; text that is no plain string is not broken into lines."""
     from rich.console import Console
     from rich.text import Text
 
@@ -78,7 +83,7 @@ def _print(parts: list[RenderableType]) -> None:
     with console.capture() as capture:
         for part in parts:
             console.print(part, soft_wrap=isinstance(part, Text))
-    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _plain(value: Any) -> Any:

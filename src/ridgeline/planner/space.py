@@ -4,8 +4,8 @@
 
 Where ep does not divide the experts, `redundant` copies fill it up to the next multiple (DeepSeek's EP144 holds 256 +
 32). More copies take memory and reads but relieve the busiest rank: one more per rank is in the space where the fill
-does not even out popularity yet (`experts.COPIED`), under a given skew two. Dense models get dp = 1: copies that share nothing are replicas. Knows no
-time.
+does not even out popularity yet (`experts.COPIED`), under a given skew two. Dense models get dp = 1: copies that share
+nothing are replicas. Knows no time.
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""How many requests a CPU second: one replica of an 8B model on an H100, prompts of 512 and answers of 128 tokens.
+
+    python benchmarks/bench_simulate.py
+
+prints, for each load, requests per CPU second with exact metrics included, CPU seconds of the whole process of the same
+command line, and bytes per request. The workload is that of the peers' figures (max_num_batched_tokens 8192,
+max_num_seqs 256, blocks of 16, chunked prefill). Under `make bench` it is measured by pytest-benchmark.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from ridgeline.scenario import Scenario
+from ridgeline.simulate.deployment import Deployment, deployment
+from ridgeline.simulate.simulation import simulate
+from ridgeline.workload import Workload
+
+ASK = ["simulate", "llama-3-8b", "hgx-h100", "--chips", "1", "--engine", "vllm", "--max-num-seqs", "256"]
+CASES = {"20/s": (20, 0), "60/s": (60, 0), "preempting": (20, 1200)}
+"""Rate, and KV blocks (0: what memory holds)."""
+
+
+def replica(blocks: int = 0) -> Deployment:
+    scenario = Scenario(model="llama-3-8b", system="hgx-h100", chips=1, engine="vllm", isl=512, osl=128)
+    return deployment(scenario, sequences=256, blocks=blocks)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_requests_per_second(benchmark: Any, case: str) -> None:
+    """Targets on one core: 2,000,000 requests/s, under heavy preemption 500,000."""
+    rate, blocks = CASES[case]
+    requests = Workload.read(requests=100_000, rate=rate, isl=512, osl=128).draw(0)
+    made = benchmark(simulate, replica(blocks), requests)
+    benchmark.extra_info["points_per_s"] = 100_000 / benchmark.stats["median"]
+    assert made.metrics.completed == 100_000
+
+
+def main() -> None:
+    """Print the table."""
+    simulate(replica(), Workload.read(requests=100, rate=20).draw(0))  # compiled, or read from disk
+    print(f"{'load':>12} {'requests':>10} {'req/CPU s':>12} {'preempted':>10} {'bytes/req':>10} {'process CPU s':>14}")
+    for case, (rate, blocks) in CASES.items():
+        for count in (100_000, 1_000_000):
+            requests = Workload.read(requests=count, rate=rate, isl=512, osl=128).draw(0)
+            before, begin = _resident(), time.process_time()
+            made = simulate(replica(blocks), requests)
+            spent, grown = time.process_time() - begin, _resident() - before
+            words = [*ASK, "--rate", str(rate), "--requests", str(count), "--json"]
+            words += ["--kv-blocks", str(blocks)] if blocks else []
+            whole = _process(words)
+            thrown = made.metrics.preemptions
+            print(f"{case:>12} {count:10,} {count / spent:12,.0f} {thrown:10,} {grown / count:10.0f} {whole:14.2f}")
+            del made, requests
+
+
+def _resident() -> int:
+    """Bytes of memory at the peak so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _process(words: list[str]) -> float:
+    """CPU seconds of a command, start of Python included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "ridgeline", *words], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The requests that a command line asks for: drawn from distributions, or read from a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Group, Parameter
+
+from ridgeline.cli import traffic
+from ridgeline.errors import InputError
+from ridgeline.units import parse
+from ridgeline.workload import Requests, Trace, Workload, arrivals, read
+
+_TRACE = Group("Trace", sort_key=10)
+
+
+def _trace(text: str) -> Parameter:
+    return Parameter(help=text, group=_TRACE)
+
+
+File = Annotated[str, _trace("Requests of a file: Azure, BurstGPT, Mooncake, Vidur or a CSV; docs/workloads.md.")]
+Format = Annotated[str, _trace("Its format; default: told by its columns.")]
+Speed = Annotated[float, _trace("How many times faster than recorded; --rate sets the mean rate instead.")]
+Begin = Annotated[str, _trace("Left out at its beginning \\[such as 10 min].")]
+Length = Annotated[str, _trace("How much of it is played, in its own time \\[such as 1 h].")]
+PromptScale = Annotated[float, _trace("Factor on its prompts.")]
+OutputScale = Annotated[float, _trace("Factor on its answers.")]
+SkipEmpty = Annotated[bool, _trace("Leave out, and count, requests without prompt or answer.")]
+HashBlock = Annotated[int, _trace("Tokens that a hash id stands for; default: as in its format.")]
+
+OF_TRACES = (
+    "trace_format",
+    "speed",
+    "trace_begin",
+    "trace_length",
+    "prompt_scale",
+    "output_scale",
+    "skip_empty",
+    "hash_block",
+)
+"""Options that mean nothing without a trace."""
+OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups")
+"""Options that mean nothing with one."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests, and what is to be said of them."""
+
+    requests: Requests
+    notes: list[str]
+    workload: Workload | None = None
+    """What they were drawn from."""
+
+
+def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
+    """The requests of the options of a command.
+
+    Raises
+    ------
+    InputError
+        For options that do not go together, and for whatever the distributions or the trace refuse.
+    """
+    unfit = OF_DRAWN if given["trace"] else OF_TRACES
+    for name in unfit:
+        if name in given and given[name] != defaults[name]:
+            option = f"--{name.replace('_', '-')}"
+            if given["trace"]:
+                raise InputError(f"{option} beside --trace", "one of them", "--prompt-scale and --output-scale stretch")
+            raise InputError(option, "a --trace that it is of")
+    if given["seed"] < 0:
+        raise InputError(f"--seed {given['seed']}", "0 or more")
+    if given["rate"] is not None and not given["rate"] > 0:
+        raise InputError(f"--rate {given['rate']:g}", "requests per second, above 0")
+    if not given["trace"]:
+        workload = Workload.read(
+            requests=traffic.count(given["requests"], "--requests") or 1000,
+            rate=1.0 if given["rate"] is None else given["rate"],
+            concurrency=given.get("concurrency", 0),
+            arrive=given["arrivals"] or "poisson",
+            isl=given["isl"],
+            osl=given["osl"],
+            turns=given["turns"],
+            think=given["think"],
+            prefix=int(parse(given["prefix"], "tok", "--prefix")),
+            groups=given["groups"],
+        )
+        return Asked(requests=workload.draw(given["seed"]), notes=[], workload=workload)
+    if given["arrivals"] and given["rate"] is None:
+        raise InputError("--arrivals with --trace", "a --rate, as its times are not used")
+    length = given["trace_length"]
+    found = read(
+        Trace(
+            path=given["trace"],
+            format=given["trace_format"],
+            begin=parse(given["trace_begin"], "s", "--trace-begin"),
+            length=parse(length, "s", "--trace-length") if length else float("inf"),
+            requests=traffic.count(given["requests"], "--requests"),
+            speed=given.get("speed", 1.0),
+            rate=given["rate"] or 0.0,
+            prompt_scale=given["prompt_scale"],
+            output_scale=given["output_scale"],
+            concurrency=given.get("concurrency", 0),
+            arrivals=arrivals(given["arrivals"]) if given["arrivals"] else None,
+            skip_empty=given["skip_empty"],
+            hash_block=given["hash_block"],
+        ),
+        given["seed"],
+    )
+    notes = [f"trace {given['trace']}: {found.notes()[0]}", *found.notes()[1:]]
+    return Asked(requests=found.requests, notes=notes)

@@ -1,0 +1,113 @@
+"""`ridgeline capacity`: the highest rate of requests that one replica serves within its objectives."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ridgeline.cli import asked as asking
+from ridgeline.cli import traffic
+from ridgeline.cli.options import command
+from ridgeline.cli.report import Report, Rows
+from ridgeline.cli.simulate import document, text
+from ridgeline.cli.table import copied, heading, plain, shown
+from ridgeline.cli.traffic import deployed, line
+from ridgeline.scenario import Scenario
+from ridgeline.serving.point import chip_price
+from ridgeline.simulate.capacity import Capacity
+from ridgeline.simulate.capacity import capacity as search
+from ridgeline.simulate.objectives import objectives
+from ridgeline.workload import Requests
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Attain = Annotated[float, Parameter(help="Share of requests that must keep all objectives.")]
+
+
+@command(*traffic.FIELDS)
+def capacity(
+    scenario: Scenario,
+    *,
+    slo: traffic.Slo = "",
+    attain: Attain = 0.99,
+    requests: traffic.Count = "5000",
+    isl: traffic.Lengths = "512",
+    osl: traffic.Answers = "128",
+    arrivals: traffic.Arrivals = "",
+    turns: traffic.Turns = "1",
+    think: traffic.Think = "0 s",
+    prefix: traffic.Prefix = "0",
+    groups: traffic.Groups = 1,
+    trace: asking.File = "",
+    trace_format: asking.Format = "",
+    trace_begin: asking.Begin = "0 s",
+    trace_length: asking.Length = "",
+    prompt_scale: asking.PromptScale = 1.0,
+    output_scale: asking.OutputScale = 1.0,
+    skip_empty: asking.SkipEmpty = False,
+    hash_block: asking.HashBlock = 0,
+    seed: traffic.Seed = 0,
+    max_num_batched_tokens: traffic.BatchTokens = "",
+    max_num_seqs: traffic.BatchSeqs = "",
+    block_size: traffic.BlockSize = 16,
+    kv_blocks: traffic.Blocks = "",
+    no_prefix_caching: traffic.NoCaching = False,
+    no_async_scheduling: traffic.Synchronous = False,
+    admit_first_chunk: traffic.FirstChunk = False,
+) -> Report:
+    """The highest rate of requests that one replica serves within its objectives, and what it is like there.
+
+    Rates are tried with the same random numbers and bracketed to 1%.
+    """
+    given = {name: value for name, value in locals().items() if name != "scenario"}
+    limits = objectives(slo) if slo else {}
+
+    def draw(rate: float) -> Requests:
+        return asking.asked({**given, "rate": rate}, _defaults()).requests
+
+    replica = deployed(scenario, draw(1.0), given)
+    price = chip_price(scenario, replica.subject)
+    found = search(replica, draw, limits, attain=attain)
+    rate_usd = None if price is None else price * replica.chips
+    again = line("capacity", scenario, given, _defaults())
+    best = document(found.best, rate_usd, again)
+    return Report(
+        document=lambda: {**best, "command": "capacity", **_found(found), "attain": attain},
+        rows=lambda: Rows.of([_found(found)]),
+        text=lambda: _text(found, rate_usd, limits, attain, again),
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    from ridgeline.cli import capacity as module
+
+    own = inspect.signature(module.capacity).parameters
+    return {name: parameter.default for name, parameter in own.items()}
+
+
+def _found(found: Capacity) -> dict[str, Any]:
+    return {
+        "capacity_per_s": found.rate,
+        "capacity_per_chip_s": found.rate / found.best.deployment.chips,
+        "missed_at_per_s": found.above,
+        "missed_attained": found.beyond.metrics.attained,
+        "rates_tried": found.tried,
+    }
+
+
+def _text(
+    found: Capacity, usd_per_s: float | None, limits: dict[str, float], attain: float, again: str
+) -> list[RenderableType]:
+    asked = ", ".join(f"{name} {shown(limit, 's')}" for name, limit in limits.items())
+    missed = found.beyond
+    why = "the queue grows without end" if missed.overloaded else f"only {missed.metrics.attained:.1%} do"
+    return [
+        heading(f"{plain(found.rate)} requests/s: the most at which {attain:.3g} of requests keep {asked}"),
+        f"at {plain(found.above)} requests/s {why} ({found.tried} rates tried)",
+        heading("At that rate"),
+        *text(found.best, usd_per_s, limits),
+        copied(f"again: {again}"),
+    ]

@@ -1,0 +1,336 @@
+"""`ridgeline simulate`: replicas under a stream of requests, request by request."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ridgeline.cli import asked as asking
+from ridgeline.cli import sides, traffic
+from ridgeline.cli.headline import headline
+from ridgeline.cli.options import OUTPUT, command
+from ridgeline.cli.report import Report, Rows, printed
+from ridgeline.cli.table import copied, counted, heading, plain, shown, table
+from ridgeline.cli.timeline import draw
+from ridgeline.cli.traffic import deployed, line
+from ridgeline.errors import InputError
+from ridgeline.scenario import Scenario
+from ridgeline.serving.point import chip_price
+from ridgeline.simulate.clients import CLIENTS, results
+from ridgeline.simulate.objectives import objectives
+from ridgeline.simulate.replicate import replicated
+from ridgeline.simulate.replication import Interval
+from ridgeline.simulate.simulation import Simulation
+from ridgeline.simulate.simulation import simulate as serve
+from ridgeline.simulate.spread import Spread
+from ridgeline.units import parse
+from ridgeline.workload import Requests, Workload
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LATENCIES = {
+    "TTFT": "ttft",
+    "TPOT": "tpot",
+    "ITL": "itl",
+    "E2E": "e2e",
+    "wait": "wait",
+}
+LONG = 300_000
+"""Requests from which on a terminal shows progress."""
+NAMED = 20
+"""Refused requests that are listed."""
+
+Timeline = Annotated[str, Parameter(help="Draw queue, cache and requests over time to this .html.", group=OUTPUT)]
+Clients = Annotated[
+    bool, Parameter(help="The numbers under the names of vLLM bench, SGLang bench and AIPerf.", group=OUTPUT)
+]
+
+
+@command(*traffic.FIELDS)
+def simulate(
+    scenario: Scenario,
+    *,
+    rate: traffic.Rate = None,
+    requests: traffic.Count = "",
+    isl: traffic.Lengths = "512",
+    osl: traffic.Answers = "128",
+    arrivals: traffic.Arrivals = "",
+    turns: traffic.Turns = "1",
+    think: traffic.Think = "0 s",
+    prefix: traffic.Prefix = "0",
+    groups: traffic.Groups = 1,
+    concurrency: traffic.Concurrency = 0,
+    seed: traffic.Seed = 0,
+    slo: traffic.Slo = "",
+    warm_up: traffic.WarmUp = "0 s",
+    cool_down: traffic.CoolDown = "0 s",
+    replications: traffic.Replications = 1,
+    trace: asking.File = "",
+    trace_format: asking.Format = "",
+    speed: asking.Speed = 1.0,
+    trace_begin: asking.Begin = "0 s",
+    trace_length: asking.Length = "",
+    prompt_scale: asking.PromptScale = 1.0,
+    output_scale: asking.OutputScale = 1.0,
+    skip_empty: asking.SkipEmpty = False,
+    hash_block: asking.HashBlock = 0,
+    max_num_batched_tokens: traffic.BatchTokens = "",
+    max_num_seqs: traffic.BatchSeqs = "",
+    block_size: traffic.BlockSize = 16,
+    kv_blocks: traffic.Blocks = "",
+    no_prefix_caching: traffic.NoCaching = False,
+    no_async_scheduling: traffic.Synchronous = False,
+    admit_first_chunk: traffic.FirstChunk = False,
+    replicas: traffic.Replicas = 1,
+    router: traffic.Router = "least-loaded",
+    timeline: Timeline = "",
+    clients: Clients = False,
+) -> Report:
+    """Replicas under a stream of requests: queues, percentiles, what binds, what a token costs.
+
+    Steps take what `ridgeline step` estimates; requests are batched, chunked and preempted as vLLM v1 does it.
+    """
+    given = {name: value for name, value in locals().items() if name != "scenario"}
+    limits = objectives(slo) if slo else {}
+    found = asking.asked(given, _defaults())
+    sent = found.requests
+    replica = deployed(scenario, sent, given)
+    traffic.check_chips(replica, replicas)
+    cut = (parse(warm_up, "s", "--warm-up"), parse(cool_down, "s", "--cool-down"))
+
+    def run(requests: Requests, *, series: bool = False, progress: Any = None) -> Simulation:
+        return serve(
+            replica,
+            requests,
+            objectives=limits,
+            warm_up=cut[0],
+            cool_down=cut[1],
+            series=series,
+            progress=progress,
+            replicas=replicas,
+            router=router,
+        )
+
+    price = chip_price(scenario, replica.subject)
+    with _Progress(len(sent)) as progress:
+        made = run(sent, series=bool(timeline), progress=progress)
+    sure = _replicated(replications, made, found.workload, seed, run)
+    rate_usd = None if price is None else price * made.chips
+    again = line("simulate", scenario, given, _defaults())
+    answer = [*text(made, rate_usd, limits), *sides.intervals(sure), *(sides.table_of(made.metrics) if clients else [])]
+    answer += [*found.notes, *([f"timeline: {timeline}"] if timeline else []), copied(f"again: {again}")]
+    if timeline:
+        draw(made.run, sent, timeline, [str(part) for part in answer[:2]], printed(answer[2:-1]), again)
+    return Report(
+        document=lambda: {
+            **document(made, rate_usd, again),
+            "notes": found.notes,
+            **({"intervals": sure} if sure else {}),
+            **({"clients": {client: results(made.metrics, client) for client in CLIENTS}} if clients else {}),
+        },
+        rows=lambda: _rows(made),
+        text=lambda: answer,
+    )
+
+
+def _replicated(
+    count: int, made: Simulation, workload: Workload | None, seed: int, run: Callable[[Requests], Simulation]
+) -> dict[str, Interval]:
+    """Intervals over so many replications, of which the first is made; none for a single one."""
+    if count < 1:
+        raise InputError(f"--replications {count}", "1 or more")
+    if count == 1:
+        return {}
+    if workload is None:
+        raise InputError("--replications with --trace", "random requests: a trace is one of its kind")
+    others = (run(workload.draw(seed, i)).metrics for i in range(1, count))
+    return replicated([made.metrics, *others])
+
+
+def _defaults() -> dict[str, Any]:
+    from ridgeline.cli import simulate as module
+
+    own = inspect.signature(module.simulate).parameters
+    return {name: parameter.default for name, parameter in own.items()}
+
+
+class _Progress:
+    """A line on a terminal that says how far a long run is; nothing elsewhere."""
+
+    def __init__(self, count: int) -> None:
+        self.shown = count >= LONG and sys.stderr.isatty()
+
+    def __enter__(self) -> Any:
+        return self if self.shown else None
+
+    def __call__(self, share: float) -> None:
+        print(f"\rsimulating {share:4.0%}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            print("\r" + " " * 16 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str, Any]:
+    """Everything, in SI units."""
+    found, run, replica = made.metrics, made.run, made.deployment
+    settings = replica.engine
+    money = {} if usd_per_s is None else found.cost(usd_per_s)
+    power = replica.subject.system.chip.power
+    energy = {} if power is None else found.energy(power * made.chips)
+    return {
+        "command": "simulate",
+        "model": replica.subject.model.name,
+        "system": replica.subject.system.name,
+        "chips": made.chips,
+        "replicas": made.replicas,
+        "requests": found.requests,
+        "completed": found.completed,
+        "refused": len(made.refused),
+        "refused_requests": made.refused[:NAMED],
+        "overloaded": made.overloaded,
+        "cpu_s": made.cpu,
+        "duration_s": found.duration,
+        **{f"{name}_s": _spread(getattr(found, name)) for name in LATENCIES.values()},
+        "requests_per_s": found.request_rate,
+        "input_tokens_per_s": found.input_rate,
+        "output_tokens_per_s": found.output_rate,
+        "concurrency": found.concurrency,
+        "goodput_per_s": found.goodput,
+        "attained": found.attained,
+        **money,
+        **energy,
+        "preemptions": found.preemptions,
+        "cached_tokens": found.cached_tokens,
+        "steps": run.steps,
+        "time_bound_by": found.bound,
+        "kv_blocks": settings.blocks,
+        "kv_blocks_peak": run.peak_blocks,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
+        "max_num_seqs": settings.max_num_seqs,
+        "block_size": settings.block_size,
+        "prefix_caching": settings.prefix_caching,
+        "async_scheduling": settings.async_scheduling,
+        "reserve_full_input": settings.reserve_full_input,
+        "law_deviation": replica.law.deviation,
+        "line": again,
+    }
+
+
+def _spread(found: Spread) -> dict[str, float]:
+    return {"mean": found.mean, "std": found.std, "min": found.least, "max": found.most, **found.percentiles}
+
+
+def _rows(made: Simulation) -> Rows:
+    """One row for each request."""
+    run, requests = made.run, made.requests
+    columns = {
+        "arrival_s": run.arrival,
+        "prompt": requests.prompt,
+        "output": requests.output,
+        "start_s": run.start,
+        "first_token_s": run.first_token,
+        "finish_s": run.finish,
+        "preemptions": run.preemptions,
+        "cached": run.cached,
+        **({} if run.replica is None else {"replica": run.replica}),
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return Rows(list(columns), ([None if v != v else v for v in row] for row in values))
+
+
+def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) -> list[RenderableType]:
+    """The answer for a reader."""
+    found, replica = made.metrics, made.deployment
+    _, stored = headline(replica.scenario, replica.subject)
+    names = f"{replica.subject.model.name} on {counted(made.chips, 'chip')} of {replica.subject.system.name}"
+    each = (
+        f"{made.replicas} replicas of {replica.scenario.layout}" if made.replicas > 1 else f"{replica.scenario.layout}"
+    )
+    spreads = {name: getattr(found, key) for name, key in LATENCIES.items()}
+    times = table(
+        ["<", "mean", "p50", "p90", "p99", "most"],
+        [
+            (name, *(shown(x, "s") if x == x else "-" for x in (s.mean, s["p50"], s["p90"], s["p99"], s.most)))
+            for name, s in spreads.items()
+        ],
+    )
+    return [
+        f"{names} ({each}); {stored.partition('; ')[2]}",
+        _engine(made),
+        heading(f"{found.completed:,} of {found.requests:,} requests served in {shown(found.duration, 's')}"),
+        times,
+        "",
+        *_rates(made, usd_per_s),
+        *_goodput(made, limits),
+        f"time bound by: {', '.join(f'{name} {share:.0%}' for name, share in found.bound.items() if share >= 0.005)}",
+        *_warnings(made),
+        "",
+        f"law: within {replica.law.deviation:.2%} of the estimate on random steps"
+        f" (median {replica.law.median_deviation:.2g}); {made.run.steps:,} steps simulated",
+    ]
+
+
+def _engine(made: Simulation) -> str:
+    """What the engine may do, with the switches that change results."""
+    e = made.deployment.engine
+    memory = f"{e.blocks:,} KV blocks of {e.block_size} tokens" if e.blocks else "a cache without limit"
+    switches = "asynchronous" if e.async_scheduling else "synchronous"
+    switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
+    admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
+    return (
+        f"vLLM v1 scheduler, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
+        f" {e.max_num_seqs:,} requests per step, {memory}"
+    )
+
+
+def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
+    found, run = made.metrics, made.run
+    rates = (
+        f"{plain(found.request_rate)} requests/s, {plain(found.input_rate)} tok/s in, {plain(found.output_rate)} tok/s"
+        f" out, {plain(found.concurrency)} requests open on average"
+    )
+    hit = (
+        f", {found.cached_tokens / found.input_tokens:.1%} of prompt tokens found in the cache"
+        if run.cached.any()
+        else ""
+    )
+    used = f", at most {run.peak_blocks / run.blocks:.0%} of KV blocks in use" if run.blocks else ""
+    money = found.cost(usd_per_s) if usd_per_s is not None else {}
+    cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
+    power = made.deployment.subject.system.chip.power
+    if power is not None:
+        joules = found.energy(power * made.chips)["joules_per_token"]
+        cost += f", {shown(joules, 'J/tok')} at full power"
+    return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
+
+
+def _goodput(made: Simulation, limits: dict[str, float]) -> list[str]:
+    if not limits:
+        return []
+    asked = ", ".join(f"{name} {shown(limit, 's')}" for name, limit in limits.items())
+    return [f"goodput: {plain(made.metrics.goodput)} requests/s, {made.metrics.attained:.1%} keep {asked}"]
+
+
+def _warnings(made: Simulation) -> list[str]:
+    """What makes the numbers mean less."""
+    found: list[str] = []
+    if made.overloaded:
+        found.append(
+            f"OVERLOADED: requests arrive faster than {plain(made.metrics.request_rate)}/s, which is all it serves;"
+            " latencies grow with the length of the run"
+        )
+    if len(made.refused):
+        first = int(made.refused[0])
+        tokens = made.requests.prompt[first] + made.requests.output[first]
+        engine = made.deployment.engine
+        found.append(
+            f"{counted(len(made.refused), 'request')} refused: no room even alone, the first is request {first} of"
+            f" {tokens:,} tokens in a cache of {engine.blocks * engine.block_size:,}"
+        )
+    return found

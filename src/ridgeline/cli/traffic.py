@@ -1,0 +1,120 @@
+"""Options that say what is asked of a replica and how its engine batches, and what they mean. Knows no number."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from msgspec.structs import replace
+
+from ridgeline.cli.options import GROUPS
+from ridgeline.errors import InputError
+from ridgeline.scenario import Scenario
+from ridgeline.simulate.deployment import Deployment, deployment
+from ridgeline.units import parse
+from ridgeline.workload import Requests
+
+FIELDS = tuple(
+    name
+    for names in GROUPS.values()
+    for name in names
+    if name not in (*GROUPS["Workload"], *GROUPS["Limits"], "utilisation") or name == "skew"
+)
+"""Options of the scenario that a simulation takes."""
+
+_TRAFFIC, _BATCHING = Group("Requests", sort_key=10), Group("Batching", sort_key=11)
+_FLEET = Group("Fleet", sort_key=12)
+
+
+def _traffic(text: str, name: str | None = None) -> Parameter:
+    return Parameter(name=name, help=text, group=_TRAFFIC)
+
+
+def _batching(text: str) -> Parameter:
+    return Parameter(help=text, group=_BATCHING)
+
+
+Rate = Annotated[float | None, _traffic("Requests per second; default 1, of a trace as recorded.")]
+Count = Annotated[str, _traffic('How many requests \\[such as "10k"]; default 1000, of a trace all.')]
+Prefix = Annotated[str, _traffic("Tokens before those of --isl that the prompts of a group share.")]
+Groups = Annotated[int, _traffic("Different prefixes, drawn with equal probability.")]
+NoCaching = Annotated[bool, _batching("Remember no prefixes.")]
+Lengths = Annotated[str, _traffic('Prompt tokens: a number, or a distribution \\[such as "lognormal:mean=512,cv=1"].')]
+Answers = Annotated[str, _traffic("Output tokens, likewise.")]
+Arrivals = Annotated[str, _traffic("poisson (default), gamma:cv=2, fixed, burst:size=10, at-once.")]
+Turns = Annotated[str, _traffic("Turns of a session, each repeating what was said: a number or a distribution.")]
+Think = Annotated[str, _traffic("Time between the end of a turn and the next \\[such as 20 s].")]
+Concurrency = Annotated[int, _traffic("Closed loop: requests (or sessions) kept open; no rate.")]
+Replicas = Annotated[int, Parameter(help="Equal replicas behind a router.", group=_FLEET)]
+Router = Annotated[
+    str, Parameter(help="Who gets a request: least-loaded, round-robin, prefix, or sticky sessions.", group=_FLEET)
+]
+Seed = Annotated[int, _traffic("Seed of the random numbers.")]
+WarmUp = Annotated[str, _traffic("Time of arrivals at the beginning that metrics leave out.")]
+CoolDown = Annotated[str, _traffic("The same at the end.")]
+Replications = Annotated[int, _traffic("Runs with random numbers of their own, for intervals of the means.")]
+Slo = Annotated[str, _traffic("Objectives of a request \\[such as ttft=1s,tpot=25ms].")]
+BatchTokens = Annotated[str, _batching("Tokens of a step at most; default as vLLM's for an API server.")]
+BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default as vLLM's.")]
+BlockSize = Annotated[int, _batching("Tokens per KV block.")]
+Blocks = Annotated[str, _batching("KV blocks; default: what memory holds.")]
+Synchronous = Annotated[bool, _batching("Plan each step after the one before it, not while it runs.")]
+FirstChunk = Annotated[bool, _batching("Admit requests whose first chunk fits, even if the whole prompt does not.")]
+
+
+def check_chips(replica: Deployment, replicas: int) -> None:
+    """Refuse more replicas than the chips make.
+
+    Raises
+    ------
+    InputError
+        With the number of chips that would do.
+    """
+    if replicas * replica.chips > replica.subject.chips:
+        raise InputError(
+            f"{replicas} replicas of {replica.chips} chips",
+            f"at most the {replica.subject.chips} chips of {replica.subject.system.name}",
+            f"--chips {replicas * replica.chips}",
+        )
+
+
+def count(text: str, option: str) -> int:
+    """A whole number from text such as "10k"; 0 for none.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if not text:
+        return 0
+    value = parse(text, "1", option)
+    if value != int(value) or value < 1:
+        raise InputError(f"{option} {text}", "a whole number above 0")
+    return int(value)
+
+
+def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -> Deployment:
+    """The replica that serves some requests, whose mean lengths decide about the bytes of a cached token."""
+    scenario = replace(scenario, isl=float(requests.prompt.mean()), osl=float(requests.output.mean()))
+    return deployment(
+        scenario,
+        tokens=count(batching["max_num_batched_tokens"], "--max-num-batched-tokens"),
+        sequences=count(batching["max_num_seqs"], "--max-num-seqs"),
+        blocks=count(batching["kv_blocks"], "--kv-blocks"),
+        block=batching["block_size"],
+        prefix_caching=not batching["no_prefix_caching"],
+        async_scheduling=not batching["no_async_scheduling"],
+        reserve_full_input=not batching["admit_first_chunk"],
+    )
+
+
+def line(command: str, scenario: Scenario, given: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """The command line that asks the same."""
+    words = [scenario.to_cli(command)]
+    for name, value in given.items():
+        if value != defaults[name]:
+            option = f"--{name.replace('_', '-')}"
+            words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
+    return " ".join(words)

@@ -1,0 +1,79 @@
+"""The engine compiled to machine code by Numba, or as it stands where Numba is not installed.
+
+Compiled code is kept on disk in a folder named by a hash of the source it was made from, the versions of Python and
+Numba, and the processor: code of another source is never loaded. If the folder cannot be written, code is compiled
+again in each process. RIDGELINE_CACHE moves the folder; RIDGELINE_PYTHON=1 runs plain Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import platform
+import sys
+import tempfile
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+ENTRIES = ("advance", "route")
+"""Functions that are called as such: their arguments are many, and their work is long."""
+
+
+def compiled(*modules: ModuleType) -> Any:
+    """The functions of some modules, compiled if Numba is installed; they call each other compiled.
+
+    All but those of ENTRIES are inlined, so that nothing is passed around.
+    """
+    return _compiled(*(module.__name__ for module in modules))
+
+
+@cache
+def _compiled(*modules: str) -> Any:
+    sources = [import_module(name) for name in modules]
+    plain = {
+        name: f
+        for source in sources
+        for name, f in vars(source).items()
+        if inspect.isfunction(f) and f.__module__ == source.__name__
+    }
+    if os.environ.get("RIDGELINE_PYTHON"):
+        return SimpleNamespace(**plain)
+    try:
+        numba: Any = import_module("numba")
+    except ImportError:
+        return SimpleNamespace(**plain)
+    folder = _folder(numba.__version__)
+    if folder is not None:
+        numba.config.CACHE_DIR = str(folder)
+    made: dict[str, Any] = {}
+    for source in sources:
+        space = {**vars(source), **made}  # a module's constants are its own; compiled functions are all one
+        for name, function in plain.items():
+            if function.__module__ != source.__name__:
+                continue
+            twin = FunctionType(function.__code__, space, name, function.__defaults__)
+            twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
+            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in ENTRIES}
+            space[name] = made[name] = numba.njit(cache=folder is not None, **options)(twin)
+    return SimpleNamespace(**made)
+
+
+def _folder(version: str) -> Path | None:
+    """Where compiled code of this source is kept; None if nothing can be written there."""
+    digest = hashlib.sha256(repr((version, sys.version, platform.machine(), platform.processor())).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    given = os.environ.get("RIDGELINE_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    try:
+        root = Path(given) if given else Path.home() / ".cache"
+        folder = root / "ridgeline" / digest.hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, RuntimeError):
+        return None
+    return folder

@@ -1,0 +1,631 @@
+"""One replica that batches continuously as vLLM v1 does, advanced from event to event.
+
+A step is planned like this: every decoding request gets one token; then a prompt that was begun goes on; then, unless
+somebody was preempted, waiting requests are admitted in order while tokens, seats and memory last. A decoding request
+that finds no KV block throws out the one admitted last, which goes to the front of the queue and computes everything
+anew. The prefill of the last chunk gives a token; a request ends with its last token and frees its blocks.
+
+Between two events the batch only decodes. All that is needed of it is its number n, the sum S of its contexts, how
+many sequences fill a block at each step modulo the block size, and who ends at which step. So k steps are one:
+
+    time += k (base + slope S) + slope n k (k - 1) / 2        S += k n        blocks: n in every `block` steps
+
+with k up to the next end, the next arrival, the next bound of the law or the last free block. All numbers are
+integers, so that skipping and stepping are the same to the last bit.
+
+With `ASYNC` the plan of a step is made while the one before it runs: requests that arrive during a step wait for the
+one after the next, and what ends in a step holds its seat and blocks for one plan more.
+
+This file is plain Python; `compiled.py` compiles it. Knows no chip, no second and no metric.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
+
+# Scalars of a replica: places in one int64 array; the first are those of `pool`.
+NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(5, 18)
+"""Time, and up to when arrivals are seen by the next plan; number of the step; decoding requests and their cached
+tokens; ends of the queue; ends of the running list; seat of a begun prompt (-1: none) and its computed tokens; ended
+requests that still hold their seats and blocks; the next step in which some request ends."""
+STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST, ENDS, EARLIER = range(18, 26)
+"""Steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series; when requests
+last ended; how many have ended, and had before that."""
+TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED, ROUTED = range(26, 34)
+"""Settings: tokens per step; requests per batch; whether a request is admitted only if all its tokens fit; whether
+steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request; whether
+somebody else hands out the requests of the heap."""
+BUSY = 34
+"""Ticks by what binds, as in `roofline.TERMS`: four."""
+FILLED = 38
+"""To the end: decoding requests that need a block in a step, by step modulo the block size."""
+
+# Scalars of all replicas together.
+GAPS, COMING, LATER, NEXT, HANDED, SENT = range(6)
+"""Rows of gaps; requests in the heap of those that will arrive; in a closed loop, the first that may not have been
+started; the next request that arrives at its own time; requests that were handed out; in a
+closed loop, the first that may not have been."""
+SHARED = 6
+
+# The calendar of a replica: some seat that ends with a step, by step modulo its length, a power of two above the
+# longest output.
+
+IDLE, PAUSED, FULL = range(3)
+"""Why `advance` came back: nothing left to do, the time is reached, or the rows of gaps or samples are full."""
+
+
+# Rows of the array of requests; times in ticks, -1 for not yet.
+ARRIVAL, PROMPT, OUTPUT, BEHIND, START, FIRST, FINISH, GIVEN, PREEMPTIONS = range(9)
+"""BEHIND: who is next in the queue, -1 for nobody. FINISH: of a preempted request, when it got its last token so far.
+GIVEN: tokens it had got by then."""
+JOB_ROWS = 9
+
+# Rows of the array of seats, those of the requests in the batch.
+JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH, ENDED, LENGTH = range(11)
+"""OLDER, NEWER: neighbours in order of admission. END: number of the step after which it has its last token. ORIGIN:
+cached tokens less the number of the step. BEFORE, AFTER: neighbours in the ring of those that end with the same step.
+EMPTY: stack of empty seats. FRESH: seats whose prompt is finished in this step. ENDED, LENGTH: requests that still hold
+their blocks, and their cached tokens."""
+SEAT_ROWS = 11
+
+# Rows of the array of follow-ups; without any, it has no columns, and all arrivals are queued from the beginning.
+CHILD, SIBLING, THINK, PARENT = range(4)
+"""First request that the end of this one starts; next one with the same parent; ticks between; -1: nobody."""
+
+
+def decode_piece(pieces: np.ndarray, decodes: int, contexts: int) -> int:
+    """Which piece of the law a decode step is on."""
+    j = 0
+    while contexts >= pieces[decodes, j, BOUND]:
+        j += 1
+    return j
+
+
+def decode_ticks(pieces: np.ndarray, decodes: int, contexts: int) -> int:
+    """Ticks of a step that only decodes."""
+    j = decode_piece(pieces, decodes, contexts)
+    return pieces[decodes, j, BASE] + pieces[decodes, j, SLOPE] * contexts
+
+
+def chunk_ticks(chunk: np.ndarray, new: int, past: int) -> float:
+    """Ticks of attention of one chunk, between the knots."""
+    i, high = 1, chunk.shape[0] - 1
+    while high - i > 1:
+        middle = (i + high) // 2
+        if new >= chunk[middle, 0]:
+            i = middle
+        else:
+            high = middle
+    j, high = 1, chunk.shape[1] - 1
+    if past == 0:
+        high = 2
+    while high - j > 1:
+        middle = (j + high) // 2
+        if past >= chunk[0, middle]:
+            j = middle
+        else:
+            high = middle
+    x = (new - chunk[i, 0]) / (chunk[i + 1, 0] - chunk[i, 0])
+    y = (past - chunk[0, j]) / (chunk[0, j + 1] - chunk[0, j])
+    near = chunk[i, j] + (chunk[i, j + 1] - chunk[i, j]) * y
+    far = chunk[i + 1, j] + (chunk[i + 1, j + 1] - chunk[i + 1, j]) * y
+    return new * (near + (far - near) * x)
+
+
+def mixed_ticks(law: Tables, decodes: int, contexts: int, new: int, chunks: int, cost: float, longest: int) -> int:
+    """Ticks of a step with `chunks` chunks of `new` tokens in all, whose attention takes `cost`."""
+    tokens, sequences, pieces, _, extra = law
+    total, many = decodes + new, decodes + chunks
+    ticks = tokens[0, total] - tokens[0, decodes] + sequences[many] - sequences[decodes]
+    return decode_ticks(pieces, decodes, contexts) + ticks + int(cost + extra[0] + extra[1] * longest + 0.5)
+
+
+def steps_until(target: int, first: int, rise: int) -> int:
+    """Least k >= 1 with k first + rise k (k - 1) / 2 >= target."""
+    if rise == 0:
+        k = (target + first - 1) // first
+    else:
+        half = first - 0.5 * rise
+        k = int((np.sqrt(half * half + 2.0 * rise * target) - half) / rise)
+        while k > 1 and (k - 1) * first + rise * ((k - 1) * (k - 2) // 2) >= target:
+            k -= 1
+        while k * first + rise * (k * (k - 1) // 2) < target:
+            k += 1
+    return max(k, 1)
+
+
+def unlink(seats: np.ndarray, b: np.ndarray, seat: int) -> None:
+    """Take a seat out of the running list and give it back."""
+    older, newer = seats[OLDER, seat], seats[NEWER, seat]
+    if older >= 0:
+        seats[NEWER, older] = newer
+    else:
+        b[OLDEST] = newer
+    if newer >= 0:
+        seats[OLDER, newer] = older
+    else:
+        b[NEWEST] = older
+    seats[EMPTY, b[OPEN]] = seat
+    b[OPEN] += 1
+
+
+def sit(seats: np.ndarray, b: np.ndarray, job: int) -> int:
+    """Give a request a seat at the end of the running list."""
+    b[OPEN] -= 1
+    seat = seats[EMPTY, b[OPEN]]
+    seats[JOB, seat] = job
+    last = b[NEWEST]
+    seats[OLDER, seat] = last
+    seats[NEWER, seat] = -1
+    if last >= 0:
+        seats[NEWER, last] = seat
+    else:
+        b[OLDEST] = seat
+    b[NEWEST] = seat
+    return seat
+
+
+def begin_decode(seats: np.ndarray, calendar: np.ndarray, b: np.ndarray, seat: int, cached: int, left: int) -> None:
+    """A request with `cached` tokens decodes from the next step on, `left` tokens."""
+    end = b[STEP] + left
+    seats[END, seat] = end
+    seats[ORIGIN, seat] = cached - b[STEP]
+    place = end & (len(calendar) - 1)
+    head = calendar[place]
+    if head < 0:
+        calendar[place] = head = seat
+    last = seats[BEFORE, head] if head != seat else seat
+    seats[BEFORE, seat], seats[AFTER, seat] = last, head
+    seats[AFTER, last] = seats[BEFORE, head] = seat
+    b[FILLED + (b[STEP] - cached) % b[BLOCK]] += 1
+    b[DECODES] += 1
+    b[CONTEXTS] += cached
+    if b[DECODES] == 1 or end < b[NEXT_END]:
+        b[NEXT_END] = end
+
+
+def end_decode(seats: np.ndarray, calendar: np.ndarray, b: np.ndarray, seat: int) -> int:
+    """Take a decoding request out of the batch; its cached tokens."""
+    cached = seats[ORIGIN, seat] + b[STEP]
+    before, after = seats[BEFORE, seat], seats[AFTER, seat]
+    seats[AFTER, before], seats[BEFORE, after] = after, before
+    place = seats[END, seat] & (len(calendar) - 1)
+    if after == seat:
+        calendar[place] = -1
+    elif calendar[place] == seat:
+        calendar[place] = after
+    b[FILLED + (b[STEP] - cached) % b[BLOCK]] -= 1
+    b[DECODES] -= 1
+    b[CONTEXTS] -= cached
+    unlink(seats, b, seat)
+    return cached
+
+
+def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """Throw out the request admitted last: its blocks are free, and it goes to the front of the queue."""
+    seat = b[NEWEST]
+    job = seats[JOB, seat]
+    if seat == b[PARTIAL]:
+        give(cache, b, job, b[DONE])
+        b[PARTIAL] = -1
+        unlink(seats, b, seat)
+    else:
+        jobs[GIVEN, job] = jobs[OUTPUT, job] - (seats[END, seat] - b[STEP])
+        jobs[FINISH, job] = b[NOW]
+        give(cache, b, job, end_decode(seats, calendar, b, seat))
+    jobs[PREEMPTIONS, job] += 1
+    jobs[BEHIND, job] = b[HEAD]
+    if b[HEAD] < 0:
+        b[TAIL] = job
+    b[HEAD] = job
+    b[QUEUED] += 1
+
+
+def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
+    """Put a request into the heap of those that will arrive, earliest first, then lowest number."""
+    place = g[COMING]
+    g[COMING] += 1
+    when = jobs[ARRIVAL, job]
+    while place > 0:
+        above = heap[(place - 1) // 2]
+        if jobs[ARRIVAL, above] < when or (jobs[ARRIVAL, above] == when and above < job):
+            break
+        heap[place] = above
+        place = (place - 1) // 2
+    heap[place] = job
+
+
+def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
+    """Take the earliest request out of the heap."""
+    job = heap[0]
+    g[COMING] -= 1
+    last = heap[g[COMING]]
+    when, place = jobs[ARRIVAL, last], 0
+    while 2 * place + 1 < g[COMING]:
+        below = 2 * place + 1
+        if below + 1 < g[COMING]:
+            one, other = heap[below], heap[below + 1]
+            if jobs[ARRIVAL, other] < jobs[ARRIVAL, one] or (
+                jobs[ARRIVAL, other] == jobs[ARRIVAL, one] and other < one
+            ):
+                below += 1
+        one = heap[below]
+        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and last < one):
+            break
+        heap[place] = one
+        place = below
+    heap[place] = last
+    return job
+
+
+def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, job: int) -> None:
+    """Let those arrive that wait for the end of a request: its follow-ups, or, in a closed loop, somebody new."""
+    if links.shape[1] == 0:
+        return
+    child = links[CHILD, job]
+    if child < 0 and b[CLOSED]:
+        while g[LATER] < links.shape[1] and links[PARENT, g[LATER]] != -1:
+            g[LATER] += 1
+        if g[LATER] < links.shape[1]:
+            jobs[ARRIVAL, g[LATER]] = b[NOW]
+            push(jobs, heap, g, g[LATER])
+            g[LATER] += 1
+    while child >= 0:
+        jobs[ARRIVAL, child] = b[NOW] + links[THINK, child]
+        push(jobs, heap, g, child)
+        child = links[SIBLING, child]
+
+
+def arrive(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
+    """Queue those who have arrived when the next plan is made."""
+    while not b[ROUTED] and g[COMING] > 0 and jobs[ARRIVAL, heap[0]] <= b[CUT]:
+        job = pop(jobs, heap, g)
+        queue(jobs, b, job)
+
+
+def queue(jobs: np.ndarray, b: np.ndarray, job: int) -> None:
+    """Put a request at the end of the queue."""
+    jobs[BEHIND, job] = -1
+    if b[HEAD] < 0:
+        b[HEAD] = job
+    else:
+        jobs[BEHIND, b[TAIL]] = job
+    b[TAIL] = job
+
+
+def next_arrival(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> int:
+    """When somebody arrives whom the next plan does not see; FAR: never."""
+    if g[COMING] > 0 and not b[ROUTED]:
+        return jobs[ARRIVAL, heap[0]]
+    head = b[HEAD]
+    if head >= 0 and jobs[ARRIVAL, head] > b[CUT]:
+        return jobs[ARRIVAL, head]
+    return FAR
+
+
+def retire(
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
+    cache: Cache,
+    g: np.ndarray,
+    b: np.ndarray,
+) -> None:
+    """End the requests whose last token came with the step just made, in the order of their admission."""
+    place = b[STEP] & (len(calendar) - 1)
+    while calendar[place] >= 0:
+        seat = calendar[place]
+        job = seats[JOB, seat]
+        jobs[FINISH, job] = b[NOW]
+        follow(jobs, links, heap, g, b, job)
+        release(seats, cache, b, job, end_decode(seats, calendar, b, seat))
+    if b[DECODES]:
+        end = b[NEXT_END]
+        while calendar[end & (len(calendar) - 1)] < 0 or end <= b[STEP]:
+            end += 1
+        b[NEXT_END] = end
+
+
+def release(seats: np.ndarray, cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
+    """Free what an ended request held: at once, or after the next plan."""
+    if b[LAST] < b[NOW]:
+        b[EARLIER], b[LAST] = b[ENDS], b[NOW]
+    b[ENDS] += 1
+    if b[ASYNC]:
+        seats[ENDED, b[PENDING]], seats[LENGTH, b[PENDING]] = job, tokens
+        b[PENDING] += 1
+    else:
+        give(cache, b, job, tokens)
+
+
+def settle(seats: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """Free what ended requests held, after the plan that could not know of their end."""
+    for i in range(b[PENDING]):
+        give(cache, b, seats[ENDED, i], seats[LENGTH, i])
+    b[PENDING] = 0
+
+
+def room(cache: Cache, b: np.ndarray, job: int, total: int, most: int) -> tuple[int, int]:
+    """Blocks found in the cache for a waiting request of `total` tokens, and free blocks that it needs to be admitted.
+
+    Up to `most` tokens can be computed at once.
+    """
+    hit = found(cache, b, job, total)
+    if not b[RESERVE]:
+        total = min(total, hit * b[BLOCK] + most)
+    return hit, (total + b[BLOCK] - 1) // b[BLOCK] - hit + queued(cache, job, hit)
+
+
+def blocks_allow(b: np.ndarray, most: int) -> int:
+    """Decode steps, up to `most`, that the free blocks allow."""
+    n, block, free = b[DECODES], b[BLOCK], b[FREE]
+    if free >= n * most:
+        return most
+    cycles = free // n
+    k, left = cycles * block, free - cycles * n
+    phase = b[STEP] % block
+    while k < most:
+        left -= b[FILLED + phase]
+        if left < 0:
+            return k
+        k += 1
+        phase = phase + 1 if phase + 1 < block else 0
+    return most
+
+
+def blocks_taken(b: np.ndarray, steps: int) -> int:
+    """Blocks that so many decode steps take."""
+    block, taken = b[BLOCK], 0
+    phase = b[STEP] % block
+    if steps >= block:
+        taken = steps // block * b[DECODES]
+        steps %= block
+    for _ in range(steps):
+        taken += b[FILLED + phase]
+        phase = phase + 1 if phase + 1 < block else 0
+    return taken
+
+
+def quiet_steps(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray) -> int:
+    """Steps, if time were no matter, in which nothing but decoding happens; the last may end requests."""
+    n = b[DECODES]
+    if n == 0 or b[PARTIAL] >= 0:
+        return 0
+    head = b[HEAD]
+    seen = head >= 0 and jobs[ARRIVAL, head] <= b[CUT]
+    if b[PENDING] > 0:
+        needed = b[FILLED + b[STEP] % b[BLOCK]]
+        if seen or needed > b[FREE]:
+            return 0
+        b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE] + needed)
+        settle(seats, cache, b)
+    elif seen and n < b[SEATS] and n < b[TOKENS]:
+        _, needed = room(cache, b, head, jobs[PROMPT, head] + jobs[GIVEN, head], b[TOKENS] - n)
+        if needed <= b[FREE] - b[FILLED + b[STEP] % b[BLOCK]]:
+            return 0
+    return blocks_allow(b, b[NEXT_END] - b[STEP])
+
+
+def decode(
+    pieces: np.ndarray,
+    gaps: np.ndarray,
+    counts: np.ndarray,
+    cache: Cache,
+    g: np.ndarray,
+    b: np.ndarray,
+    most: int,
+    arrival: int,
+    until: int,
+) -> None:
+    """Make up to `most` steps that only decode, until a request arrives or the time is reached."""
+    n, last = b[DECODES], False
+    while most > 0 and b[NOW] < until and not last and g[GAPS] < gaps.shape[1]:
+        j = decode_piece(pieces, n, b[CONTEXTS])
+        first = pieces[n, j, BASE] + pieces[n, j, SLOPE] * b[CONTEXTS]
+        rise = pieces[n, j, SLOPE] * n
+        k = most
+        if pieces[n, j, BOUND] < FAR:
+            k = min(k, (pieces[n, j, BOUND] - b[CONTEXTS] + n - 1) // n)
+        if b[NOW] >= arrival:
+            if not b[ASYNC]:
+                break
+            k, last = 1, True
+        else:
+            target = min(arrival, until) - b[NOW]
+            if k * first + rise * (k * (k - 1) // 2) >= target:
+                k = min(k, steps_until(target, first, rise))
+        take(cache, b, blocks_taken(b, k))
+        ticks = k * first + rise * (k * (k - 1) // 2)
+        b[CUT] = b[NOW] + ticks
+        if b[ASYNC]:
+            b[CUT] -= first + rise * (k - 1)
+        b[NOW] += ticks
+        b[STEP] += k
+        b[STEPS] += k
+        b[CONTEXTS] += k * n
+        b[BUSY + pieces[n, j, BINDS]] += ticks
+        keep_gap(gaps, counts, g, first, rise, k, n)
+        most -= k
+    b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE])
+
+
+def keep_gap(
+    gaps: np.ndarray, counts: np.ndarray, g: np.ndarray, first: int, rise: int, steps: int, weight: int
+) -> None:
+    """Keep a row of gaps."""
+    row = g[GAPS]
+    gaps[0, row] = first
+    gaps[1, row] = rise
+    counts[0, row] = steps
+    counts[1, row] = weight
+    g[GAPS] = row + 1
+
+
+def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> bool:
+    """Give decoding requests the blocks that they need in this step; whether anybody was preempted for it."""
+    thrown = False
+    while b[FILLED + b[STEP] % b[BLOCK]] > b[FREE]:
+        preempt_last(jobs, seats, calendar, cache, b)
+        thrown = True
+    take(cache, b, b[FILLED + b[STEP] % b[BLOCK]])
+    return thrown
+
+
+def step(
+    law: Tables,
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
+    gaps: np.ndarray,
+    counts: np.ndarray,
+    cache: Cache,
+    g: np.ndarray,
+    b: np.ndarray,
+) -> bool:
+    """Plan and make one step of any kind; False if there was nothing to do."""
+    tokens, _, pieces, chunk, _ = law
+    block = b[BLOCK]
+    thrown = make_room(jobs, seats, calendar, cache, b)
+    n, contexts = b[DECODES], b[CONTEXTS]
+    budget, new, chunks, cost, longest, finished = b[TOKENS] - n, 0, 0, 0.0, 0, 0
+    seat = b[PARTIAL]
+    if seat >= 0 and budget > 0:
+        job = seats[JOB, seat]
+        count = min(jobs[PROMPT, job] + jobs[GIVEN, job] - b[DONE], budget)
+        needed = (b[DONE] + count + block - 1) // block - (b[DONE] + block - 1) // block
+        if needed > b[FREE]:
+            preempt_last(jobs, seats, calendar, cache, b)
+            thrown = True
+        else:
+            take(cache, b, needed)
+            cost += chunk_ticks(chunk, count, b[DONE])
+            remember(cache, job, b[DONE] // block, (b[DONE] + count) // block)
+            b[DONE] += count
+            new, chunks, budget, longest = count, 1, budget - count, b[DONE]
+            if b[DONE] == jobs[PROMPT, job] + jobs[GIVEN, job]:
+                seats[FRESH, 0] = seat
+                finished, b[PARTIAL] = 1, -1
+    while not thrown and budget > 0 and n + chunks + b[PENDING] < b[SEATS]:
+        job = b[HEAD]
+        if job < 0 or jobs[ARRIVAL, job] > b[CUT]:
+            break
+        total = jobs[PROMPT, job] + jobs[GIVEN, job]
+        hit, needed = room(cache, b, job, total, budget)
+        if needed > b[FREE]:
+            break
+        past = hit * block
+        count = min(total - past, budget)
+        share(cache, b, job, hit)
+        take(cache, b, (past + count + block - 1) // block - hit)
+        remember(cache, job, hit, (past + count) // block)
+        b[HEAD] = jobs[BEHIND, job]
+        if b[HEAD] < 0:
+            b[TAIL] = -1
+        if jobs[START, job] < 0:
+            jobs[START, job] = b[NOW]
+            if hit:
+                cache.hits[job] = past
+        if jobs[PREEMPTIONS, job]:
+            b[QUEUED] -= 1
+        seat = sit(seats, b, job)
+        cost += chunk_ticks(chunk, count, past)
+        new, chunks, budget, longest = new + count, chunks + 1, budget - count, max(longest, past + count)
+        if past + count == total:
+            seats[FRESH, finished] = seat
+            finished += 1
+        else:
+            b[PARTIAL], b[DONE] = seat, past + count
+    b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE])
+    settle(seats, cache, b)
+    if n + new == 0:
+        return False
+    if chunks:
+        ticks = mixed_ticks(law, n, contexts, new, chunks, cost, longest)
+        b[BUSY + tokens[1, n + new]] += ticks
+    else:
+        j = decode_piece(pieces, n, contexts)
+        ticks = pieces[n, j, BASE] + pieces[n, j, SLOPE] * contexts
+        b[BUSY + pieces[n, j, BINDS]] += ticks
+    b[CUT] = b[NOW] if b[ASYNC] else b[NOW] + ticks
+    b[NOW] += ticks
+    b[STEP] += 1
+    b[STEPS] += 1
+    b[CONTEXTS] += n
+    if n:
+        keep_gap(gaps, counts, g, ticks, 0, 1, n)
+        if b[NEXT_END] == b[STEP]:
+            retire(jobs, seats, calendar, links, heap, cache, g, b)
+    for i in range(finished):
+        seat = seats[FRESH, i]
+        job = seats[JOB, seat]
+        cached = jobs[PROMPT, job] + jobs[GIVEN, job]
+        if jobs[GIVEN, job]:
+            keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
+        else:
+            jobs[FIRST, job] = b[NOW]
+        jobs[GIVEN, job] += 1
+        if jobs[GIVEN, job] == jobs[OUTPUT, job]:
+            jobs[FINISH, job] = b[NOW]
+            follow(jobs, links, heap, g, b, job)
+            unlink(seats, b, seat)
+            release(seats, cache, b, job, cached)
+        else:
+            begin_decode(seats, calendar, b, seat, cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
+    return True
+
+
+def advance(
+    law: Tables,
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
+    gaps: np.ndarray,
+    counts: np.ndarray,
+    samples: np.ndarray,
+    cache: Cache,
+    g: np.ndarray,
+    b: np.ndarray,
+    until: int,
+    skip: bool,
+) -> int:
+    """Make all steps that are planned before `until`: why it came back.
+
+    Without `skip` each step is made for itself, which takes longer and changes nothing.
+    """
+    while True:
+        if b[NOW] >= until:
+            return PAUSED
+        if g[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
+            return FULL
+        if b[SAMPLE]:
+            row = b[SAMPLES]
+            samples[row, 0] = b[NOW]
+            samples[row, 1] = b[DECODES] + (1 if b[PARTIAL] >= 0 else 0)
+            samples[row, 2] = b[QUEUED]
+            samples[row, 3] = b[BLOCKS] - b[FREE]
+            b[SAMPLES] = row + 1
+        arrive(jobs, heap, g, b)
+        steps = quiet_steps(jobs, seats, cache, b)
+        if steps > 0:
+            decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, g, b), until)
+            if b[NEXT_END] == b[STEP]:
+                retire(jobs, seats, calendar, links, heap, cache, g, b)
+        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b):
+            when = next_arrival(jobs, heap, g, b)
+            if when == FAR and b[HEAD] < 0:
+                return IDLE
+            if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:
+                when = b[NOW]
+            if when >= until:
+                return PAUSED
+            b[NOW] = max(b[NOW], when)
+            b[CUT] = b[NOW]

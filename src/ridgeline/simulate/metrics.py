@@ -1,0 +1,212 @@
+"""What a run means to a user and to a buyer: latencies, rates, goodput, cost, and what the machine was busy with.
+
+    TTFT = first token - arrival          E2E  = finish - arrival         wait = start - arrival
+    TPOT = (finish - first token) / (output - 1), one value per request with more than one token
+    ITL  = gaps between successive tokens of a request, pooled over all requests
+    E2E  = TTFT + (output - 1) TPOT;      mean ITL weights long answers, mean TPOT weights requests equally
+
+Rates are over the duration: first arrival to last finish, ramp-up and drain included, as the benchmark clients do it;
+with a window they are over the window: requests that finish in it, latencies of those that arrive in it. Gaps carry no
+times, so that with a window only their mean is known. A refused or unfinished request counts in no latency; it is
+counted, and misses every objective. Knows no scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from ridgeline.errors import InputError
+from ridgeline.simulate.run import Run
+from ridgeline.simulate.spread import SHARES, Spread, of_means, pooled, spread
+from ridgeline.workload import Requests
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a run that counts: from `begin` up to `end`, on the engine's clock."""
+
+    begin: float = 0.0
+    end: float = float("inf")
+
+    @classmethod
+    def of(cls, run: Run, warm_up: float, cool_down: float) -> Window:
+        """The time of arrivals, less `warm_up` seconds at its beginning and `cool_down` at its end.
+
+        Raises
+        ------
+        InputError
+            If nothing is left.
+        """
+        first, last = float(run.arrival.min()), float(run.arrival.max())
+        if not warm_up + cool_down < last - first:
+            given = f"--warm-up {warm_up:g} s, --cool-down {cool_down:g} s"
+            raise InputError(given, f"less than the time of arrivals, {last - first:.4g} s")
+        return cls(begin=first + warm_up, end=last - cool_down)
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """One run in numbers: times in seconds, rates per second."""
+
+    requests: int
+    """In the window, served or not."""
+    completed: int
+    failed: int
+    """Refused, or not finished when the run ended."""
+    duration: float
+    input_tokens: int
+    """Of completed requests."""
+    output_tokens: int
+    cached_tokens: int
+    """Prompt tokens that a cache held at first admission, of completed requests."""
+    preemptions: int
+    ttft: Spread
+    tpot: Spread
+    itl: Spread
+    e2e: Spread
+    wait: Spread
+    """From arrival to the first step that computes something for the request."""
+    normalised: Spread
+    """E2E / output tokens: the normalised latency of Orca and Vidur."""
+    speed: Spread
+    """Tokens per second of a user: 1 / TPOT of each request, AIPerf's output token throughput per user."""
+    request_rate: float
+    input_rate: float
+    output_rate: float
+    concurrency: float
+    """Mean number of open requests: sum of E2E / duration (Little's law)."""
+    goodput: float
+    """Requests per second that meet all objectives; without objectives, the request rate."""
+    attained: float
+    """Share of all requests, failed ones included, that meet all objectives."""
+    bound: dict[str, float]
+    """Share of the duration in which steps are bound by each resource; "idle" is the rest."""
+
+    @property
+    def total_rate(self) -> float:
+        """Tokens in and out per second."""
+        return self.input_rate + self.output_rate
+
+    def cost(self, usd_per_second: float) -> dict[str, float]:
+        """Price of the whole deployment spread over tokens: USD per token of output, and of input and output alike."""
+        return {
+            "usd_per_output_token": _ratio(usd_per_second, self.output_rate),
+            "usd_per_token": _ratio(usd_per_second, self.total_rate),
+        }
+
+    def energy(self, watts: float) -> dict[str, float]:
+        """Power of the whole deployment spread over tokens, in joules per token of output, and of input and output."""
+        return {
+            "joules_per_output_token": _ratio(watts, self.output_rate),
+            "joules_per_token": _ratio(watts, self.total_rate),
+        }
+
+
+def metrics(
+    run: Run,
+    requests: Requests,
+    *,
+    objectives: Mapping[str, float] | None = None,
+    window: Window | None = None,
+    replicas: int = 1,
+    shares: Sequence[float] = SHARES,
+) -> Metrics:
+    """The metrics of one run.
+
+    Parameters
+    ----------
+    run
+        What the simulation gave.
+    requests
+        What it was given; lengths are taken from here.
+    objectives
+        Longest allowed "ttft", "tpot", "e2e" of a request, in seconds. As in vLLM, the TPOT of a request with one
+        token is 0.
+    window
+        The part of the run that counts; all of it if not given.
+    replicas
+        How many machines the busy time is of.
+    shares
+        Percentiles, from 0 to 100.
+    """
+    arrival, finish, served = run.arrival, run.finish, run.served
+    output = requests.output
+    counted = served
+    inside, ended = None, served
+    if window is not None:
+        inside = (arrival >= window.begin) & (arrival < window.end)
+        counted = served & inside
+        ended = served & (finish >= window.begin) & (finish < window.end)
+    everything = window is None and bool(served.all())
+    pick = slice(None) if everything else np.flatnonzero(counted)
+    arrival, finish, first, start, output = (c[pick] for c in (arrival, finish, run.first_token, run.start, output))
+    total = len(run.arrival) if inside is None else int(np.count_nonzero(inside))
+    done = pick if ended is counted else np.flatnonzero(ended)
+    tokens_in, tokens_out = int(requests.prompt[done].sum()), int(requests.output[done].sum())
+    count, duration = len(run.arrival[done]), _duration(run, window)
+    met = np.ones(len(output), dtype=bool)
+
+    def held(name: str, times: np.ndarray) -> np.ndarray:
+        if objectives and name in objectives:
+            np.logical_and(met, times <= objectives[name], out=met)
+        return times
+
+    # One array of times lives at a time: fresh memory costs more than arithmetic.
+    ttft = spread(held("ttft", first - arrival), shares, scratch=True)
+    wait = spread(np.maximum(start - arrival, 0.0), shares, scratch=True)  # the engine's clock ticks
+    times = held("e2e", finish - arrival)
+    concurrency = _ratio(float(times.sum()), duration)
+    normalised = spread(times / output, shares, scratch=True)
+    e2e = spread(times, shares, scratch=True)
+    times, after_first = finish - first, output - 1
+    itl = pooled(run.gaps, shares) if window is None else of_means(times, after_first, shares)
+    held("tpot", np.divide(times, np.maximum(after_first, 1), out=times))
+    times = times if after_first.all() else times[after_first > 0]
+    tpot = spread(times, shares, scratch=True)
+    times = times if times.all() else times[times > 0]
+    speed = spread(np.divide(1.0, times, out=times), shares, scratch=True)
+    good = int(np.count_nonzero(met))
+    return Metrics(
+        requests=total,
+        completed=len(met),
+        failed=total - len(met),
+        duration=duration,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cached_tokens=int(run.cached[done].sum()),
+        preemptions=int(run.preemptions[slice(None) if inside is None else inside].sum()),
+        ttft=ttft,
+        tpot=tpot,
+        itl=itl,
+        e2e=e2e,
+        wait=wait,
+        normalised=normalised,
+        speed=speed,
+        request_rate=_ratio(count, duration),
+        input_rate=_ratio(tokens_in, duration),
+        output_rate=_ratio(tokens_out, duration),
+        concurrency=concurrency,
+        goodput=_ratio(good, duration),
+        attained=_ratio(good, total),
+        bound=_bound(run, replicas),
+    )
+
+
+def _duration(run: Run, window: Window | None) -> float:
+    """Seconds from the first arrival to the last finish, or of the window's part of them."""
+    begin, end = float(run.arrival.min()), run.end
+    if window is not None:
+        begin, end = max(begin, window.begin), min(end, window.end)
+    return max(end - begin, 0.0)
+
+
+def _bound(run: Run, replicas: int) -> dict[str, float]:
+    """Shares of the whole run by what binds, and idle."""
+    whole = replicas * _duration(run, None)
+    shares = {name: _ratio(seconds, whole) for name, seconds in run.busy.items()}
+    return {**shares, "idle": max(0.0, 1.0 - sum(shares.values())) if whole else float("nan")}
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")

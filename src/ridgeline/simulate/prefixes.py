@@ -1,0 +1,84 @@
+"""The hash ids of requests as the cache of an engine needs them: one for each full block, equal only if all before is.
+
+A workload's ids stand for `hash_block` tokens, an engine's for `block_size`. A longer id is cut into parts, shorter
+ones are joined; one length must divide the other. An id that follows other ids is another id, as in vLLM, where the
+hash of a block contains that of the block before. Knows no cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ridgeline.errors import InputError
+from ridgeline.simulate.pool import Cache
+from ridgeline.workload import Requests
+
+
+def cache_of(requests: Requests, block: int, blocks: int) -> Cache:
+    """What a pool of `blocks` blocks of `block` tokens needs to remember the prefixes of some requests."""
+    place, ids = block_ids(requests, block)
+    known = int(ids.max(initial=-1)) + 1
+    runs = min(blocks, len(ids) + len(requests)) + 2 if known else 0
+    older, younger = np.full(known + runs, -1), np.full(known + runs, -1)
+    return Cache(
+        place=place,
+        ids=ids,
+        held=np.zeros(len(ids), np.uint8),
+        refs=np.full(known, -1),
+        older=older,
+        younger=younger,
+        runs=np.zeros(runs, np.int64),
+        spare=np.arange(known + runs - 1, known - 1, -1),
+        hits=np.zeros(len(requests) if known else 0, np.int64),
+    )
+
+
+def block_ids(requests: Requests, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each request's ids begin, and the ids of its blocks, numbered from 0; nothing without hash ids.
+
+    Raises
+    ------
+    InputError
+        If neither length divides the other.
+    """
+    place, ids, length = requests.hash_offsets, requests.hash_ids, requests.hash_block
+    if place is None or ids is None or not len(ids):
+        return np.zeros(1, np.int64), np.zeros(0, np.int64)
+    if length % block and block % length:
+        raise InputError(f"blocks of {block} tokens", f"a divisor or multiple of the {length} tokens of a hash id")
+    if block > length:
+        place, ids = _joined(place, ids, block // length)
+    ids = _chained(place, ids)
+    parts = max(length // block, 1)
+    if parts > 1:
+        place, ids = place * parts, (ids[:, None] * parts + np.arange(parts)).ravel()
+    return place, ids
+
+
+def _joined(place: np.ndarray, ids: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of `parts` successive ids; what is left at a request's end has none."""
+    counts = np.diff(place) // parts
+    joined = np.concatenate([[0], np.cumsum(counts)])
+    start = np.repeat(place[:-1] - joined[:-1] * parts, counts) + np.arange(joined[-1]) * parts
+    if not len(start):
+        return joined, np.zeros(0, np.int64)
+    _, numbers = np.unique(ids[start[:, None] + np.arange(parts)], axis=0, return_inverse=True)
+    return joined, numbers.ravel().astype(np.int64)
+
+
+def _chained(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Ids that are equal only if those before them are, numbered from 0."""
+    _, ids = np.unique(ids, return_inverse=True)
+    counts = np.diff(place)
+    chained = np.empty(len(ids), np.int64)
+    parent, known = np.zeros(len(counts), np.int64), 0
+    order = np.argsort(-counts, kind="stable")
+    begin, width = place[:-1][order], int(ids.max(initial=0)) + 1
+    alive = np.searchsorted(-counts[order], -np.arange(1, int(counts.max(initial=0)) + 1), side="right")
+    for depth, count in enumerate(alive.tolist()):
+        at = begin[:count] + depth
+        _, numbers = np.unique(parent[:count] * width + ids[at], return_inverse=True)
+        parent[:count] = numbers
+        chained[at] = numbers + known
+        known += int(numbers.max()) + 1
+    return chained

@@ -1,0 +1,212 @@
+"""One replica served to its end: requests and a step law in, times of every request out.
+
+Requests that can never fit are refused before anything runs, as an engine would refuse them: more tokens than the
+cache holds. Knows no chip; see `engine.py` for what happens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ridgeline.errors import InputError
+from ridgeline.roofline import TERMS
+from ridgeline.simulate import engine, pool
+from ridgeline.simulate.compiled import compiled
+from ridgeline.simulate.gaps import Gaps
+from ridgeline.simulate.law import FAR, StepLaw
+from ridgeline.simulate.prefixes import cache_of
+from ridgeline.simulate.run import Run, Series
+from ridgeline.workload import Requests
+
+ROWS = 4
+"""Rows of gaps for each request at first; more are made when they are full."""
+NO_LIMIT = 1 << 50
+"""Blocks of a cache without limit."""
+
+
+NO_HASHES: dict[str, Any] = {"hash_offsets": None, "hash_ids": None, "hash_block": 0}
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """How an engine batches; defaults are vLLM's for an API server on a large device.
+
+    Raises
+    ------
+    InputError
+        For a count below its least.
+    """
+
+    max_num_batched_tokens: int = 8192
+    """Tokens of a step at most."""
+    max_num_seqs: int = 1024
+    """Requests in the batch at most."""
+    block_size: int = 16
+    """Tokens per KV block."""
+    blocks: int = 0
+    """KV blocks of the replica; 0: no limit."""
+    reserve_full_input: bool = True
+    """Admit a request only if all its tokens so far fit, not only its first chunk (scheduler_reserve_full_isl)."""
+    prefix_caching: bool = True
+    """Remember the blocks of prompts and answers that have hash ids (enable_prefix_caching)."""
+    async_scheduling: bool = True
+    """Plan a step while the one before it runs: an arrival and an end are seen one step late."""
+
+    def __post_init__(self) -> None:
+        least = {"max_num_batched_tokens": self.max_num_seqs, "max_num_seqs": 1, "block_size": 1, "blocks": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                note = "max_num_seqs, so that every sequence gets its token" if name == "max_num_batched_tokens" else ""
+                raise InputError(f"{name} {getattr(self, name)}", f"at least {low}", note and f"that is {note}")
+
+
+class Replica:
+    """A replica's arrays, and the loop that hands them to the compiled engine."""
+
+    def __init__(self, requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False) -> None:
+        self.requests, self.law, self.settings = requests, law, settings
+        if settings.max_num_batched_tokens > law.most_tokens or settings.max_num_seqs > law.most_sequences:
+            raise InputError(
+                f"a law of {law.most_tokens} tokens and {law.most_sequences} sequences",
+                f"one for steps of {settings.max_num_batched_tokens} tokens and {settings.max_num_seqs} sequences",
+            )
+        n = len(requests)
+        blocks = settings.blocks or NO_LIMIT
+        ticks = np.rint(requests.arrival / law.tick)
+        if ticks[-1] >= FAR / 4:
+            raise InputError(f"an arrival at {requests.arrival[-1]:g} s", f"at most {FAR / 4 * law.tick:g} s")
+        self.refused = np.flatnonzero(-(-(requests.prompt + requests.output - 1) // settings.block_size) > blocks)
+        kept = np.delete(np.arange(n), self.refused)
+        behind = np.full(n, -1)
+        behind[kept[:-1]] = kept[1:]
+        self.jobs = jobs = np.empty((engine.JOB_ROWS, n), np.int64)  # not zeros: those get no huge pages
+        jobs[engine.ARRIVAL], jobs[engine.PROMPT], jobs[engine.OUTPUT] = ticks, requests.prompt, requests.output
+        jobs[engine.BEHIND], jobs[engine.START : engine.FINISH + 1] = behind, -1
+        jobs[engine.GIVEN :] = 0
+        longest, most = int(requests.output[kept].max(initial=1)), settings.max_num_seqs
+        self.seats = np.full((engine.SEAT_ROWS, most), -1)
+        self.seats[engine.EMPTY] = np.arange(most)[::-1]
+        self.calendar = np.full(1 << (longest + 1).bit_length(), -1)
+        self.room = ROWS * n + 2 * most + 64
+        self.gaps, self.counts = np.empty((2, self.room), np.int64), np.empty((2, self.room), np.int32)
+        self.samples = np.empty((self.room if series else 2, 4), np.int64)
+        self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
+        b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
+        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL]] = -1
+        b[engine.BLOCKS] = blocks
+        b[engine.OPEN] = most
+        b[engine.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
+        b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
+        b[engine.SAMPLE] = series
+        code = compiled(pool, engine)
+        given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
+        self.cache = cache_of(given, settings.block_size, blocks)
+        b[[pool.OLD, pool.YOUNG]] = -1
+        b[pool.SPARE] = len(self.cache.spare)
+        code.give_run(self.cache, b, blocks)
+        self.shared = np.zeros(engine.SHARED, np.int64)
+        self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
+        if requests.concurrency or requests.after is not None:
+            self._link(kept, code)
+
+    def _link(self, kept: np.ndarray, code: Any) -> None:
+        """Let requests arrive when others end: nobody is queued, and those that come first lie in the heap."""
+        n, requests, b = len(self.requests), self.requests, self.board
+        self.links, self.heap = np.full((4, n), -1), np.zeros(n, np.int64)
+        parent = np.full(n, -1) if requests.after is None else requests.after.copy()
+        parent[self.refused] = -2
+        child, sibling, think, _ = self.links
+        self.links[engine.PARENT] = parent
+        followers = np.argsort(parent, kind="stable")[np.count_nonzero(parent < 0) :]
+        of = parent[followers]
+        first = np.diff(of, prepend=-1) != 0
+        child[of[first]] = followers[first]
+        sibling[followers[:-1]] = np.where(first[1:], -1, followers[1:])
+        think[:] = 0 if requests.think is None else np.rint(requests.think / self.law.tick)
+        roots = kept[parent[kept] == -1]
+        b[engine.HEAD] = b[engine.TAIL] = -1
+        if requests.concurrency:
+            roots = roots[: requests.concurrency]
+            self.jobs[engine.ARRIVAL] = 0
+            b[engine.CLOSED], self.shared[engine.LATER] = 1, roots[-1] + 1 if len(roots) else n
+        for job in roots.tolist():
+            code.push(self.jobs, self.heap, self.shared, job)
+
+    def advance(self, until: int = FAR, *, skip: bool = True, code: Any = None) -> None:
+        """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
+        code = code or compiled(pool, engine)
+        arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
+        while (
+            code.advance(
+                *arrays, self.gaps, self.counts, self.samples, self.cache, self.shared, self.board, until, skip
+            )
+            == engine.FULL
+        ):
+            self.widen()
+
+    def widen(self) -> None:
+        """Make room for more gaps and samples."""
+        self.room *= 2
+        self.gaps, self.counts = _wider(self.gaps, self.room), _wider(self.counts, self.room)
+        if self.board[engine.SAMPLE]:
+            self.samples = np.ascontiguousarray(_wider(self.samples.T, self.room).T)
+
+    def result(self) -> Run:
+        """What was simulated; its times take the place of the ticks, so that it can be asked only once."""
+        series = self._series() if self.board[engine.SAMPLE] else None
+        jobs, tick, b = self.jobs, self.law.tick, self.board
+        rows = slice(int(self.shared[engine.GAPS]))
+        return Run(
+            arrival=jobs[engine.ARRIVAL] * tick if len(self.heap) else self.requests.arrival,
+            start=_seconds(jobs[engine.START], tick),
+            first_token=_seconds(jobs[engine.FIRST], tick),
+            finish=_seconds(jobs[engine.FINISH], tick),
+            preemptions=jobs[engine.PREEMPTIONS],
+            cached=self.cache.hits if len(self.cache.hits) else np.zeros(len(self.requests), np.int64),
+            gaps=Gaps(
+                first=self.gaps[0, rows],
+                rise=self.gaps[1, rows],
+                steps=self.counts[0, rows],
+                weight=self.counts[1, rows],
+                tick=tick,
+            ),
+            busy={name: float(spent) * tick for name, spent in zip(TERMS, b[engine.BUSY : engine.FILLED], strict=True)},
+            steps=int(b[engine.STEPS]),
+            end=float(b[engine.LAST]) * tick,
+            blocks=self.settings.blocks,
+            peak_blocks=int(b[engine.PEAK]),
+            series=series,
+        )
+
+    def _series(self) -> Series:
+        """The samples; who waits has arrived and not started, or was preempted."""
+        time, running, thrown, blocks = self.samples[: self.board[engine.SAMPLES]].T
+        kept = self.jobs[engine.START] >= 0
+        arrived = np.searchsorted(np.sort(self.jobs[engine.ARRIVAL][kept]), time, side="right")
+        started = np.searchsorted(np.sort(self.jobs[engine.START][kept]), time, side="left")
+        return Series(time=time * self.law.tick, running=running, waiting=arrived - started + thrown, blocks=blocks)
+
+
+def _wider(rows: np.ndarray, room: int) -> np.ndarray:
+    """The same rows with room for more columns, which are not touched."""
+    made = np.empty((len(rows), room), rows.dtype)
+    made[:, : rows.shape[1]] = rows
+    return made
+
+
+def _seconds(ticks: np.ndarray, tick: float) -> np.ndarray:
+    """Ticks as seconds in the same memory; NaN where there are none."""
+    seconds = ticks.view(np.float64)
+    none = ticks < 0
+    np.multiply(ticks, tick, out=seconds)
+    seconds[none] = np.nan
+    return seconds
+
+
+def serve(requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False) -> Run:
+    """Simulate one replica until every request is served or refused."""
+    replica = Replica(requests, law, settings, series=series)
+    replica.advance()
+    return replica.result()

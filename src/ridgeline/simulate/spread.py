@@ -1,0 +1,96 @@
+"""A distribution in a few numbers: of one value per request, or of the pool of all gaps between tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from ridgeline.simulate.gaps import Gaps
+from ridgeline.simulate.quantile import chunks, of_gaps, percentiles
+
+SHARES = (50.0, 90.0, 95.0, 99.0)
+"""Percentiles that are computed unless others are asked for."""
+NAN = float("nan")
+_MOST = np.iinfo(np.int64).max
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Moments, extremes and percentiles, in the unit of the values; NaN where there are none, or it is not known."""
+
+    count: int
+    mean: float
+    std: float
+    """Of the values themselves, dividing by their count, as the benchmark clients do."""
+    least: float
+    most: float
+    percentiles: dict[str, float]
+    """By name: "p50", "p99.9"."""
+
+    def __getitem__(self, name: str) -> float:
+        return self.percentiles[name]
+
+
+def spread(values: np.ndarray, shares: Sequence[float] = SHARES, *, scratch: bool = False) -> Spread:
+    """The spread of values without NaN; with `scratch`, `values` are left in another order."""
+    if not len(values):
+        return of_means(values, values, shares)
+    mean = float(values.mean())
+    squares = sum(float(np.square(part - mean).sum()) for (part,) in chunks(values))
+    return Spread(
+        count=len(values),
+        mean=mean,
+        std=math.sqrt(squares / len(values)),
+        least=float(values.min()),
+        most=float(values.max()),
+        percentiles=_named(shares, percentiles(values, shares, scratch=scratch)),
+    )
+
+
+def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
+    """The spread of all gaps, each as often as requests see it.
+
+    Of a stretch of n gaps f, f + r, ... the squares about any pivot, with g = f - pivot, sum to
+
+        n g^2 + g r n (n - 1) + r^2 (n - 1) n (2 n - 1) / 6
+    """
+    pivot = int(gaps.first[:1000].mean()) if len(gaps.first) else 0
+    count, total, squares, least, most = 0, 0, 0.0, _MOST, 0
+    for first, rise, n, weight in chunks(gaps.first, gaps.rise, gaps.steps, gaps.weight):
+        g = (first - pivot).astype(np.float64)
+        count += int((n * weight).sum())
+        total += int(((n * first + rise * (n * (n - 1) // 2)) * weight).sum())
+        squares += float((n * weight * (g * g + rise * (n - 1) * (g + rise * (2 * n - 1) / 6))).sum())
+        seen = (weight > 0) & (n > 0)
+        least = min(least, int(first.min(where=seen, initial=_MOST)))
+        most = max(most, int((first + rise * (n - 1)).max(where=seen, initial=0)))
+    if not count:
+        return of_means(np.empty(0), np.empty(0), shares)
+    mean = total / count
+    return Spread(
+        count=count,
+        mean=mean * gaps.tick,
+        std=math.sqrt(max(squares / count - (mean - pivot) ** 2, 0.0)) * gaps.tick,
+        least=least * gaps.tick,
+        most=most * gaps.tick,
+        percentiles=_named(shares, of_gaps(gaps, shares)),
+    )
+
+
+def of_means(sums: np.ndarray, counts: np.ndarray, shares: Sequence[float] = SHARES) -> Spread:
+    """What is known of values of which each request tells only their sum and number: how many, and their mean."""
+    count = int(counts.sum())
+    return Spread(
+        count=count,
+        mean=float(sums.sum()) / count if count else NAN,
+        std=NAN,
+        least=NAN,
+        most=NAN,
+        percentiles=_named(shares, np.full(len(shares), NAN)),
+    )
+
+
+def _named(shares: Sequence[float], values: np.ndarray) -> dict[str, float]:
+    return {f"p{share:g}": float(value) for share, value in zip(shares, values, strict=True)}

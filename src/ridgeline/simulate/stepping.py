@@ -1,0 +1,179 @@
+"""The step law of a model on a system, taken from the estimate: what a simulation needs, tabulated once.
+
+The estimate adds operations, so a step's time falls into what its tokens take together (matrices, experts, messages,
+norms), what its sequences take (logits, the host), attention of decoding sequences, and attention of chunks:
+
+    tokens[T]       a step of T tokens without attention and logits
+    sequences[m]    logits and host of m sequences
+    decode(n, S)    a whole decode step, at knots of the mean context, the windows of the layers among them
+    chunk           the second of two equal chunks in a step; what the first takes more is `extra`
+
+With attention-data parallelism the sequences are spread evenly over ranks. Decoding sequences of one step count with
+their mean context, as in the estimate. Knows no queue.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+
+from ridgeline.estimate import estimate
+from ridgeline.scenario import Scenario, Subject
+from ridgeline.simulate.law import StepLaw, quantised
+from ridgeline.timing import Step, step
+from ridgeline.work import Segment
+
+LONGEST = 2**21
+"""Tokens of context up to which knots reach; beyond, the last piece goes on."""
+CHECKS = 400
+"""Random steps of each kind that are compared with the estimate."""
+
+
+class Stepping:
+    """Seconds of steps of one scenario, by the estimate, with the parts that the law is made of."""
+
+    def __init__(self, scenario: Scenario, found: Subject) -> None:
+        self.scenario, self.found = scenario, found
+        self.spread = int(scenario.dp * scenario.pp)
+
+    def step(self, segments: list[Segment]) -> Step:
+        """A step of some segments."""
+        s, f = self.scenario, self.found
+        return step(f.model, f.system, s.layout, segments, f.precision, skew=s.skew)
+
+    def seconds(self, made: Step) -> np.ndarray:
+        """What it takes by the estimate."""
+        f = self.found
+        return np.asarray(estimate(made, f.model, f.system, self.scenario.layout, self.scenario.engine).seconds, float)
+
+    def tokens(self, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of `count` tokens without attention, logits and sequences; which resource binds with attention."""
+        f, s = self.found, self.scenario
+        made = self.step([Segment(seqs=count, new=1, past=0, sampled=0)])
+        found = estimate(_without_attention(made), f.model, f.system, s.layout, s.engine)
+        quick = msgspec.structs.replace(found.engine, sequence=0.0)
+        return np.asarray(found.terms.total(quick), float), np.broadcast_to(made.time.binding, count.shape)
+
+    def sequences(self, count: np.ndarray) -> np.ndarray:
+        """Seconds of logits and host work of `count` sequences."""
+        f, s = self.found, self.scenario
+        both = []
+        for sampled in (0, 1):
+            made = _without_attention(self.step([Segment(seqs=count, new=1, past=0, sampled=sampled)]))
+            both.append(estimate(made, f.model, f.system, s.layout, s.engine))
+        bare, full = both
+        quick = msgspec.structs.replace(full.engine, sequence=0.0)
+        return np.asarray(full.terms.total(full.engine) - bare.terms.total(quick), float)
+
+
+def step_law(scenario: Scenario, found: Subject, most_tokens: int, most_sequences: int) -> StepLaw:
+    """The law of steps of at most so many tokens and sequences, checked against the estimate on random steps."""
+    steps = Stepping(scenario, found)
+    total, many = np.arange(1.0, max(most_tokens, most_sequences) + 1), np.arange(1.0, most_sequences + 1)
+    token_seconds, binds_mixed = steps.tokens(total)
+    sequence_seconds = steps.sequences(many)
+    contexts = _contexts(found)
+    n, mean = (grid.ravel() for grid in np.meshgrid(many, contexts, indexing="ij"))
+    made = steps.step([Segment(seqs=n, new=1, past=mean)])
+    decode = steps.seconds(made).reshape(len(many), -1)
+    binds = np.broadcast_to(made.time.binding, n.shape).reshape(len(many), -1)
+    new, past = _grown(1, max(most_tokens, 2), 4), np.append(0.0, _grown(16, LONGEST, 2))
+    chunk, extra = _chunks(steps, new, past, token_seconds, sequence_seconds)
+    law = quantised(
+        tokens=np.append(0.0, token_seconds),
+        sequences=np.append(0.0, sequence_seconds),
+        contexts=contexts,
+        decode=np.vstack([0 * contexts, decode]),
+        new=new,
+        past=past,
+        chunk=chunk,
+        extra=extra,
+        binds=np.vstack([0 * contexts, binds]),
+        binds_mixed=np.append(0, binds_mixed),
+    )
+    largest, median = deviation(law, steps, most_tokens)
+    return msgspec.structs.replace(law, deviation=largest, median_deviation=median)
+
+
+def _chunks(
+    steps: Stepping, new: np.ndarray, past: np.ndarray, tokens: np.ndarray, sequences: np.ndarray
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Seconds per new token of a chunk at knots, and what a step's first chunk takes more: fixed, per token seen."""
+    c, before = (grid.ravel() for grid in np.meshgrid(new, past, indexing="ij"))
+    spread = steps.spread
+    rest: list[np.ndarray] = []
+    whole = c
+    for count in (spread, 2 * spread):
+        whole = steps.seconds(steps.step([Segment(seqs=count + 0 * c, new=c, past=before, prefill=True)]))
+        base, _ = steps.tokens(count * c)
+        logits = steps.sequences(np.array([float(count)]))
+        rest.append(whole - base - logits)
+    each = np.maximum((rest[1] - rest[0]) / spread, 0.0)
+    first = rest[0] - each * spread
+    depth = c + before
+    slope, fixed = np.polyfit(depth, first, 1, w=1.0 / whole)
+    return (each / c).reshape(len(new), -1), (max(float(fixed), 0.0), max(float(slope), 0.0))
+
+
+def _without_attention(made: Step) -> Step:
+    """A step without what depends on cached tokens."""
+    layers = tuple(
+        msgspec.structs.replace(layer, operations=tuple(o for o in layer.operations if not _attends(o[0].family)))
+        for layer in made.layers
+    )
+    return msgspec.structs.replace(made, layers=layers)
+
+
+def _attends(family: str) -> bool:
+    return family == "recurrence" or family.endswith((" attention", " latent"))
+
+
+def _contexts(found: Subject) -> np.ndarray:
+    """Knots of the mean context: from 0, two in each doubling, and the windows of the model's layers."""
+    knots = {0.0, *map(float, _grown(16, LONGEST, 2))}
+    for layer, _ in found.model.kinds:
+        for mixer in layer.mixers:
+            indexer = getattr(mixer, "indexer", None)
+            for window in (getattr(mixer, "window", 0), getattr(indexer, "topk", 0)):
+                knots |= {float(window)} if window else set()
+    return np.array(sorted(knots))
+
+
+def _grown(first: float, most: float, per_doubling: int) -> np.ndarray:
+    """Whole numbers from `first` that grow evenly on a logarithmic scale, to the first that is at least `most`."""
+    count = math.ceil(math.log2(most / first) * per_doubling) + 1
+    return np.unique(np.rint(first * 2.0 ** (np.arange(count) / per_doubling)))
+
+
+def deviation(law: StepLaw, steps: Stepping, most_tokens: int, seed: int = 0) -> tuple[float, float]:
+    """Largest and median |law / estimate - 1| over random decode steps, prefill steps, and steps with both."""
+    rng = np.random.default_rng(seed)
+
+    def draw(low: float, high: float) -> np.ndarray:
+        return np.floor(np.exp(rng.uniform(math.log(low), math.log(high + 1), CHECKS)))
+
+    most = law.most_sequences
+    n, mean = draw(1, most), draw(1, 131072)
+    new, past = draw(1, most_tokens), np.floor(draw(1, 65536) * rng.integers(0, 2, CHECKS))
+    chunk = Segment(seqs=1.0 + 0 * new, new=new, past=past, prefill=True)
+    decodes = [Segment(seqs=n, new=1, past=mean)]
+    cases = [(n, mean, 0 * new, decodes), (0 * n, mean, new, [chunk])]
+    if min(most, most_tokens) > 1:  # a chunk takes one of the sequences, and leaves a token to each of the others
+        some = np.minimum(new, most_tokens - 1)
+        few = np.minimum(np.minimum(n, most - 1), most_tokens - some)
+        both = [Segment(seqs=few, new=1, past=mean), Segment(seqs=1.0 + 0 * new, new=some, past=past, prefill=True)]
+        cases += [(few, mean, some, both)]
+    if steps.spread > 1:
+        cases = cases[:1]  # one chunk is never spread evenly
+    errors = []
+    for count, context, tokens, segments in cases:
+        truth = steps.seconds(steps.step(segments))
+        mine = [
+            law.seconds(int(a), int(a * b), [(int(c), int(p))] if c else [])
+            for a, b, c, p in zip(count, context, tokens, past, strict=True)
+        ]
+        errors.append(np.abs(np.array(mine) / truth - 1.0))
+    error = np.concatenate(errors)
+    return float(error.max()), float(np.median(error))

@@ -1,0 +1,164 @@
+"""`simulate` and `capacity`: what is printed, the keys that programs read, and what wrong input does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Runner
+
+ASK = "simulate llama-3-8b hgx-h100 --chips 1 --rate 20 --requests 2k --isl 512 --osl 128"
+
+
+def test_document(run: Runner) -> None:
+    """Keys and units that programs rely on; percentiles are ordered, and tokens are counted."""
+    found = run(f"{ASK} --slo ttft=1s,tpot=25ms --json").json
+    assert found["requests"] == found["completed"] == 2000
+    assert found["cpu_s"] > 0
+    for name in ("ttft_s", "tpot_s", "itl_s", "e2e_s", "wait_s"):
+        each = found[name]
+        assert each.keys() >= {"mean", "p50", "p90", "p99", "max"}
+        assert 0 < each["p50"] <= each["p90"] <= each["p99"] <= each["max"] < 10
+    assert found["ttft_s"]["mean"] + 127 * found["tpot_s"]["mean"] == pytest.approx(found["e2e_s"]["mean"])
+    assert found["itl_s"]["mean"] == pytest.approx(found["tpot_s"]["mean"])
+    assert found["output_tokens_per_s"] * found["duration_s"] == pytest.approx(2000 * 128)
+    assert sum(found["time_bound_by"].values()) == pytest.approx(1)
+    assert (found["attained"], found["overloaded"], found["refused"]) == (1, False, 0)
+    assert 0 < found["law_deviation"] < 0.01
+
+
+def test_the_same_seed_gives_the_same_numbers(run: Runner) -> None:
+    def numbers(more: str) -> dict[str, object]:
+        return {name: value for name, value in run(f"{ASK} --json {more}").json.items() if name != "cpu_s"}
+
+    assert numbers("") == numbers("--seed 0") | {"line": numbers("")["line"]}
+    assert numbers("")["ttft_s"] != numbers("--seed 1")["ttft_s"]
+
+
+def test_text(run: Runner) -> None:
+    """The answer names the switches that change it, its error, and the line that asks again."""
+    result = run(f"{ASK} --engine vllm --no-async-scheduling --slo ttft=30ms")
+    assert (result.code, result.err) == (0, "")
+    for words in (
+        "vLLM v1 scheduler, synchronous, prefix cache, whole prompt reserved",
+        "goodput:",
+        "TTFT",
+        "law: within",
+    ):
+        assert words in result.out
+    again = result.out.splitlines()[-1].removeprefix("again: ")
+    assert "--no-async-scheduling" in again
+    assert run(again).out == result.out
+
+
+def test_rows(run: Runner) -> None:
+    """--csv has a line for each request, in their order."""
+    rows = list(csv.DictReader(io.StringIO(run(f"{ASK} --csv").out)))
+    assert len(rows) == 2000
+    arrivals = [float(row["arrival_s"]) for row in rows]
+    assert arrivals == sorted(arrivals)
+    assert all(float(row["start_s"]) < float(row["first_token_s"]) < float(row["finish_s"]) for row in rows)
+
+
+def test_overload_and_refusals_are_said(run: Runner) -> None:
+    """A queue that grows without end, and requests larger than the cache, by number and size."""
+    words = "--rate 80 --kv-blocks 100 --isl lognormal:mean=512,cv=2"
+    result = run(f"simulate llama-3-8b hgx-h100 --chips 1 --requests 3000 {words}")
+    assert "OVERLOADED" in result.out
+    assert "refused: no room even alone, the first is request" in result.out
+    found = run(f"simulate llama-3-8b hgx-h100 --chips 1 --requests 3000 {words} --json").json
+    assert found["overloaded"]
+    assert found["refused"] == 3000 - found["completed"] > 0
+    assert len(found["refused_requests"]) == min(found["refused"], 20)
+
+
+def test_sessions_and_closed_loops(run: Runner) -> None:
+    """Turns follow each other, and a closed loop has as many open as it was told."""
+    found = run(f"{ASK} --turns 4 --think '1 s' --json").json
+    assert found["completed"] == 2000
+    assert found["input_tokens_per_s"] > 1.5 * run(f"{ASK} --json").json["input_tokens_per_s"] * 0.5
+    assert run(f"{ASK} --concurrency 8 --json").json["concurrency"] == pytest.approx(8, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--requests 0", "--requests 0"),
+        ("--requests ten", "--requests"),
+        ("--rate 0", "--rate 0"),
+        ("--isl lognormal:mean=0", "mean"),
+        ("--isl nothing:mean=3", "distribution of --isl"),
+        ("--slo speed=3", "objective in --slo"),
+        ("--seed -1", "--seed -1"),
+        ("--arrivals sometimes", "sometimes"),
+        ("--block-size 0", "block_size 0"),
+        ("--max-num-seqs 300 --max-num-batched-tokens 0.5", "--max-num-batched-tokens 0.5"),
+        ("--tp 3", "tp=3"),
+    ],
+)
+def test_wrong_options(run: Runner, words: str, told: str) -> None:
+    """One line, what was given and what was expected, exit code 2, nothing on standard output."""
+    result = run(f"simulate llama-3-8b hgx-h100 --chips 1 {words}")
+    assert (result.code, result.out) == (2, "")
+    assert told in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_fleet(run: Runner) -> None:
+    """Four replicas serve four times the rate much alike, and cost four times as much per second."""
+    ask = "simulate llama-3-8b hgx-h100 --isl 512 --osl 128 --requests 4k"
+    one = run(f"{ask} --rate 20 --json").json
+    four = run(f"{ask} --rate 80 --replicas 4 --router round-robin --json").json
+    assert (four["replicas"], four["chips"], four["completed"]) == (4, 4, 4000)
+    assert four["ttft_s"]["mean"] == pytest.approx(one["ttft_s"]["mean"], rel=0.2)
+    assert four["usd_per_token"] == pytest.approx(one["usd_per_token"], rel=0.1)
+    rows = list(csv.DictReader(io.StringIO(run(f"{ask} --rate 80 --replicas 4 --csv").out)))
+    assert {row["replica"] for row in rows} == set("0123")
+    for words, told in (("--replicas 9", "--chips 9"), ("--replicas 2 --router best", "unknown router")):
+        refused = run(f"{ask} {words}")
+        assert (refused.code, refused.out) == (2, "")
+        assert told in refused.err
+
+
+def test_capacity(run: Runner) -> None:
+    """The rate that was found keeps the objectives, one that is 1% higher does not; a looser level allows more."""
+    ask = "capacity llama-3-8b hgx-h100 --chips 1 --requests 1500 --slo"
+    tight, loose = (run(f"{ask} {slo} --json").json for slo in ("ttft=100ms,tpot=12ms", "ttft=1s,tpot=25ms"))
+    assert tight["capacity_per_s"] < loose["capacity_per_s"]
+    assert tight["attained"] >= 0.99 > tight["missed_attained"]
+    assert tight["missed_at_per_s"] <= 1.01 * tight["capacity_per_s"]
+    assert run(f"{ask} ttft=1us").code == 2
+    assert run("capacity llama-3-8b hgx-h100 --chips 1").code == 2
+    assert "requests/s: the most at which 0.99 of requests keep" in run(f"{ask} tpot=20ms").out
+
+
+@pytest.mark.parametrize("place", ["read-only", "missing", "file"])
+def test_a_cache_that_cannot_be_written(place: str, tmp_path: Path) -> None:
+    """Compiled code is a convenience: without a place for it the answer is the same (plain Python, to be quick)."""
+    target = tmp_path / "cache"
+    if place == "read-only":
+        target.mkdir(mode=0o500)
+    elif place == "file":
+        target.write_text("not a folder")
+    code = (
+        "from ridgeline.simulate import engine\nfrom ridgeline.simulate.compiled import _folder, compiled\n"
+        "import json\nprint(json.dumps([str(_folder('1')), callable(compiled(engine).advance)]))"
+    )
+    environment = {**os.environ, "RIDGELINE_CACHE": str(target), "RIDGELINE_PYTHON": "1"}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    folder, works = json.loads(printed)
+    assert works
+    assert folder == "None" or str(target) in folder
+    assert (folder == "None") == (place == "file" or (place == "read-only" and os.geteuid() != 0))

@@ -1,0 +1,121 @@
+"""Replicas behind a router: exact routing, nothing lost or served twice, and no replica ahead of what it could know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ridgeline.errors import InputError
+from ridgeline.simulate import routing
+from ridgeline.simulate.fleet import ROUTERS, Fleet, serve_fleet
+from ridgeline.simulate.law import affine
+from ridgeline.simulate.replica import Engine, serve
+from ridgeline.simulate.run import Run
+from ridgeline.workload import Requests, Workload
+
+LAW = affine(step=4e-3, token=2e-5, sequence=1e-5, context=2e-8, pair=1e-9)
+SMALL = Engine(max_num_batched_tokens=512, max_num_seqs=24, blocks=150)
+LOADS: dict[str, dict[str, Any]] = {
+    "open": {"rate": 60},
+    "sessions": {"rate": 40, "turns": "uniform:low=1,high=5", "think": "300 ms", "prefix": 64, "groups": 3},
+    "closed": {"concurrency": 40},
+}
+
+
+def load(kind: str, requests: int = 600, seed: int = 0) -> Requests:
+    lengths = {"isl": "lognormal:mean=150,cv=0.8", "osl": "lognormal:mean=40,cv=0.8"}
+    return Workload.read(requests=requests, **lengths, **LOADS[kind]).draw(seed)
+
+
+def same(one: Run, other: Run) -> None:
+    for name in ("arrival", "start", "first_token", "finish", "preemptions", "cached"):
+        assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
+    assert (one.steps, one.end, one.gaps.count) == (other.steps, other.end, other.gaps.count)
+
+
+@pytest.mark.parametrize("kind", LOADS)
+@pytest.mark.parametrize("planned", [False, True])
+def test_one_replica_is_a_replica(kind: str, planned: bool) -> None:
+    """Whatever the router, a fleet of one does what a replica does."""
+    settings = Engine(max_num_batched_tokens=512, max_num_seqs=24, blocks=150, async_scheduling=planned)
+    for router in ("round-robin", "least-loaded", "prefix"):
+        same(serve_fleet(load(kind), LAW, settings, 1, router), serve(load(kind), LAW, settings))
+
+
+@pytest.mark.parametrize("kind", LOADS)
+@pytest.mark.parametrize("router", ROUTERS)
+def test_looking_more_often_changes_nothing(kind: str, router: str) -> None:
+    """Replicas advance only to lower bounds of their next end; with bounds that are far too low, all is the same."""
+    requests = load(kind)
+    if router == "sticky" and requests.session is None:
+        pytest.skip("needs sessions")
+    eager = Fleet(requests, LAW, SMALL, 5, router)
+    eager.fleet[routing.LEAST_STEP] //= 50
+    eager.serve()
+    found = serve_fleet(requests, LAW, SMALL, 5, router)
+    seen = eager.result()
+    same(found, seen)
+    assert found.replica is not None
+    assert seen.replica is not None
+    assert np.array_equal(found.replica, seen.replica)
+    assert found.served.sum() == len(requests) - len(eager.refused)
+    assert found.gaps.count + found.served.sum() == requests.output[found.served].sum()
+
+
+@pytest.mark.parametrize("kind", LOADS)
+def test_the_least_loaded_gets_it(kind: str) -> None:
+    """From the outcome alone: at each arrival nobody had fewer open requests than the chosen, nor as many before it."""
+    requests = load(kind)
+    run = serve_fleet(requests, LAW, SMALL, 4, "least-loaded")
+    assert run.replica is not None
+    order = np.lexsort((np.arange(len(requests)), run.arrival))
+    order = order[run.served[order]]
+    handed: list[int] = []
+    for job in order.tolist():
+        before = np.array(handed, int)
+        still = before[run.finish[before] > run.arrival[job]] if len(before) else before
+        assert run.replica[job] == int(np.bincount(run.replica[still], minlength=4).argmin())
+        handed.append(job)
+
+
+def test_each_replica_alone() -> None:
+    """Round robin splits an open loop into independent replicas: each is what it would be alone."""
+    requests = load("open")
+    run = serve_fleet(requests, LAW, SMALL, 3, "round-robin")
+    assert run.replica is not None
+    for r in range(3):
+        mine = run.replica == r
+        alone = serve(
+            Requests(arrival=requests.arrival[mine], prompt=requests.prompt[mine], output=requests.output[mine]),
+            LAW,
+            SMALL,
+        )
+        assert np.array_equal(run.finish[mine], alone.finish, equal_nan=True)
+
+
+def test_sessions_stay_and_prefixes_attract() -> None:
+    """Sticky sessions have one home; they and the prefix router find more in the cache than turns dealt out blindly."""
+    requests = Workload.read(requests=2000, rate=60, isl=120, osl=40, turns=5, think="1 s").draw(1)
+    settings = Engine(max_num_seqs=64, blocks=4000)
+    hits = {}
+    for router in ROUTERS:
+        run = serve_fleet(requests, LAW, settings, 6, router)
+        hits[router] = int(run.cached.sum())
+        if router == "sticky":
+            assert requests.session is not None
+            assert run.replica is not None
+            for one in range(50):
+                assert len(set(run.replica[requests.session == one].tolist())) == 1
+    assert hits["sticky"] > 1.5 * hits["round-robin"]
+    assert hits["prefix"] > 1.2 * hits["round-robin"]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "router", "told"),
+    [(0, "prefix", "--replicas 0"), (2, "random", "unknown router"), (2, "sticky", "sessions")],
+)
+def test_wrong_fleets_are_refused(replicas: int, router: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        serve_fleet(load("open", 10), LAW, SMALL, replicas, router)
