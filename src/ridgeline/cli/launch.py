@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from cyclopts import Group, Parameter
@@ -11,10 +11,9 @@ from cyclopts import Group, Parameter
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied
 from ridgeline.errors import InputError
-from ridgeline.launch import ENGINES, deployed
+from ridgeline.launch import ENGINES, Deployment
 from ridgeline.launch import emit as write
 from ridgeline.launch.engine import engine
-from ridgeline.serving import Point
 
 _LAUNCH = Group("Launch", sort_key=98)
 
@@ -26,20 +25,23 @@ Checkpoint = Annotated[str, Parameter(help="Name or folder of the checkpoint to 
 HostChips = Annotated[int, Parameter(help="Chips of one host; as the system says if not given.", group=_LAUNCH)]
 
 
-def launched(points: Sequence[Point], name: str, which: int, checkpoint: str, host: int, again: str) -> Report:
-    """The script of one of the plans; where the engine cannot do it, which of the others it can."""
-    if not 1 <= which <= len(points):
-        raise InputError(f"--emit-plan {which}", f"one of the {len(points)} plans", "more with --top")
+def launched(
+    plans: Sequence[Callable[..., Deployment]], name: str, which: int, checkpoint: str, host: int, again: str
+) -> Report:
+    """The script of one of the plans, each a function that gives its deployment; where the engine cannot do it, which
+    of the others it can.
+    """
+    if not 1 <= which <= len(plans):
+        raise InputError(f"--emit-plan {which}", f"one of the {len(plans)} plans", "more with --top")
     if not 0 <= host <= 1024:
         raise InputError(f"--host-chips {host}", "1 to 1024 chips")
     try:
-        text = write(deployed(points[which - 1], checkpoint=checkpoint, host=host), name)
+        text = write(plans[which - 1](checkpoint=checkpoint, host=host), name)
     except InputError as error:
-        others = [i for i, other in enumerate(points, 1) if i != which and _can(other, name, checkpoint, host)]
+        others = [i for i, other in enumerate(plans, 1) if i != which and _can(other, name, checkpoint, host)]
         if not others:
             raise
-        best = points[others[0] - 1].scenario
-        also = f"of the plans, the next it can start is {best.layout}: --emit-plan {others[0]}"
+        also = f"of the plans, it can start --emit-plan {others[0]}"
         raise InputError(error.given, error.expected, "; ".join(filter(None, (error.fix, also)))) from None
     options = {"emit": name, "emit-plan": which if which > 1 else "", "checkpoint": checkpoint, "host-chips": host}
     line = again + "".join(f" --{key} {shlex.quote(str(value))}" for key, value in options.items() if value)
@@ -51,9 +53,9 @@ def launched(points: Sequence[Point], name: str, which: int, checkpoint: str, ho
     )
 
 
-def _can(point: Point, name: str, checkpoint: str, host: int) -> bool:
+def _can(plan: Callable[..., Deployment], name: str, checkpoint: str, host: int) -> bool:
     try:
-        write(deployed(point, checkpoint=checkpoint, host=host), name)
+        write(plan(checkpoint=checkpoint, host=host), name)
     except InputError:
         return False
     return True

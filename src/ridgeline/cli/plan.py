@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -15,6 +16,7 @@ from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.sketch import sketch
 from ridgeline.cli.table import cell, copied, counted, heading, plain, shown, table, times
 from ridgeline.errors import InputError
+from ridgeline.launch import deployed
 from ridgeline.planner import Plan, PlanResult
 from ridgeline.planner import plan as search
 from ridgeline.roofline import TERMS
@@ -61,8 +63,8 @@ def plan(
 
         draw_plan(result, plot)
     if emit:
-        points = [each.point for each in result.plans]
-        return launched(points, emit, emit_plan, checkpoint, host_chips, result.scenario.to_cli("plan"))
+        plans = [partial(deployed, each.point) for each in result.plans]
+        return launched(plans, emit, emit_plan, checkpoint, host_chips, result.scenario.to_cli("plan"))
     return Report(
         document=lambda: {
             "command": "plan",
