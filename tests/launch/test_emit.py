@@ -148,7 +148,7 @@ REFUSED = {
     "mixed attention of TensorRT-LLM": ("trtllm", {"layout": Layout(tp=2, dp=4)}, {}, "the nearest: tp=1 dp=8"),
     "format of the cache": ("sglang", {}, {"kv": "int4"}, "--kv fp8"),
     "format of the weights": ("trtllm", {}, {"weights": "fp8"}, "--checkpoint"),
-    "maker": ("trtllm", {}, {"vendor": "AMD"}, "the nearest: --emit vllm"),
+    "maker": ("trtllm", {"vendor": "AMD"}, {}, "the nearest: --emit vllm"),
     "hosts that are not filled": ("vllm", {"layout": Layout(tp=12)}, {}, "8 or 16 devices"),
     "unknown engine": ("vlm", {}, {}, "did you mean vllm"),
 }
@@ -187,6 +187,15 @@ def test_names_on_the_hub() -> None:
     with pytest.raises(InputError, match="--checkpoint"):
         deployed(point)
     assert deployed(point, checkpoint="here").model == "here"
+
+
+def test_pools_of_two_systems() -> None:
+    """Prefill on one kind of chip and decode on another: each role has its own hosts and numbers."""
+    prefill = step(Scenario(model="llama-3-70b", system="hgx-h200", tp=4, phase="prefill", batch=4, chips=16))
+    decode = step(Scenario(model="llama-3-70b", system="gb200-nvl72", tp=8, batch=64, context="4k", kv="fp8"))
+    made = deployed(decode, prefill, replicas=2, tokens=4096)
+    assert [(role.replicas, role.host, role.tokens) for role in made.roles] == [(4, 8, 4096), (2, 4, 4096)]
+    assert "on 2 hosts for each replica" in emit(made, "sglang")
 
 
 def test_drafts_need_layers_that_draft() -> None:

@@ -51,8 +51,15 @@ def launched(plans: Sequence[Plan], name: str, which: int, checkpoint: str, host
 
 
 def _script(plan: Plan, name: str, checkpoint: str, host: int) -> str:
-    replicas = (plan.replicas, plan.prefill_replicas)
-    found = deployed(plan.point, plan.prefill, replicas=replicas, tokens=plan.chunk, checkpoint=checkpoint, host=host)
+    found = deployed(
+        plan.point,
+        plan.prefill,
+        replicas=plan.replicas,
+        prefill_replicas=plan.prefill_replicas,
+        tokens=plan.chunk,
+        checkpoint=checkpoint,
+        host=host,
+    )
     return write(found, name)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from ridgeline.cli.options import STEP, PlotFile, command, scenario
+from ridgeline.cli.options import OUTPUT, STEP, PlotFile, command, scenario
 from ridgeline.cli.progress import shown_progress, told
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.save import save
@@ -41,7 +41,10 @@ Columns = Annotated[
     str, Parameter(help="Results to keep, with commas between: floor_s,estimate_s,ttft_estimate_s.", group="Grid")
 ]
 Output = Annotated[
-    str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet, or in chunks to this folder.")
+    str,
+    Parameter(
+        name=("--output", "-o"), help="Write to this .csv or .parquet, or in chunks to this folder.", group=OUTPUT
+    ),
 ]
 Who = Annotated[
     str,
@@ -49,7 +52,7 @@ Who = Annotated[
 ]
 Workers = Annotated[int, Parameter(help="Processes; as many as processors if not given.", group="Folder")]
 Address = Annotated[str, Parameter(help="Ray cluster: HOST:PORT, ray://HOST:PORT, auto.", group="Folder")]
-Device = Annotated[str, Parameter(help="Compute with JAX on this kind of device: cpu, gpu, tpu.", group="Folder")]
+Device = Annotated[str, Parameter(help="Compute with JAX on this kind of device: cpu, gpu, tpu.", group="Grid")]
 FilePoints = Annotated[int, Parameter(help="Points of a file; about 500,000 if not given.", group="Folder")]
 
 

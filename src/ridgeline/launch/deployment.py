@@ -15,13 +15,14 @@ from ridgeline.model import Architecture
 from ridgeline.precision import stored_formats
 from ridgeline.serving.point import CHUNK, Point
 
+Phase = Literal["both", "prefill", "decode"]
 HUB = "https://huggingface.co/"
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True):
     """Replicas of one layout that do the same."""
 
-    phase: Literal["both", "prefill", "decode"] = "both"
+    phase: Phase = "both"
     replicas: int
     layout: Layout
     sequences: int
@@ -34,6 +35,10 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     """Share of it for weights and cache."""
     free: float = 0.85
     """Share for the cache of what the weights leave."""
+    host: int = 8
+    """Devices of one host."""
+    vendor: str = "NVIDIA"
+    """Who makes the chips."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,10 +56,6 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens per step that the model's own layers for multi-token prediction draft."""
     cached: float = 0.0
     """Share of a prompt that the plan takes from the cache."""
-    host: int = 8
-    """Devices of one host."""
-    vendor: str = "NVIDIA"
-    """Who makes the chips."""
 
     @property
     def separate(self) -> bool:
@@ -66,19 +67,20 @@ def deployed(
     decode: Point,
     prefill: Point | None = None,
     *,
-    replicas: tuple[int, int] = (0, 0),
+    replicas: int = 0,
+    prefill_replicas: int = 0,
     tokens: int = CHUNK,
     checkpoint: str = "",
     host: int = 0,
 ) -> Deployment:
-    """The deployment of a point; with `prefill`, that of two pools.
+    """The deployment of a point; with `prefill`, that of two pools, which may be of different systems.
 
     Parameters
     ----------
-    replicas
-        How many decode (or do both), and how many prefill; 0: as many as the point's chips make.
+    replicas, prefill_replicas
+        Copies of each; 0: as many as the chips make.
     tokens
-        Prompt tokens of the largest step of an attention rank.
+        Tokens of the largest step of an attention rank.
     checkpoint
         Name or folder of the checkpoint, where the model's own is not the one to load.
     host
@@ -87,15 +89,17 @@ def deployed(
     Raises
     ------
     InputError
-        For a model whose checkpoint is not known, a draft without layers for it, or a batch that is no whole number.
+        For a model whose checkpoint is not known, or a draft without layers for it.
     """
     scenario, found = decode.scenario, decode.subject
     drafts = int(scenario.verify) - 1
     if drafts and not found.model.mtp:
         raise InputError(f"--verify {scenario.verify}", f"{found.model.name} has no layers that draft", "--verify 1")
-    roles = (_role(decode, "both" if prefill is None else "decode", replicas[0], tokens),)
-    if prefill is not None:
-        roles = (_role(prefill, "prefill", replicas[1], tokens), *roles)
+    if prefill is None:
+        roles = (_role(decode, "both", replicas, tokens, host),)
+    else:
+        prompts = _role(prefill, "prefill", prefill_replicas, tokens, host)
+        roles = (prompts, _role(decode, "decode", replicas, tokens, host))
     stored, asked = stored_formats(found.model)["default"], scenario.weights
     return Deployment(
         model=checkpoint or _checkpoint(found.model, scenario.model),
@@ -105,19 +109,19 @@ def deployed(
         kv=found.precision.kv,
         drafts=drafts,
         cached=scenario.cached / scenario.isl,
-        vendor=found.system.chip.vendor,
-        host=host or found.system.host or min(found.system.domain.size, 8),
     )
 
 
-def _role(point: Point, phase: Literal["both", "prefill", "decode"], replicas: int, tokens: int) -> Role:
-    held, layout = point.memory, point.scenario.layout
+def _role(point: Point, phase: Phase, replicas: int, tokens: int, host: int) -> Role:
+    held, system = point.memory, point.subject.system
     after = held.capacity - held.weights - held.activations
     return Role(
         phase=phase,
         replicas=replicas or int(point.replicas),
-        layout=layout,
+        layout=point.scenario.layout,
         tokens=tokens,
+        host=host or system.host or min(system.domain.size, 8),
+        vendor=system.chip.vendor,
         sequences=-int(-point.scenario.batch // 1),
         memory=round(float(1 - held.reserve / held.capacity), 3),
         static=round(float(1 - (held.reserve + held.activations) / held.capacity), 3),

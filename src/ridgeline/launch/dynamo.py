@@ -22,14 +22,14 @@ def dynamo(deployment: Deployment) -> list[str]:
     front = [*engine("dynamo").router.command.split(), f["frontend_port"], str(PORT)]
     lines = ["", "# frontend, on one host; ETCD_ENDPOINTS tells every process where etcd is", line(front)]
     for role in deployment.roles:
-        lines += ["", said(role, deployment.host)]
+        lines += ["", said(role, role.host)]
         lines += ["# HERE is the address of the host itself"] if deployment.separate else []
-        for place in places(role, deployment.host):
+        for place in places(role, role.host):
             if place.hosts > 1 and role.layout.dp > 1:
                 raise InputError(
                     f"--emit dynamo with {role.layout} over {place.hosts} hosts",
                     "attention ranks on several hosts were not checked for Dynamo",
-                    f"the nearest: dp up to {deployment.host}, or --emit vllm",
+                    f"the nearest: dp up to {role.host}, or --emit vllm",
                 )
             lines += place.told
             own = vllm.flags(deployment, role, place)

@@ -20,11 +20,11 @@ def common(name: str, deployment: Deployment, role: Role) -> None:
         For chips of another maker, context parallelism, and formats that the engine does not have or does not make.
     """
     found, layout = engine(name), role.layout
-    if deployment.vendor not in found.vendors:
+    if role.vendor not in found.vendors:
         raise InputError(
-            f"--emit {name} on chips of {deployment.vendor}",
+            f"--emit {name} on chips of {role.vendor}",
             f"its flags are known for {' and '.join(found.vendors)}",
-            "the nearest: --emit vllm" if name != "vllm" and deployment.vendor in engine("vllm").vendors else "",
+            "the nearest: --emit vllm" if name != "vllm" and role.vendor in engine("vllm").vendors else "",
         )
     if layout.cp > 1:
         raise InputError(

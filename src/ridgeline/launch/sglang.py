@@ -26,8 +26,8 @@ def sglang(deployment: Deployment) -> list[str]:
     """Lines of the script."""
     lines: list[str] = []
     for role in deployment.roles:
-        lines += ["", said(role, deployment.host)]
-        for place in places(role, deployment.host):
+        lines += ["", said(role, role.host)]
+        for place in places(role, role.host):
             lines += place.told
             lines.append(line(["python", "-m", "sglang.launch_server", *flags(deployment, role, place)], place))
     return lines + _router(deployment)
@@ -64,7 +64,7 @@ def _router(deployment: Deployment) -> list[str]:
         return []
     words = engine("sglang").router.command.split()
     for role in deployment.roles:
-        for number, port in servers(role, deployment.host):
+        for number, port in servers(role, role.host):
             words += [f"--{role.phase}", f"http://${role.phase.upper()}_{number}:{port}"]
             words += [str(BOOTSTRAP + port - PORT)] if role.phase == "prefill" else []
     note = "# router; PREFILL_1, DECODE_1, ... are the addresses of the servers' (first) hosts"

@@ -25,12 +25,12 @@ def trtllm(deployment: Deployment) -> list[str]:
     lines: list[str] = []
     for role in deployment.roles:
         file = f"options-{ROLES[role.phase]}.yaml"
-        lines += ["", said(role, deployment.host), f"cat > {file} <<'EOF'", yaml(options(deployment, role)), "EOF"]
-        found = places(role, deployment.host)
+        lines += ["", said(role, role.host), f"cat > {file} <<'EOF'", yaml(options(deployment, role)), "EOF"]
+        found = places(role, role.host)
         for place in found[:1] if found[0].hosts > 1 else found:
             words = ["trtllm-serve", deployment.model, *flags(deployment, role, file, place.port)]
             if place.hosts > 1:
-                hosts, each = str(place.hosts), str(deployment.host)
+                hosts, each = str(place.hosts), str(role.host)
                 words = [
                     "srun",
                     "-N",
@@ -85,8 +85,8 @@ def flags(deployment: Deployment, role: Role, file: str, port: int) -> list[str]
         out += [f["ep"], str(int(layout.ep))]
     out += [f["sequences"], str(-(-role.sequences // int(layout.dp))), f["tokens"], str(role.tokens)]
     out += [f["max_length"], str(deployment.length), f["memory"], f"{role.free:g}"]
-    if layout.chips > deployment.host:
-        out += [f["nodes"], str(deployment.host)]
+    if layout.chips > role.host:
+        out += [f["nodes"], str(role.host)]
     return [*out, f["options"], file, f["host"], "0.0.0.0", f["port"], str(port)]
 
 
@@ -96,7 +96,7 @@ def _router(deployment: Deployment) -> list[str]:
     lines = ["", "# router; PREFILL_1, DECODE_1, ... are the addresses of the servers' (first) hosts"]
     lines += ["cat > router.yaml <<EOF", "hostname: 0.0.0.0", f"port: {PORT + 1000}"]
     for role in deployment.roles:
-        urls = [f"${role.phase.upper()}_{number}:{port}" for number, port in servers(role, deployment.host)]
+        urls = [f"${role.phase.upper()}_{number}:{port}" for number, port in servers(role, role.host)]
         lines += [f"{ROLES[role.phase]}_servers:", f"  num_instances: {role.replicas}", "  urls:"]
         lines += [f'    - "{url}"' for url in urls]
     return [*lines, "EOF", line([*engine("trtllm").router.command.split(), "router.yaml"])]

@@ -28,9 +28,9 @@ def vllm(deployment: Deployment) -> list[str]:
     """Lines of the script."""
     lines: list[str] = []
     for role in deployment.roles:
-        lines += ["", said(role, deployment.host)]
+        lines += ["", said(role, role.host)]
         lines += ["# HERE is the address of the host itself"] if deployment.separate else []
-        for place in places(role, deployment.host):
+        for place in places(role, role.host):
             lines += place.told
             words = ["vllm", "serve", deployment.model, *flags(deployment, role, place)]
             lines.append(line([*words, *transfer(deployment, role)], place, **meeting(deployment, place)))
@@ -67,7 +67,7 @@ def flags(deployment: Deployment, role: Role, place: Place) -> list[str]:
         out += [f["quantization"], engine("vllm").weights[deployment.weights]]
     if deployment.drafts:
         out += [f["drafts"], _json({"method": "mtp", "num_speculative_tokens": deployment.drafts})]
-    return out + _across(f, place, dp, tp * pp, deployment.host) + [f["port"], str(place.port)]
+    return out + _across(f, place, dp, tp * pp, role.host) + [f["port"], str(place.port)]
 
 
 def _across(f: dict[str, str], place: Place, dp: int, each: int, host: int) -> list[str]:
@@ -109,7 +109,7 @@ def _router(deployment: Deployment) -> list[str]:
         return []
     words = engine("vllm").router.command.split()
     for role in deployment.roles:
-        for number, port in servers(role, deployment.host):
+        for number, port in servers(role, role.host):
             words += [f"--{role.phase}", f"http://${role.phase.upper()}_{number}:{port}"]
     note = "# router; PREFILL_1, DECODE_1, ... are the addresses of the servers' (first) hosts"
     return ["", note, line([*words, "--port", str(PORT + 1000)])]

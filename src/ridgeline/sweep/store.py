@@ -68,11 +68,19 @@ def opened(path: str, grid: Grid) -> Iterator[set[int]]:
         with (folder / GRID).open(encoding="utf-8") as file, _alone(file, path):
             if (theirs := file.read()) != mine:
                 raise _other(path, theirs, grid, mine)
-            for scrap in folder.glob(".*.part"):
-                scrap.unlink(missing_ok=True)
-            yield finished(path)
+            _sweep_up(folder)
+            try:
+                yield finished(path)
+            finally:
+                _sweep_up(folder)
     except OSError as error:
         raise InputError(f"-o {path}", f"cannot be written ({error.strerror})") from None
+
+
+def _sweep_up(folder: Path) -> None:
+    """Remove what killed workers left."""
+    for scrap in folder.glob(".*.part"):
+        scrap.unlink(missing_ok=True)
 
 
 def finished(path: str) -> set[int]:
