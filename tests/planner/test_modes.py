@@ -136,7 +136,6 @@ def test_what_if_has_nothing_to_multiply() -> None:
         ("chip.hbm_bandwidth", "PATH=VALUE"),
         ("chip.hbm_bandwidth=3", "no unit"),
         ("domain.size=1.5", "a whole number"),
-        ("domain.size=2,domain.size=4", "each value once"),
         ("experts.active=100x", "800 active of 256"),
         ("domain.topology=ring", "Invalid enum"),
     ],

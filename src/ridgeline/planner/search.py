@@ -82,9 +82,7 @@ def _variants(scenario: Scenario, over: dict[str, Sequence[Any]]) -> tuple[Scena
         if name not in Scenario.__struct_fields__:
             raise UnknownNameError("axis", name[:60], Scenario.__struct_fields__)
         if name in SEARCHED:
-            raise InputError(
-                f"--over {name}", "an option that a plan does not find anyway", f"not {', '.join(SEARCHED)}"
-            )
+            raise InputError(f"--over {name}", "searched anyway", "leave it out")
         if not len(values):
             raise InputError(f"--over {name}", "at least one value")
     if scenario.acceptance and "verify" not in over and scenario.verify == 1:
