@@ -1,9 +1,9 @@
 """What if a value of the system or of the model's experts were another: "chip.hbm_bandwidth=2x,domain.size=144".
 
-A value is a quantity with its unit, or a factor with an "x" on what is there; several are applied in their order. Paths are those of `System`
-(chip.hbm_bandwidth, chip.peak.fp8, domain.size, network.latency, ...), and experts.count, experts.active, experts.width
-of every mixture in the model. Measured efficiencies stay: a chip with twice the bandwidth reaches the same share of it.
-Knows no time.
+A value is a quantity with its unit, or a factor with an "x" on what is there; several are applied in their order.
+Paths are those of `System` (chip.hbm_bandwidth, chip.peak.fp8, domain.size, network.latency, ...), and experts.count,
+experts.active, experts.width of every mixture in the model. Measured efficiencies stay: a chip with twice the bandwidth
+reaches the same share of it. Knows no time.
 """
 
 from __future__ import annotations
