@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.messages import distinct_groups
-from ridgeline.work.experts import distinct_experts, load_imbalance, popularity
+from ridgeline.work.experts import distinct_experts, load_imbalance, popularity, touched_copies
 
 shapes = st.tuples(st.integers(2, 256), st.integers(1, 16)).map(lambda t: (t[0], min(t[0], t[1])))
 
@@ -60,3 +60,22 @@ def test_imbalance_is_one_for_uniform_routing_and_grows_with_skew() -> None:
 def test_distinct_groups(groups: int, count: int, active: int, expected: float) -> None:
     """7.68 of 64 devices for 8 of 256 experts; one device gets one copy however many of its experts are visited."""
     assert distinct_groups(groups, count, active) == pytest.approx(expected, abs=0.01)
+
+
+@given(tokens=st.floats(1, 1e5), redundant=st.integers(0, 256), skew=st.sampled_from([0.0, 0.5]))
+def test_copies_take_turns(tokens: float, redundant: int, skew: float) -> None:
+    """Between as many reads as without copies and all slots; two copies of each are two models at half the tokens."""
+    one = distinct_experts(tokens, 256, 8, skew)
+    touched = touched_copies(tokens, 256, 8, skew, redundant)
+    assert one - 1e-9 <= touched <= 256 + redundant + 1e-9
+    whole = touched_copies(tokens, 256, 8, skew, 256)
+    assert whole == pytest.approx(2 * distinct_experts(tokens / 2, 256, 8, skew))
+
+
+def test_copies_of_the_hottest_even_out_the_load() -> None:
+    """What redundant experts are for: the busiest rank comes closer to the mean."""
+    values = [load_imbalance(256, 8, 32, 0.8, redundant) for redundant in (0, 32, 64, 256)]
+    assert values[0] > values[1] > values[2] > 1
+    assert load_imbalance(256, 8, 32, 0.0, 32) == 1.0
+    many = load_imbalance(256, 8, np.array([32, 32]), 0.8, np.array([0, 32]))
+    assert many.tolist() == pytest.approx(values[:2])
