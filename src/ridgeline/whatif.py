@@ -1,9 +1,9 @@
 """What if a value of the system or of the model's experts were another: "chip.hbm_bandwidth=2x,domain.size=144".
 
-A value is a quantity with its unit, or a factor with an "x" on what the catalogue says. Paths are those of `System`
-(chip.hbm_bandwidth, chip.peak.fp8, domain.size, network.latency, ...), and experts.count, experts.active, experts.width
-of every mixture in the model. Measured efficiencies stay: a chip with twice the bandwidth reaches the same share of it.
-Knows no time.
+A value is a quantity with its unit, or a factor with an "x" on what is there; several are applied in their order.
+Paths are those of `System` (chip.hbm_bandwidth, chip.peak.fp8, domain.size, network.latency, ...), and experts.count,
+experts.active, experts.width of every mixture in the model. Measured efficiencies stay: a chip with twice the bandwidth
+reaches the same share of it. Knows no time.
 """
 
 from __future__ import annotations
@@ -37,13 +37,11 @@ def changed(system: System, model: Architecture, text: str) -> tuple[System, Arc
         path, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not value:
             raise InputError(f"--set {item!r:.60}", "PATH=VALUE", "such as chip.hbm_bandwidth=2x or domain.size=144")
-        if path in done:
-            raise InputError(f"--set {path}", "each value once")
         if path.startswith("experts."):
             model = _with_experts(model, path.removeprefix("experts."), value)
         else:
             system = _with_value(system, path, value)
-        done[path] = value
+        done[path] = f"{done[path]}, {value}" if path in done else value
     return system, model, done
 
 

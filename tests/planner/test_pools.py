@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from ridgeline import InputError, Scenario, plan
 from ridgeline.planner.limits import Limits
 from ridgeline.planner.plans import front, undominated
-from ridgeline.planner.pools import Decodes, Fleet, Matching, Prefills, cache_bytes, decodes, pairs, prefills
+from ridgeline.planner.pools import Decodes, Fleet, Matching, Prefills, cache_bytes, decodes, grouped, pairs, prefills
 from ridgeline.planner.replicas import DECODE_CHUNK, replicas
 from ridgeline.scenario import subject
-from ridgeline.serving.disaggregated import BUSIEST, first_token, most_use
+from ridgeline.serving.disaggregated import PLANNED, first_token, most_use
 
 
 def slow(p: Prefills, d: Decodes, fleet: Fleet, limits: Limits, frontend: float, sent: float, gaps: float) -> list[Any]:
@@ -63,19 +63,24 @@ def test_pairs_equal_a_loop(name: str, chips: int, isl: int, osl: int, tpot: flo
     keep = np.random.default_rng(0).permutation(len(d.chips))[:40]
     match = Matching(p, d.rows(keep), fleet, limits, 0.01, sent, max(osl - 1, 1))
     told = slow(*match)
-    got = pairs(match)
-    if not told:
-        assert not len(got.rate)
-        return
-    cost, speed, _ = (np.array(column) for column in zip(*told, strict=True))
-    mine, fast = fleet.paid / got.rate, match.d.tpot[got.decode]
-    assert mine.min() == pytest.approx(cost.min())
-    rows, own_rows = front(speed, cost), front(fast, mine)
-    assert speed[rows] == pytest.approx(fast[own_rows])
-    assert cost[rows] == pytest.approx(mine[own_rows])
-    within = speed <= tpot
-    if within.any():
-        assert mine[fast <= tpot].min() == pytest.approx(cost[within].min())
+    fewer = match._replace(
+        p=p.rows(grouped(p.chips, p.holders, p.per_prompt, p.step, p.alone)),
+        d=match.d.rows(grouped(match.d.chips, match.d.holders, match.d.tpot, -match.d.rate)),
+    )
+    for each in (match, fewer):
+        got = pairs(each)
+        if not told:
+            assert not len(got.rate)
+            continue
+        cost, speed, _ = (np.array(column) for column in zip(*told, strict=True))
+        mine, fast = fleet.paid / got.rate, each.d.tpot[got.decode]
+        assert mine.min() == pytest.approx(cost.min())
+        rows, own_rows = front(speed, cost), front(fast, mine)
+        assert speed[rows] == pytest.approx(fast[own_rows])
+        assert cost[rows] == pytest.approx(mine[own_rows])
+        within = speed <= tpot
+        if within.any():
+            assert mine[fast <= tpot].min() == pytest.approx(cost[within].min())
 
 
 @given(
@@ -85,10 +90,10 @@ def test_most_use_is_the_last_that_keeps_the_limit(alone: float, more: float, pr
     """At it the TTFT is the limit, unless the pool is as busy as it can be; it is 0 where one prompt is too slow."""
     kind = {"alone": alone, "step": alone * more, "per_prompt": alone * more / prompts}
     use = most_use(**kind, limit=limit)
-    assert 0 <= use <= BUSIEST
+    assert 0 <= use <= PLANNED
     if limit <= alone:
         assert use == 0
-    elif use < BUSIEST:
+    elif use < PLANNED:
         assert first_token(**kind, use=use) == pytest.approx(limit)
     else:
         assert first_token(**kind, use=use) <= limit * (1 + 1e-9)
@@ -113,8 +118,8 @@ def test_two_pools_are_two_steps() -> None:
     assert found.tpot == pytest.approx(float(found.point.expected.tpot))
     rate = found.replicas * found.batch / (found.tpot * (s.osl - 1))
     prompts = found.prefill_replicas * found.prefill.scenario.batch / float(found.prefill.estimate.seconds)
-    assert found.request_rate == pytest.approx(min(rate, prompts), rel=0.03)
-    assert found.request_rate <= min(rate, prompts) * (1 + 1e-9)
+    assert found.request_rate == pytest.approx(min(rate, PLANNED * prompts), rel=0.03)
+    assert found.request_rate <= min(rate, PLANNED * prompts) * (1 + 1e-9)
 
 
 def test_pools_of_different_chips() -> None:

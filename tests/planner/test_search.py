@@ -257,3 +257,14 @@ def test_drafts_and_formats_are_searched_together() -> None:
         if alone is not None:
             least = alone.candidates.usd[alone.candidates.feasible].min()
             assert both.candidates.usd[both.candidates.feasible].min() <= least * (1 + 1e-12)
+
+
+def test_any_format_is_what_the_chip_multiplies() -> None:
+    """H100 has no fp4 unit; GB200 has one; a model published in fp8 has no wider format."""
+    base = Scenario(model="llama-3-8b", system="hgx-h100", context=8000)
+    assert [v.weights for v in plan(base, over={"weights": ["any"]}).variants] == ["", "fp8"]
+    assert [v.kv for v in plan(base, over={"kv": ["any"]}).variants] == ["", "fp8"]
+    rack = Scenario(model="deepseek-v3", system="gb200-nvl72", chips=8, context=8000)
+    assert [v.weights for v in plan(rack, over={"weights": ["any"]}).variants] == ["", "nvfp4"]
+    with pytest.raises(InputError, match="stands for formats"):
+        plan(base, over={"engine": ["any"]})

@@ -10,6 +10,19 @@ CASES = [
     Scenario(model="deepseek-v3", system="gb200-nvl72", dp=64, ep=64, batch=2400, context="4k"),
     Scenario(model="llama-3-70b", system="hgx-h100", tp=4, pp=2, batch=32, engine="vllm"),
     Scenario(model="qwen3-next-80b-a3b", system="hgx-h100", tp=4, phase="prefill", batch=8),
+    Scenario(
+        model="deepseek-v3",
+        system="hgx-h800",
+        chips=144,
+        dp=144,
+        ep=144,
+        redundant=32,
+        batch=12_700,
+        context=4989,
+        overlap="two-batch",
+        price="$2/h",
+    ),
+    Scenario(model="llama-3-8b", system="hgx-h100", batch=8, isl=30_000, hit=0.5, chunk=4096),
 ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ridgeline.messages import distinct_groups
-from ridgeline.work.experts import distinct_experts, load_imbalance, popularity, routed
+from ridgeline.work.experts import distinct_experts, load_imbalance, popularity, routed, touched_copies
 from ridgeline.work.operation import Routing
 
 shapes = st.tuples(st.integers(2, 256), st.integers(1, 16)).map(lambda t: (t[0], min(t[0], t[1])))
@@ -82,3 +82,22 @@ def test_uneven_experts_are_bounded(shape: tuple[int, int], crowd: float, varian
     read, busiest = routed(Routing(experts=shape[0], ranks=4.0, crowd=crowd), variance)
     assert 0 < read <= 1 + 1e-9
     assert 1 <= busiest <= 4
+
+
+@given(tokens=st.floats(1, 1e5), redundant=st.integers(0, 256), skew=st.sampled_from([0.0, 0.5]))
+def test_copies_take_turns(tokens: float, redundant: int, skew: float) -> None:
+    """Between as many reads as without copies and all slots; two copies of each are two models at half the tokens."""
+    one = distinct_experts(tokens, 256, 8, skew)
+    touched = touched_copies(tokens, 256, 8, skew, redundant)
+    assert one - 1e-9 <= touched <= 256 + redundant + 1e-9
+    whole = touched_copies(tokens, 256, 8, skew, 256)
+    assert whole == pytest.approx(2 * distinct_experts(tokens / 2, 256, 8, skew))
+
+
+def test_copies_of_the_hottest_even_out_the_load() -> None:
+    """What redundant experts are for: the busiest rank comes closer to the mean."""
+    values = [load_imbalance(256, 8, 32, 0.8, redundant) for redundant in (0, 32, 64, 256)]
+    assert values[0] > values[1] > values[2] > 1
+    assert load_imbalance(256, 8, 32, 0.0, 32) == 1.0
+    many = load_imbalance(256, 8, np.array([32, 32]), 0.8, np.array([0, 32]))
+    assert many.tolist() == pytest.approx(values[:2])

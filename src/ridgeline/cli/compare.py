@@ -70,8 +70,9 @@ def _row(each: Case) -> dict[str, Any]:
 
 
 def _text(scenario: Scenario, cases: tuple[Case, ...], again: str) -> list[RenderableType]:
-    head = ["<", "<case", "chips", "<best", "TPOT", "TTFT", "tok/s\n/user", "tok/s\n/chip", "$/Mtok\nin + out", "J/tok",
-            "<floor\nbound by"]  # fmt: skip
+    per = "output" if all(each.result is None or each.result.decode_only for each in cases) else "in + out"
+    head = ["<", "<case", "chips", "<best", "TPOT", "TTFT", "tok/s\n/user", "tok/s\n/chip", f"$/Mtok\n{per}", "J/tok"]
+    head.append("<floor\nbound by")
     refused = [f"{i}  {each.label}: {each.refused}" for i, each in enumerate(cases, 1) if each.result is None]
     return [
         *_head(scenario),

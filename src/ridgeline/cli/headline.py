@@ -27,6 +27,7 @@ def headline(scenario: Scenario, found: Subject) -> list[str]:
     return [
         f"{model.name} ({counts}) on {counted(found.chips, 'chip')} of {found.system.name}, {_price(scenario, found)}",
         f"{_workload(scenario)}; weights {_stored(formats)}, cache {formats.kv}",
+        *([f"what if: {scenario.set}"] if scenario.set else []),
     ]
 
 
@@ -39,7 +40,7 @@ def expected(estimate: Estimate, chip: str) -> str:
 def _workload(scenario: Scenario) -> str:
     if scenario.phase == "decode" and scenario.context:
         return f"decode at a context of {plain(scenario.context)} tokens"
-    cached = f" ({plain(scenario.cached)} cached)" if scenario.cached else ""
+    cached = f" ({plain(scenario.prefix)} cached)" if scenario.prefix else ""
     return f"prompts of {plain(scenario.isl)} tokens{cached}, answers of {plain(scenario.osl)}"
 
 

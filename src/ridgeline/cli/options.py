@@ -62,9 +62,7 @@ PlotFile = Annotated[
 ]
 Over = Annotated[
     list[str] | None,
-    Parameter(
-        help="Search this option too: weights=fp8,nvfp4, kv=bf16,fp8, verify=1:4:+1. Once for each.", group="Search"
-    ),
+    Parameter(help="Search this option too: weights=any, kv=bf16,fp8, verify=1:4:+1. Once for each.", group="Search"),
 ]
 OutputFile = Annotated[
     str, Parameter(name=("--output", "-o"), help="Write to this .csv or .parquet instead.", group=OUTPUT)

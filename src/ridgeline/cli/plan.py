@@ -165,6 +165,7 @@ def _plans(result: PlanResult) -> RenderableType:
     varied = [name for name in ("weights", "kv", "activations", "engine", "system") if _varies(result, name)]
     drafted = any(each.point.scenario.verify > 1 for each in result.plans) and len(result.variants) > 1
     apart = any(each.prefill is not None for each in result.plans)
+    crowded = bool(varied or drafted)
     money, first = result.plans[0].usd is not None, not result.decode_only
     columns: dict[str, Callable[[Plan], str]] = {
         "<layout": lambda p: p.name.replace(", D", "\nD"),
@@ -173,14 +174,14 @@ def _plans(result: PlanResult) -> RenderableType:
         "chips": _chips,
         "batch": lambda p: plain(p.batch),
         "TPOT": lambda p: shown(p.tpot, "s"),
-        "(floor)": lambda p: shown(p.point.numbers["tpot_s"].value, "s"),
+        **({} if crowded else {"(floor)": lambda p: shown(p.point.numbers["tpot_s"].value, "s")}),
         **({"TTFT": lambda p: shown(p.ttft, "s")} if first else {}),
         "tok/s\n/user": lambda p: plain(p.user_rate),
         "tok/s\n/chip": lambda p: plain(p.output_rate_per_chip),
         **({"$/Mtok\ninput": lambda p: _money(p.usd_per_input_token)} if money and first else {}),
         **({"$/Mtok\noutput": lambda p: _money(p.usd_per_output_token)} if money else {}),
         **({} if apart else {"memory\nused": lambda p: shown(p.point.memory.used, "B")}),
-        "<floor\nbound by": _bound,
+        **({} if crowded else {"<floor\nbound by": _bound}),
     }
     rows = [(str(i), *(cell(each) for cell in columns.values())) for i, each in enumerate(result.plans, 1)]
     return table(["<", *columns], rows)

@@ -60,10 +60,10 @@ def _text(scenario: Scenario, found: Tornado, again: str) -> list[RenderableType
         "of TPOT",
         "of TTFT",
         "x 1/2",
-        ">cheaper",
+        "cheaper",
         "<dearer",
         "x 2",
-        ">cheaper",
+        "cheaper",
         "<dearer",
     ]
     return [

@@ -108,7 +108,7 @@ def deployed(
         weights="" if checkpoint or asked in ("", stored) else asked,
         kv=found.precision.kv,
         drafts=drafts,
-        cached=scenario.cached / scenario.isl,
+        cached=scenario.prefix / scenario.isl,
     )
 
 

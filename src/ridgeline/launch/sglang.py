@@ -43,6 +43,8 @@ def flags(deployment: Deployment, role: Role, place: Place) -> list[str]:
         out += [f["dp"], str(dp)]
     if layout.ep > 1:
         out += [f["ep"], str(int(layout.ep))]
+    if layout.redundant:
+        out += [f["balance"], f["redundant"], str(int(layout.redundant))]
     out += [f["max_length"], str(deployment.length), f["sequences"], str(-(-role.sequences // dp) * dp)]
     out += [f["tokens"], str(role.tokens * dp), f["memory"], f"{role.static:g}"]
     out += [f["kv"], engine("sglang").kv[deployment.kv]]

@@ -56,6 +56,12 @@ def options(deployment: Deployment, role: Role) -> dict[str, object]:
     """
     common("trtllm", deployment, role)
     layout = role.layout
+    if layout.redundant:
+        raise InputError(
+            f"--emit trtllm with {layout.redundant} redundant experts",
+            "TensorRT-LLM reads them from a file of a load balancer, which was not checked",
+            "the nearest: redundant=0 with an ep that divides the experts, or --emit vllm, sglang",
+        )
     if layout.dp > 1 and layout.tp > 1:
         every = int(layout.tp * layout.dp)
         raise InputError(

@@ -60,6 +60,8 @@ def flags(deployment: Deployment, role: Role, place: Place) -> list[str]:
         out += [f["dp"], str(dp)]
     if ep > 1:
         out += [f["ep"]]
+    if layout.redundant:
+        out += [f["balance"], f["redundant"], _json({"num_redundant_experts": int(layout.redundant)})]
     out += [f["max_length"], str(deployment.length), f["sequences"], str(each)]
     out += [f["tokens"], str(max(role.tokens, each)), f["chunked"], f["prefix"]]
     out += [f["memory"], f"{role.memory:g}", f["kv"], engine("vllm").kv[deployment.kv]]

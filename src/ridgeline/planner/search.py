@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
+from ridgeline.hardware import format_bytes
 from ridgeline.planner.deployment import deployment
 from ridgeline.planner.limits import Limits, affordable
 from ridgeline.planner.plans import OBJECTIVES, Candidates, PlanResult
@@ -31,6 +32,8 @@ from ridgeline.serving.point import CHUNK, chip_price
 
 DRAFTS = (1, 2, 3, 4, 5)
 """Tokens per decode step (drafts and one) that are tried where an acceptance rate is given."""
+ANY = "any"
+"""In the place of formats: all that model and chip allow."""
 MOST_TRIED = 144
 """Chips up to which more chips are tried as a remedy."""
 SEARCHED = ("tp", "pp", "dp", "ep", "cp", "redundant", "batch", "phase")
@@ -82,17 +85,29 @@ def _variants(scenario: Scenario, over: dict[str, Sequence[Any]]) -> tuple[Scena
         if name not in Scenario.__struct_fields__:
             raise UnknownNameError("axis", name[:60], Scenario.__struct_fields__)
         if name in SEARCHED:
-            raise InputError(
-                f"--over {name}", "an option that a plan does not find anyway", f"not {', '.join(SEARCHED)}"
-            )
+            raise InputError(f"--over {name}", "searched anyway", "leave it out")
         if not len(values):
             raise InputError(f"--over {name}", "at least one value")
+        if list(values) == [ANY]:
+            over[name] = _allowed(scenario, name)
     if scenario.acceptance and "verify" not in over and scenario.verify == 1:
         over["verify"] = DRAFTS
     alone = msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, redundant=0, batch=1, phase="decode")
     return tuple(
         msgspec.structs.replace(alone, **dict(zip(over, values, strict=True))) for values in product(*over.values())
     )
+
+
+def _allowed(scenario: Scenario, name: str) -> list[str]:
+    """As published, and all narrower formats that the chip multiplies in (of a cache: fp8, where it has it)."""
+    if name not in ("weights", "kv"):
+        raise InputError(f"--over {name}={ANY}", "the values to search", f"{ANY} stands for formats of weights or kv")
+    alone = msgspec.structs.replace(scenario, tp=1, pp=1, dp=1, ep=1, cp=1, redundant=0, weights="", kv="")
+    found = subject(alone)
+    narrow = {"fp8": "fp8", "nvfp4": "fp4"} if name == "weights" else {"fp8": "fp8"}
+    now = found.precision.bytes["default"] if name == "weights" else found.precision.kv_bytes
+    can = [each for each, math in narrow.items() if getattr(found.system.chip.peak, math) and format_bytes(each) < now]
+    return ["", *can]
 
 
 def _search(scenario: Scenario, found: Subject, limits: Limits, variant: int, top: int) -> tuple[list[Candidates], int]:

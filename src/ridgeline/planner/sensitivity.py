@@ -83,7 +83,7 @@ def _inputs(base: Plan) -> list[str]:
     names = ["chip.hbm_bandwidth", "chip.hbm_capacity", *(f"chip.peak.{math}" for math in formats)]
     chips = int(base.layout.chips)
     if chips > 1:
-        names += ["domain.bandwidth", *(["domain.latency"] if found.system.domain.latency else [])]
+        names.append("domain.bandwidth")
     if chips > found.system.domain.size:
         names.append("network.bandwidth")
     s = base.point.scenario
@@ -99,8 +99,8 @@ def _changed(scenario: Scenario, name: str, factor: float) -> Scenario:
 
 
 def _numbers(base: Plan, name: str, factor: float) -> tuple[float, float, float]:
-    """Cost per token, TPOT and TTFT of the plan's deployment with one input changed."""
-    scenario = base.point.scenario
+    """Cost per token, TPOT and TTFT of the plan's deployment with one input changed; the reserve gives room."""
+    scenario = msgspec.structs.replace(base.point.scenario, memory_utilisation=1.0)
     now = point(_changed(scenario, name, factor)) if name != "chip.hbm_capacity" else point(scenario)
     assert now.expected is not None
     s = now.scenario

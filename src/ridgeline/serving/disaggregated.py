@@ -23,6 +23,8 @@ import msgspec
 
 from ridgeline.arrays import Array, namespace
 
+PLANNED = 0.9
+"""Most use of a prefill pool that is planned for: at it a prompt waits 4.5 times its own share of the pool's time."""
 BUSIEST = 0.98
 """Utilisation of the prefill pool above which the queue is what the concurrency leaves over, not the formula's pole."""
 
@@ -94,7 +96,7 @@ def first_token(*, alone: Array, step: Array, per_prompt: Array, use: Array) -> 
 
 
 def most_use(*, alone: Array, step: Array, per_prompt: Array, limit: Array) -> Array:
-    """Largest use (at most BUSIEST) of a prefill pool whose `first_token` keeps `limit` seconds; 0 if none does.
+    """Largest use (at most PLANNED) of a prefill pool whose `first_token` keeps `limit` seconds; 0 if none does.
 
     With a = 1.5 S - alone and s = limit - alone: a rho^2 - (a + p / 2 + s) rho + s = 0, the smaller root.
 
@@ -109,4 +111,4 @@ def most_use(*, alone: Array, step: Array, per_prompt: Array, limit: Array) -> A
     a = 1.5 * step - alone
     b = a + per_prompt / 2.0 + slack
     root = 2.0 * slack / (b + xp.sqrt(xp.maximum(b * b - 4.0 * a * slack, 0.0 * b)))
-    return xp.minimum(root, BUSIEST + 0.0 * root)
+    return xp.minimum(root, PLANNED + 0.0 * root)
