@@ -14,6 +14,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any, get_args, get_type_hints
 from urllib.parse import parse_qsl, urlencode
@@ -335,8 +336,9 @@ def exact(value: Array, unit: str) -> str:
         return repr(int(value)) if value == int(value) else repr(float(value))
     for digits in range(1, 18):
         text = show(value, unit, digits)
-        if parse(text, unit) == value:
-            return text
+        with suppress(InputError):  # rounded up beyond what may be meant
+            if parse(text, unit) == value:
+                return text
     return f"{value!r} {unit}"
 
 

@@ -42,7 +42,7 @@ def test_forms_agree_and_lines_reproduce(run: Runner, words: str) -> None:
     [
         ("compare llama-3-8b hgx-h100", "compare of 1 cases"),
         ("compare llama-3-8b hgx-h100,nosuch", "unknown system 'nosuch'"),
-        ("compare llama-3-8b hgx-h100 --over nosuch=1,2", "unknown axis 'nosuch'"),
+        ("compare llama-3-8b hgx-h100 --over nosuch=1,2", "unknown axis in --over 'nosuch'"),
         ("compare llama-3-70b rtx-3090,rtx-4090 --chips 1", "no case has a plan"),
         ("modes llama-3-70b hgx-h100 --tpot 1ms", "the lowest is"),
         ("racks deepseek-v3 hgx-h100", "no layout without stages fits"),

@@ -101,3 +101,10 @@ def test_copies_of_the_hottest_even_out_the_load() -> None:
     assert load_imbalance(256, 8, 32, 0.0, 32) == 1.0
     many = load_imbalance(256, 8, np.array([32, 32]), 0.8, np.array([0, 32]))
     assert many.tolist() == pytest.approx(values[:2])
+
+
+def test_copies_let_uneven_experts_be_placed_evenly() -> None:
+    """The busiest of 144 ranks: several times the mean without copies, near it with DeepSeek's 32."""
+    ranks = [routed(Routing(experts=256, ranks=144.0, crowd=100.0, copies=n), 2.0)[1] for n in (0.0, 16.0, 32.0)]
+    assert ranks[0] > 3 > ranks[1] > ranks[2]
+    assert ranks[2] < 1.25

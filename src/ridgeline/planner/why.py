@@ -192,7 +192,10 @@ def unreachable(
 def _alone(name: str, scenario: Scenario, candidates: Candidates) -> str:
     """The nearest miss of one limit; of the TPOT with what it takes to read the weights."""
     row = int(np.argmin(getattr(candidates, name)))
-    miss = f"the lowest {name.upper()} is {show(float(getattr(candidates, name)[row]), 's')} ({_row(candidates, row)})"
+    # Pairs of pools are evaluated only where they keep the TTFT: of those that do not, the least is not known.
+    alone = " of one pool" if name != "tpot" and not candidates.prefill_replicas.any() else ""
+    least = show(float(getattr(candidates, name)[row]), "s")
+    miss = f"the lowest {name.upper()}{alone} is {least} ({_row(candidates, row)})"
     if name != "tpot" or candidates.prefill_replicas[row]:
         return miss
     degrees = candidates.degrees(row)

@@ -202,7 +202,7 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
         given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")
     rows = ESTIMATE
     if positive(e.overlap):
-        hidden = e.messages * t.sent - t.parts(e)["messages"]
+        hidden = e.messages * t.sent + e.sync * t.meetings - t.parts(e)["messages"]
         given["hidden"] = Given(hidden, "s", "messages behind the kernels of the other half of the batch")
         rows = tuple((name, unit, f.replace("+ streamed", "+ streamed - hidden"), text) for name, unit, f, text in rows)
     own = evaluate(rows, given)
