@@ -319,8 +319,8 @@ def retire(
     """End the requests whose last token came with the step just made, in the order of their admission."""
     place = b[STEP] & (len(calendar) - 1)
     while calendar[place] >= 0:
-        seat = calendar[place]
-        job = seats[JOB, seat]
+        seat = int(calendar[place])
+        job = int(seats[JOB, seat])
         jobs[FINISH, job] = b[NOW]
         follow(jobs, links, heap, g, b, job)
         release(seats, cache, b, job, end_decode(seats, calendar, b, seat))
@@ -472,7 +472,7 @@ def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: 
     while b[FILLED + b[STEP] % b[BLOCK]] > b[FREE]:
         preempt_last(jobs, seats, calendar, cache, b)
         thrown = True
-    take(cache, b, b[FILLED + b[STEP] % b[BLOCK]])
+    take(cache, b, int(b[FILLED + b[STEP] % b[BLOCK]]))
     return thrown
 
 

@@ -97,7 +97,7 @@ class Replica:
         b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL]] = -1
         b[engine.BLOCKS] = blocks
         b[engine.OPEN] = most
-        b[engine.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
+        b[pool.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
         b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
         b[engine.SAMPLE] = series
         code = compiled(pool, engine)
