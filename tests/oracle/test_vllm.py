@@ -50,6 +50,7 @@ engines = st.builds(
     blocks=st.sampled_from([0, 8, 12, 20, 40, 100]),
     reserve_full_input=st.booleans(),
     async_scheduling=st.booleans(),
+    static_batching=st.sampled_from([False, False, True]),
 )
 
 

@@ -86,6 +86,7 @@ def simulate(
     no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
+    static_batching: traffic.Static = False,
     replicas: traffic.Replicas = 1,
     router: traffic.Router = "least-loaded",
     timeline: Timeline = "",
@@ -216,6 +217,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "block_size": settings.block_size,
         "prefix_caching": settings.prefix_caching,
         "async_scheduling": settings.async_scheduling,
+        "static_batching": settings.static_batching,
         "reserve_full_input": settings.reserve_full_input,
         "law_deviation": replica.law.deviation,
         "line": again,
@@ -283,8 +285,9 @@ def _engine(made: Simulation) -> str:
     switches = "asynchronous" if e.async_scheduling else "synchronous"
     switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
+    name = "static batches" if e.static_batching else "vLLM v1 scheduler"
     return (
-        f"vLLM v1 scheduler, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
+        f"{name}, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
         f" {e.max_num_seqs:,} requests per step, {memory}"
     )
 

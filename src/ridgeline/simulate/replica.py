@@ -51,6 +51,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """Admit a request only if all its tokens so far fit, not only its first chunk (scheduler_reserve_full_isl)."""
     prefix_caching: bool = True
     """Remember the blocks of prompts and answers that have hash ids (enable_prefix_caching)."""
+    static_batching: bool = False
+    """Begin a batch, of those who wait and fit into one step, only when all of the one before have ended."""
     async_scheduling: bool = True
     """Plan a step while the one before it runs: an arrival and an end are seen one step late."""
 
@@ -99,7 +101,7 @@ class Replica:
         b[engine.OPEN] = most
         b[pool.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
         b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
-        b[engine.SAMPLE] = series
+        b[engine.SAMPLE], b[engine.STATIC] = series, settings.static_batching
         code = compiled(pool, engine)
         given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
         self.cache = cache_of(given, settings.block_size, blocks)
