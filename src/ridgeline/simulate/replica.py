@@ -161,7 +161,7 @@ class Replica:
         jobs, tick, b = self.jobs, self.law.tick, self.board
         rows = slice(int(self.shared[engine.GAPS]))
         return Run(
-            arrival=jobs[engine.ARRIVAL] * tick if len(self.heap) else self.requests.arrival,
+            arrival=_seconds(jobs[engine.ARRIVAL], tick),
             start=_seconds(jobs[engine.START], tick),
             first_token=_seconds(jobs[engine.FIRST], tick),
             finish=_seconds(jobs[engine.FINISH], tick),

@@ -76,7 +76,7 @@ def simulate(
     Raises
     ------
     InputError
-        For a fleet or a window that is none, and a time series of several replicas.
+        For a fleet or a window that is none, a time series of several replicas, and if no request fits in the cache.
     """
     begin = time.process_time()
     if replicas != 1:
@@ -87,6 +87,11 @@ def simulate(
         run, refused = fleet.result(), fleet.refused
     else:
         run, refused = _alone(deployment, requests, series, progress)
+    if len(refused) == len(requests):
+        held = deployment.engine.blocks * deployment.engine.block_size
+        longest = int((requests.prompt + requests.output).min())
+        given = f"{len(requests):,} requests of {longest:,} tokens and more"
+        raise InputError(given, f"at most the {held:,} tokens that the cache holds", "more chips per replica (--tp)")
     window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
     found = metrics(run, requests, objectives=objectives, window=window, replicas=replicas)
     return Simulation(
