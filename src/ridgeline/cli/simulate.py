@@ -24,7 +24,7 @@ from ridgeline.simulate.clients import CLIENTS, results
 from ridgeline.simulate.objectives import objectives
 from ridgeline.simulate.replicate import replicated
 from ridgeline.simulate.replication import Interval
-from ridgeline.simulate.simulation import Simulation
+from ridgeline.simulate.simulation import Simulation, some_served
 from ridgeline.simulate.simulation import simulate as serve
 from ridgeline.simulate.spread import Spread
 from ridgeline.units import parse
@@ -119,7 +119,7 @@ def simulate(
 
     price = chip_price(scenario, replica.subject)
     with _Progress(len(sent)) as progress:
-        made = run(sent, series=bool(timeline), progress=progress)
+        made = some_served(run(sent, series=bool(timeline), progress=progress))
     sure = _replicated(replications, made, found.workload, seed, run)
     rate_usd = None if price is None else price * made.chips
     again = line("simulate", scenario, given, _defaults())

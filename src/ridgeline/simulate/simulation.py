@@ -76,7 +76,7 @@ def simulate(
     Raises
     ------
     InputError
-        For a fleet or a window that is none, a time series of several replicas, and if no request fits in the cache.
+        For a fleet or a window that is none, and a time series of several replicas.
     """
     begin = time.process_time()
     if replicas != 1:
@@ -87,11 +87,6 @@ def simulate(
         run, refused = fleet.result(), fleet.refused
     else:
         run, refused = _alone(deployment, requests, series, progress)
-    if len(refused) == len(requests):
-        held = deployment.engine.blocks * deployment.engine.block_size
-        longest = int((requests.prompt + requests.output).min())
-        given = f"{len(requests):,} requests of {longest:,} tokens and more"
-        raise InputError(given, f"at most the {held:,} tokens that the cache holds", "more chips per replica (--tp)")
     window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
     found = metrics(run, requests, objectives=objectives, window=window, replicas=replicas)
     return Simulation(
@@ -104,6 +99,22 @@ def simulate(
         cpu=time.process_time() - begin,
         replicas=replicas,
     )
+
+
+def some_served(made: Simulation) -> Simulation:
+    """The same, if any request fits in the cache.
+
+    Raises
+    ------
+    InputError
+        With the size of the smallest request and of the cache.
+    """
+    if len(made.refused) == len(made.requests):
+        engine, asked = made.deployment.engine, made.requests
+        least = int((asked.prompt + asked.output).min())
+        held = f"at most the {engine.blocks * engine.block_size:,} tokens that the cache holds"
+        raise InputError(f"{len(asked):,} requests of {least:,} tokens and more", held, "more chips per replica (--tp)")
+    return made
 
 
 def _alone(
