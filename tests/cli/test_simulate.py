@@ -104,6 +104,10 @@ def test_sessions_and_closed_loops(run: Runner) -> None:
         ("--block-size 0", "block_size 0"),
         ("--max-num-seqs 300 --max-num-batched-tokens 0.5", "--max-num-batched-tokens 0.5"),
         ("--tp 3", "tp=3"),
+        ("--max-num-seqs 9k", "max_num_batched_tokens 8192: at least 9000"),
+        ("--kv-blocks 3", "at most the 48 tokens that the cache holds"),
+        ("--osl 100M --requests 3", "tokens that the cache holds"),
+        ("--replicas 2", "--chips 2"),
     ],
 )
 def test_wrong_options(run: Runner, words: str, told: str) -> None:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.simulate import engine as source
+from ridgeline.simulate import pool
+from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.law import StepLaw, quantised
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
@@ -50,6 +52,7 @@ engines = st.builds(
     blocks=st.sampled_from([0, 8, 12, 20, 40, 100]),
     reserve_full_input=st.booleans(),
     async_scheduling=st.booleans(),
+    static_batching=st.sampled_from([False, False, True]),
 )
 
 
@@ -83,7 +86,7 @@ def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
         concurrency=concurrency,
     )
     fast = Replica(requests, LAWS[True], engine)
-    fast.advance()
+    fast.advance(code=compiled(pool, source))
     same(slow, fast)
 
 
@@ -118,7 +121,7 @@ def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
         concurrency,
         [ids[begin:end] for begin, end in pairwise(place)] if ids else None,
     )
-    fast.advance()
+    fast.advance(code=compiled(pool, source))
     if ids:
         assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
     same(slow, fast)
@@ -148,7 +151,7 @@ def same(slow: Outcome, fast: Replica) -> None:
 def test_the_engine_does_what_the_scheduler_does(rows, engine, kinked) -> None:
     """Start, first and last token, preemptions, gaps, steps and blocks, through storms of preemption too."""
     slow, fast = both(rows, engine, kinked)
-    fast.advance()
+    fast.advance(code=compiled(pool, source))
     same(slow, fast)
 
 
@@ -156,7 +159,13 @@ def test_the_engine_does_what_the_scheduler_does(rows, engine, kinked) -> None:
 @given(workloads, engines, st.booleans(), st.lists(st.integers(1, 400), max_size=4))
 def test_neither_compiling_nor_skipping_nor_stopping_changes_anything(rows, engine, kinked, stops) -> None:
     """Plain Python, one step at a time, and in portions: always the same numbers."""
-    for skip, code, until in ((True, source, []), (False, source, []), (False, None, []), (True, None, stops)):
+    fast_code = compiled(pool, source)
+    for skip, code, until in (
+        (True, source, []),
+        (False, source, []),
+        (False, fast_code, []),
+        (True, fast_code, stops),
+    ):
         slow, fast = both(rows, engine, kinked)
         for stop in sorted(until):
             fast.advance(stop * 10_000, skip=skip, code=code)

@@ -179,7 +179,8 @@ def simulate(
                 i += 1
                 continue
             break
-        while waiting and not preempted and budget > 0 and len(running) + len(ended) < engine.max_num_seqs:
+        shut = preempted or (engine.static_batching and bool(plan))
+        while waiting and not shut and budget > 0 and len(running) + len(ended) < engine.max_num_seqs:
             request = waiting[0]
             hit = found(request)
             past = len(hit) * engine.block_size

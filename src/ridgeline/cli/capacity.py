@@ -57,6 +57,7 @@ def capacity(
     no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
+    static_batching: traffic.Static = False,
 ) -> Report:
     """The highest rate of requests that one replica serves within its objectives, and what it is like there.
 

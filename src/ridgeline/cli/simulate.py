@@ -24,7 +24,7 @@ from ridgeline.simulate.clients import CLIENTS, results
 from ridgeline.simulate.objectives import objectives
 from ridgeline.simulate.replicate import replicated
 from ridgeline.simulate.replication import Interval
-from ridgeline.simulate.simulation import Simulation
+from ridgeline.simulate.simulation import Simulation, some_served
 from ridgeline.simulate.simulation import simulate as serve
 from ridgeline.simulate.spread import Spread
 from ridgeline.units import parse
@@ -86,6 +86,7 @@ def simulate(
     no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
     admit_first_chunk: traffic.FirstChunk = False,
+    static_batching: traffic.Static = False,
     replicas: traffic.Replicas = 1,
     router: traffic.Router = "least-loaded",
     timeline: Timeline = "",
@@ -118,7 +119,7 @@ def simulate(
 
     price = chip_price(scenario, replica.subject)
     with _Progress(len(sent)) as progress:
-        made = run(sent, series=bool(timeline), progress=progress)
+        made = some_served(run(sent, series=bool(timeline), progress=progress))
     sure = _replicated(replications, made, found.workload, seed, run)
     rate_usd = None if price is None else price * made.chips
     again = line("simulate", scenario, given, _defaults())
@@ -216,6 +217,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "block_size": settings.block_size,
         "prefix_caching": settings.prefix_caching,
         "async_scheduling": settings.async_scheduling,
+        "static_batching": settings.static_batching,
         "reserve_full_input": settings.reserve_full_input,
         "law_deviation": replica.law.deviation,
         "line": again,
@@ -283,8 +285,9 @@ def _engine(made: Simulation) -> str:
     switches = "asynchronous" if e.async_scheduling else "synchronous"
     switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
+    name = "static batches" if e.static_batching else "vLLM v1 scheduler"
     return (
-        f"vLLM v1 scheduler, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
+        f"{name}, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"
         f" {e.max_num_seqs:,} requests per step, {memory}"
     )
 

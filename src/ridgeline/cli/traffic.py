@@ -60,6 +60,7 @@ BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default as 
 BlockSize = Annotated[int, _batching("Tokens per KV block.")]
 Blocks = Annotated[str, _batching("KV blocks; default: what memory holds.")]
 Synchronous = Annotated[bool, _batching("Plan each step after the one before it, not while it runs.")]
+Static = Annotated[bool, _batching("Begin a batch only when all of the one before have ended.")]
 FirstChunk = Annotated[bool, _batching("Admit requests whose first chunk fits, even if the whole prompt does not.")]
 
 
@@ -105,6 +106,7 @@ def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -
         blocks=count(batching["kv_blocks"], "--kv-blocks"),
         block=batching["block_size"],
         prefix_caching=not batching["no_prefix_caching"],
+        static_batching=batching["static_batching"],
         async_scheduling=not batching["no_async_scheduling"],
         reserve_full_input=not batching["admit_first_chunk"],
     )

@@ -16,7 +16,7 @@ import msgspec
 
 from ridgeline.errors import InputError
 from ridgeline.simulate.deployment import Deployment
-from ridgeline.simulate.simulation import Simulation, simulate
+from ridgeline.simulate.simulation import Simulation, simulate, some_served
 from ridgeline.workload import Requests
 
 HIGHEST = 1e6
@@ -61,8 +61,8 @@ def capacity(
     Raises
     ------
     InputError
-        Without objectives, for a share that is none, and if they are missed even by requests that come one by one, or
-        kept at any rate.
+        Without objectives, for a share that is none, if they are missed even by requests that come one by one, or kept
+        at any rate, and if no request fits in the cache.
     """
     if not objectives:
         raise InputError("no --slo", "what a request may take", "such as --slo ttft=1s,tpot=25ms")
@@ -71,7 +71,7 @@ def capacity(
     runs: dict[float, Simulation] = {}
 
     def keeps(rate: float) -> bool:
-        made = runs[rate] = simulate(deployment, draw(rate), objectives=objectives)
+        made = runs[rate] = some_served(simulate(deployment, draw(rate), objectives=objectives))
         return made.metrics.attained >= attain and not made.overloaded
 
     low = high = 1.0

@@ -3,6 +3,9 @@
 Compiled code is kept on disk in a folder named by a hash of the source it was made from, the versions of Python and
 Numba, and the processor: code of another source is never loaded. If the folder cannot be written, code is compiled
 again in each process. RIDGELINE_CACHE moves the folder; RIDGELINE_PYTHON=1 runs plain Python.
+
+Loading compiled code takes as long as ten thousand requests take in plain Python, so that a process uses plain Python
+until it has had as many; the results are the same.
 """
 
 from __future__ import annotations
@@ -21,6 +24,17 @@ from typing import Any
 
 ENTRIES = ("advance", "route")
 """Functions that are called as such: their arguments are many, and their work is long."""
+
+
+PLAIN = 10_000
+"""Requests and hash ids of which a process simulates in plain Python before it loads compiled code."""
+_had = {"work": 0}
+
+
+def worthwhile(work: int) -> bool:
+    """Whether to load compiled code for so many requests and hash ids more."""
+    _had["work"] += work
+    return _had["work"] > PLAIN
 
 
 def compiled(*modules: ModuleType) -> Any:

@@ -62,18 +62,19 @@ def deployment(
     chip, ranks = found.system.chip, int(scenario.dp)
     large = chip.usable >= LARGE and "a100" not in chip.name
     tokens = tokens or (8192 if large else 2048) * ranks
-    sequences = min(sequences or (1024 if large else 256) * ranks, tokens)
+    sequences = sequences or min((1024 if large else 256) * ranks, tokens)
+    settings = Engine(
+        max_num_batched_tokens=tokens,
+        max_num_seqs=sequences,
+        block_size=block,
+        blocks=blocks or kv_blocks(scenario, found, tokens, sequences, block),
+        **options,
+    )
     return Deployment(
         scenario=scenario,
         subject=found,
         law=step_law(scenario, found, tokens, sequences),
-        engine=Engine(
-            max_num_batched_tokens=tokens,
-            max_num_seqs=sequences,
-            block_size=block,
-            blocks=blocks or kv_blocks(scenario, found, tokens, sequences, block),
-            **options,
-        ),
+        engine=settings,
         chips=int(scenario.layout.chips),
     )
 

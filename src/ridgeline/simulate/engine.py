@@ -34,13 +34,13 @@ requests that still hold their seats and blocks; the next step in which some req
 STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST, ENDS, EARLIER = range(18, 26)
 """Steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series; when requests
 last ended; how many have ended, and had before that."""
-TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED, ROUTED = range(26, 34)
+TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED, ROUTED, STATIC = range(26, 35)
 """Settings: tokens per step; requests per batch; whether a request is admitted only if all its tokens fit; whether
 steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request; whether
-somebody else hands out the requests of the heap."""
-BUSY = 34
+somebody else hands out the requests of the heap; whether a batch begins only when the one before has ended."""
+BUSY = 35
 """Ticks by what binds, as in `roofline.TERMS`: four."""
-FILLED = 38
+FILLED = 39
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.
@@ -319,8 +319,8 @@ def retire(
     """End the requests whose last token came with the step just made, in the order of their admission."""
     place = b[STEP] & (len(calendar) - 1)
     while calendar[place] >= 0:
-        seat = calendar[place]
-        job = seats[JOB, seat]
+        seat = int(calendar[place])
+        job = int(seats[JOB, seat])
         jobs[FINISH, job] = b[NOW]
         follow(jobs, links, heap, g, b, job)
         release(seats, cache, b, job, end_decode(seats, calendar, b, seat))
@@ -404,7 +404,7 @@ def quiet_steps(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray
             return 0
         b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE] + needed)
         settle(seats, cache, b)
-    elif seen and n < b[SEATS] and n < b[TOKENS]:
+    elif seen and not b[STATIC] and n < b[SEATS] and n < b[TOKENS]:
         _, needed = room(cache, b, head, jobs[PROMPT, head] + jobs[GIVEN, head], b[TOKENS] - n)
         if needed <= b[FREE] - b[FILLED + b[STEP] % b[BLOCK]]:
             return 0
@@ -472,7 +472,7 @@ def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: 
     while b[FILLED + b[STEP] % b[BLOCK]] > b[FREE]:
         preempt_last(jobs, seats, calendar, cache, b)
         thrown = True
-    take(cache, b, b[FILLED + b[STEP] % b[BLOCK]])
+    take(cache, b, int(b[FILLED + b[STEP] % b[BLOCK]]))
     return thrown
 
 
@@ -512,7 +512,8 @@ def step(
             if b[DONE] == jobs[PROMPT, job] + jobs[GIVEN, job]:
                 seats[FRESH, 0] = seat
                 finished, b[PARTIAL] = 1, -1
-    while not thrown and budget > 0 and n + chunks + b[PENDING] < b[SEATS]:
+    closed = thrown or (b[STATIC] and n + chunks > 0)
+    while not closed and budget > 0 and n + chunks + b[PENDING] < b[SEATS]:
         job = b[HEAD]
         if job < 0 or jobs[ARRIVAL, job] > b[CUT]:
             break

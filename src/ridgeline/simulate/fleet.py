@@ -62,34 +62,30 @@ class Fleet:
     def serve(self) -> None:
         """Serve all requests."""
         base = self.base
-        code = compiled(pool, engine, routing)
-        while (
-            code.route(
-                self.law.tables,
-                base.jobs,
-                self.seats,
-                self.calendars,
-                base.links,
-                base.heap,
-                base.gaps,
-                base.counts,
-                base.samples,
-                base.cache,
-                self.refs,
-                self.queues,
-                self.runs,
-                self.spare,
-                base.shared,
-                self.boards,
-                self.fleet,
-                self.kept,
-                self.session,
-                self.home,
-                self.replica,
-                self.router,
-            )
-            == engine.FULL
-        ):
+        while (compiled(pool, engine, routing) if base.quick else routing).route(
+            self.law.tables,
+            base.jobs,
+            self.seats,
+            self.calendars,
+            base.links,
+            base.heap,
+            base.gaps,
+            base.counts,
+            base.samples,
+            base.cache,
+            self.refs,
+            self.queues,
+            self.runs,
+            self.spare,
+            base.shared,
+            self.boards,
+            self.fleet,
+            self.kept,
+            self.session,
+            self.home,
+            self.replica,
+            self.router,
+        ) == engine.FULL:
             base.widen()
 
     def result(self) -> Run:

@@ -75,9 +75,9 @@ def take(cache: Cache, b: np.ndarray, count: int) -> None:
     if known == 0:
         return
     while count > 0:
-        node = b[OLD]
+        node = int(b[OLD])
         if node >= known:
-            run = cache.runs[node - known]
+            run = int(cache.runs[node - known])
             if run > count:
                 cache.runs[node - known] = run - count
                 return
@@ -101,7 +101,7 @@ def give_run(cache: Cache, b: np.ndarray, count: int) -> None:
         cache.runs[last - known] += count
         return
     b[SPARE] -= 1
-    node = cache.spare[b[SPARE]]
+    node = int(cache.spare[b[SPARE]])
     cache.runs[node - known] = count
     enqueue(cache, b, node)
 
@@ -116,7 +116,7 @@ def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
     named = min(blocks, cache.place[job + 1] - first)
     run = blocks - named
     for k in range(named - 1, -1, -1):
-        node = cache.ids[first + k]
+        node = int(cache.ids[first + k])
         if cache.held[first + k]:
             cache.held[first + k] = 0
             cache.refs[node] -= 1

@@ -14,7 +14,7 @@ import numpy as np
 from ridgeline.errors import InputError
 from ridgeline.roofline import TERMS
 from ridgeline.simulate import engine, pool
-from ridgeline.simulate.compiled import compiled
+from ridgeline.simulate.compiled import compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.prefixes import cache_of
@@ -51,6 +51,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """Admit a request only if all its tokens so far fit, not only its first chunk (scheduler_reserve_full_isl)."""
     prefix_caching: bool = True
     """Remember the blocks of prompts and answers that have hash ids (enable_prefix_caching)."""
+    static_batching: bool = False
+    """Begin a batch, of those who wait and fit into one step, only when all of the one before have ended."""
     async_scheduling: bool = True
     """Plan a step while the one before it runs: an arrival and an end are seen one step late."""
 
@@ -97,21 +99,22 @@ class Replica:
         b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL]] = -1
         b[engine.BLOCKS] = blocks
         b[engine.OPEN] = most
-        b[engine.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
+        b[pool.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
         b[engine.RESERVE], b[engine.ASYNC] = settings.reserve_full_input, settings.async_scheduling
-        b[engine.SAMPLE] = series
-        code = compiled(pool, engine)
+        b[engine.SAMPLE], b[engine.STATIC] = series, settings.static_batching
+        ids = 0 if requests.hash_ids is None else len(requests.hash_ids)
+        self.quick = worthwhile(n + ids)
         given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
         self.cache = cache_of(given, settings.block_size, blocks)
         b[[pool.OLD, pool.YOUNG]] = -1
         b[pool.SPARE] = len(self.cache.spare)
-        code.give_run(self.cache, b, blocks)
+        pool.give_run(self.cache, b, blocks)
         self.shared = np.zeros(engine.SHARED, np.int64)
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
         if requests.concurrency or requests.after is not None:
-            self._link(kept, code)
+            self._link(kept)
 
-    def _link(self, kept: np.ndarray, code: Any) -> None:
+    def _link(self, kept: np.ndarray) -> None:
         """Let requests arrive when others end: nobody is queued, and those that come first lie in the heap."""
         n, requests, b = len(self.requests), self.requests, self.board
         self.links, self.heap = np.full((4, n), -1), np.zeros(n, np.int64)
@@ -131,23 +134,22 @@ class Replica:
             roots = roots[: requests.concurrency]
             self.jobs[engine.ARRIVAL] = 0
             b[engine.CLOSED], self.shared[engine.LATER] = 1, roots[-1] + 1 if len(roots) else n
-        for job in roots.tolist():
-            code.push(self.jobs, self.heap, self.shared, job)
+        self.heap[: len(roots)] = roots[np.lexsort((roots, self.jobs[engine.ARRIVAL, roots]))]  # sorted: a heap
+        self.shared[engine.COMING] = len(roots)
 
     def advance(self, until: int = FAR, *, skip: bool = True, code: Any = None) -> None:
-        """Make all steps planned before `until` ticks, in compiled code, or in that of another module."""
-        code = code or compiled(pool, engine)
+        """Make all steps planned before `until` ticks, in code that suits their number, or in that of a module."""
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
-        while (
-            code.advance(
-                *arrays, self.gaps, self.counts, self.samples, self.cache, self.shared, self.board, until, skip
-            )
-            == engine.FULL
-        ):
+        while True:
+            made = code or (compiled(pool, engine) if self.quick else engine)
+            rows = (self.gaps, self.counts, self.samples, self.cache, self.shared, self.board)
+            if made.advance(*arrays, *rows, until, skip) != engine.FULL:
+                return
             self.widen()
 
     def widen(self) -> None:
-        """Make room for more gaps and samples."""
+        """Make room for more gaps and samples, of which there are so many that compiled code is worth its time."""
+        self.quick = True
         self.room *= 2
         self.gaps, self.counts = _wider(self.gaps, self.room), _wider(self.counts, self.room)
         if self.board[engine.SAMPLE]:
@@ -159,7 +161,7 @@ class Replica:
         jobs, tick, b = self.jobs, self.law.tick, self.board
         rows = slice(int(self.shared[engine.GAPS]))
         return Run(
-            arrival=jobs[engine.ARRIVAL] * tick if len(self.heap) else self.requests.arrival,
+            arrival=_seconds(jobs[engine.ARRIVAL], tick),
             start=_seconds(jobs[engine.START], tick),
             first_token=_seconds(jobs[engine.FIRST], tick),
             finish=_seconds(jobs[engine.FINISH], tick),

@@ -168,10 +168,10 @@ def route(
         if when == FAR:
             continue
         if own:
-            job = kept[g[NEXT]]
+            job = int(kept[g[NEXT]])
             g[NEXT] += 1
         else:
-            job = pop(jobs, heap, g)
+            job = int(pop(jobs, heap, g))
             if boards[0, CLOSED]:
                 job = in_order(jobs, links, heap, g, job)
         best = 0

@@ -30,7 +30,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One simulation's result; a refused request has NaN times."""
 
     arrival: np.ndarray
-    """float64[n] seconds: as given, or, for requests that follow others, when that was."""
+    """float64[n] seconds: as given, to a tick, or, for requests that follow others, when that was."""
     start: np.ndarray
     """float64[n] seconds: beginning of the step that first computes something for it."""
     first_token: np.ndarray

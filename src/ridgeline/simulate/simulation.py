@@ -101,6 +101,22 @@ def simulate(
     )
 
 
+def some_served(made: Simulation) -> Simulation:
+    """The same, if any request fits in the cache.
+
+    Raises
+    ------
+    InputError
+        With the size of the smallest request and of the cache.
+    """
+    if len(made.refused) == len(made.requests):
+        engine, asked = made.deployment.engine, made.requests
+        least = int((asked.prompt + asked.output).min())
+        held = f"at most the {engine.blocks * engine.block_size:,} tokens that the cache holds"
+        raise InputError(f"{len(asked):,} requests of {least:,} tokens and more", held, "more chips per replica (--tp)")
+    return made
+
+
 def _alone(
     deployment: Deployment, requests: Requests, series: bool, progress: Callable[[float], None] | None
 ) -> tuple[Run, np.ndarray]:
