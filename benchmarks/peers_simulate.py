@@ -4,7 +4,8 @@
 
 PYTHON is an interpreter with `ai-dynamo-runtime` (`pip install --no-deps ai-dynamo-runtime==1.6.1`, apart). CPU seconds
 of 100,000 requests of 512 and 128 tokens at 20/s on one replica, and of a Mooncake trace, reading included, on 8
-replicas behind a prefix-aware router, in blocks of 512 tokens. The step times of the two differ; the schedulers' work is alike.
+replicas behind a prefix-aware router, in blocks of 512 tokens. The step times of the two differ; the schedulers' work
+is alike.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def main(python: str, trace: str = "") -> None:
         simulate(deployment(Scenario(model="llama-3-8b", system="hgx-h100")), drawn.draw(0), replicas=replicas)
         ours(drawn.draw(1), replicas)
     large = Workload.read(requests=100_000, rate=20, isl=512, osl=128)
-    pairs = {"512/128 at 20/s": (theirs(python, SYNTHETIC), ours(drawn.draw(0)))}
+    pairs = {"512/128 at 20/s": (theirs(python, SYNTHETIC), ours(large.draw(0)))}
     if trace:
         pairs["trace on 8 replicas"] = (theirs(python, TRACE, trace), ours(trace, 8, 512))
     print(f"{'':22} {'Dynamo':>10} {'Ridgeline':>10} {'ratio':>7}")
