@@ -16,7 +16,8 @@ integers, so that skipping and stepping are the same to the last bit.
 With `ASYNC` the plan of a step is made while the one before it runs: requests that arrive during a step wait for the
 one after the next, and what ends in a step holds its seat and blocks for one plan more.
 
-This file is plain Python; `compiled.py` compiles it. Knows no chip, no second and no metric.
+This file is plain Python; `compiled.py` compiles it. It is long because all of it shares one array of places: what a
+step reads and writes can be checked here alone. Knows no chip, no second and no metric.
 """
 
 from __future__ import annotations
