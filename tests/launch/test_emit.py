@@ -165,7 +165,7 @@ def test_refusals(what: str) -> None:
 
 def test_memory_shares() -> None:
     """Three engines count memory from three ends; each leaves the plan's cache its place."""
-    point = step(Scenario(model="llama-3-70b", system="hgx-h100", tp=8, batch=64, context="8k"))
+    point = step(Scenario(model="llama-3.1-70b", system="hgx-h100", tp=8, batch=64, context="8k"))
     held, (role,) = point.memory, deployed(point).roles
     capacity = held.capacity
     assert role.memory == pytest.approx(0.9)

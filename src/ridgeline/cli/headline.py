@@ -23,12 +23,16 @@ _RESTS_ON = {
 def headline(scenario: Scenario, found: Subject) -> list[str]:
     """Lines at the head of an answer."""
     model, formats = found.model, found.precision
-    counts = f"{model.parameters / 1e9:.3g}e9 parameters, {model.active_parameters / 1e9:.3g}e9 active"
+    counts = f"{_billions(model.parameters)} parameters, {_billions(model.active_parameters)} active"
     return [
         f"{model.name} ({counts}) on {counted(found.chips, 'chip')} of {found.system.name}, {_price(scenario, found)}",
         f"{_workload(scenario)}; weights {_stored(formats)}, cache {formats.kv}",
         *([f"what if: {scenario.set}"] if scenario.set else []),
     ]
+
+
+def _billions(count: float) -> str:
+    return f"{count / 1e9:,.0f}e9" if count >= 1e12 else f"{count / 1e9:.3g}e9"
 
 
 def expected(estimate: Estimate, chip: str) -> str:

@@ -26,6 +26,7 @@ from ridgeline.sweep.axis import axis
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+TOP = 5
 Top = Annotated[int, Parameter(help="Plans to show, each of another layout; 5 if not given.", group="Limits")]
 FrontOf = Annotated[
     str,
@@ -41,7 +42,7 @@ FrontOf = Annotated[
 def plan(
     scenario: Scenario,
     *,
-    top: Top = 5,
+    top: Top = TOP,
     over: Over = None,
     trade: FrontOf = "speed,cost",
     plot: PlotFile = "",
@@ -64,6 +65,7 @@ def plan(
             result.scenario.to_cli("plan"),
             *(f"--over {shlex.quote(text)}" for text in over or ()),
             *([f"--front {','.join(names)}"] if names != ("speed", "cost") else []),
+            *([f"--top {top}"] if top != TOP else []),
         ]
     )
     if plot:

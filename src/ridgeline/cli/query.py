@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST = 40
 """Rows of text; --csv and --json have all."""
+WIDE, FEW = 8, 5
+"""Columns beyond which a row is printed as a column; how many of those."""
 
 
 @command()
@@ -47,7 +49,14 @@ def _text(answer: Answer) -> list[RenderableType]:
     out: list[RenderableType] = []
     if answer.finished < answer.chunks:
         out.append(f"of {answer.finished:,} of {counted(answer.chunks, 'chunk')}: the sweep is not finished")
-    out.append(table(heads, shown))
+    if len(answer.names) <= WIDE:
+        out.append(table(heads, shown))
+    else:
+        turned = [[name, *(row[i] for row in shown[:FEW])] for i, name in enumerate(answer.names)]
+        out.append(table(["<", *(f"row {i}" for i in range(1, len(shown[:FEW]) + 1))], turned))
+        if len(shown) > FEW:
+            out.append(f"the first {FEW} of {counted(len(answer.rows), 'row')}, one to a column; --csv prints all")
+            return out
     if len(answer.rows) > MOST:
         out.append(f"the first {MOST} of {counted(len(answer.rows), 'row')}; --csv prints all")
     return out

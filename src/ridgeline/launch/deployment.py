@@ -92,6 +92,13 @@ def deployed(
         For a model whose checkpoint is not known, or a draft without layers for it.
     """
     scenario, found = decode.scenario, decode.subject
+    longest = int((scenario.context or scenario.isl) + scenario.osl)
+    if 0 < found.model.max_context < longest:
+        raise InputError(
+            f"--emit for requests of {longest:,} tokens",
+            f"{found.model.name} is made for at most {found.model.max_context:,}",
+            "shorter --isl and --osl, or a model of a longer context",
+        )
     drafts = int(scenario.verify) - 1
     if drafts and not found.model.mtp:
         raise InputError(f"--verify {scenario.verify}", f"{found.model.name} has no layers that draft", "--verify 1")
@@ -104,7 +111,7 @@ def deployed(
     return Deployment(
         model=checkpoint or _checkpoint(found.model, scenario.model),
         roles=roles,
-        length=int(scenario.isl + scenario.osl) if not scenario.context else int(scenario.context + scenario.osl),
+        length=longest,
         weights="" if checkpoint or asked in ("", stored) else asked,
         kv=found.precision.kv,
         drafts=drafts,

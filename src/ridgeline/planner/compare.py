@@ -14,7 +14,7 @@ import msgspec
 from ridgeline.errors import InputError
 from ridgeline.planner.plans import PlanResult
 from ridgeline.planner.search import plan
-from ridgeline.scenario import Scenario
+from ridgeline.scenario import Scenario, exact, units
 
 MOST = 64
 """Cases of one comparison."""
@@ -51,7 +51,7 @@ def compare(
     for each in values:
         own = dict(zip(axes, each, strict=True))
         question = msgspec.structs.replace(scenario, **own)
-        label = ", ".join(str(own[name]) or "as published" for name in varied)
+        label = ", ".join(_label(name, own[name]) for name in varied)
         try:
             cases.append(Case(label=label, scenario=question, result=plan(question, top=1)))
         except InputError as error:
@@ -61,3 +61,10 @@ def compare(
     if all(case.result is None for case in cases):
         raise InputError("compare", f"no case has a plan: {cases[0].refused}")
     return tuple(cases)
+
+
+def _label(name: str, value: Any) -> str:
+    """A value with its unit, and with its name where it is a number."""
+    if name in units() and not isinstance(value, str):
+        return f"{name.replace('_', '-')} {exact(value, units()[name])}"
+    return str(value) or "as published"

@@ -14,6 +14,7 @@ anew. Knows no demand: a price is a multiple of the cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -166,7 +167,7 @@ def _mode(name: str, c: Candidates, row: int, result: PlanResult, speed: float, 
 
 def _balanced(scenario: Scenario, found: Subject) -> tuple[list[Balanced], float]:
     """Decode at multiples of B* on the layout that is cheapest there, and the cheapest decode of all."""
-    half = msgspec.structs.replace(scenario, context=scenario.decode_context, tpot=0.0, user_rate=0.0)
+    half = _decode(scenario, context=scenario.decode_context, tpot=0.0, user_rate=0.0)
     own = replicas(half, found, (DECODE_CHUNK,))
     paid = found.chips / (found.chips // own.space.chips)
     whole = plan(half, top=1)
@@ -204,7 +205,7 @@ def _contexts(scenario: Scenario, found: Subject) -> tuple[Reach, ...]:
     asked = [c for c in CONTEXTS if not longest or c <= max(longest, CONTEXTS[0])]
     if longest and longest not in asked and longest > asked[-1]:
         asked.append(longest)
-    return _reach([(msgspec.structs.replace(scenario, context=c), c, f"{c:,} tok") for c in asked], 0)
+    return _reach([(_decode(scenario, context=c), c, f"{c:,} tok") for c in asked], 0)
 
 
 def _sparsities(scenario: Scenario, limit: float) -> tuple[Reach, ...]:
@@ -215,7 +216,7 @@ def _sparsities(scenario: Scenario, limit: float) -> tuple[Reach, ...]:
     asked = []
     for k in SPARSITIES:
         text = ",".join(filter(None, (scenario.set, f"experts.count={k:g}x")))
-        changed = msgspec.structs.replace(scenario, set=text, context=scenario.decode_context, tpot=limit)
+        changed = _decode(scenario, set=text, context=scenario.decode_context, tpot=limit)
         try:
             model = subject(changed).model
         except InputError:  # fewer experts than are active
@@ -226,13 +227,19 @@ def _sparsities(scenario: Scenario, limit: float) -> tuple[Reach, ...]:
     return _reach(asked, next((i for i, each in enumerate(asked) if abs(each[1] / own - 1) < 1e-9), 0))
 
 
+def _decode(scenario: Scenario, **changes: Any) -> Scenario:
+    """The scenario's decode alone, without what only prompts have."""
+    alone = {"ttft": 0.0, "e2e": 0.0, "pools": "", "prefill_system": "", "prefill_chips": 0}
+    return msgspec.structs.replace(scenario, **alone, **changes)
+
+
 def _reach(asked: Sequence[tuple[Scenario, float, str]], first: int) -> tuple[Reach, ...]:
     """Plans of decode alone; what does not fit or is too slow is left out."""
     out: list[Reach] = []
     base = float("nan")
     for i, (scenario, value, label) in enumerate(asked):
         try:
-            result = plan(msgspec.structs.replace(scenario, ttft=0.0, e2e=0.0, pools=""), top=1, ask=False)
+            result = plan(scenario, top=1, ask=False)
         except InputError:
             continue
         best, found = result.plans[0], result.subject

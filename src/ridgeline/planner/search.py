@@ -29,6 +29,7 @@ from ridgeline.planner.why import TIE, explain_loss, nothing_fits, unreachable
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving import Evaluator
 from ridgeline.serving.point import CHUNK, chip_price
+from ridgeline.units import show
 
 DRAFTS = (1, 2, 3, 4, 5)
 """Tokens per decode step (drafts and one) that are tried where an acceptance rate is given."""
@@ -38,6 +39,11 @@ MOST_TRIED = 144
 """Chips up to which more chips are tried as a remedy."""
 SEARCHED = ("tp", "pp", "dp", "ep", "cp", "redundant", "batch", "phase")
 """Fields that every plan finds by itself."""
+ASKED = (
+    "model", "isl", "osl", "context", "cached", "hit", "skew", "tpot", "ttft", "e2e", "user_rate", "budget", "power",
+    "price", "utilisation", "objective", "acceptance", "prefill_system", "prefill_chips",
+)  # fmt: skip
+"""Fields that say what is asked: a search over them would answer whichever question is the easiest."""
 
 
 def plan(
@@ -86,6 +92,8 @@ def _variants(scenario: Scenario, over: dict[str, Sequence[Any]]) -> tuple[Scena
             raise UnknownNameError("axis", name[:60], Scenario.__struct_fields__)
         if name in SEARCHED:
             raise InputError(f"--over {name}", "searched anyway", "leave it out")
+        if name in ASKED:
+            raise InputError(f"--over {name}", "part of the question, not of its answer", "compare --over plans each")
         if not len(values):
             raise InputError(f"--over {name}", "at least one value")
         if list(values) == [ANY]:
@@ -115,9 +123,11 @@ def _search(scenario: Scenario, found: Subject, limits: Limits, variant: int, to
     decode_only = Evaluator(scenario, found).decode_only
     chunks = (int(scenario.chunk),) if scenario.chunk else (CHUNK,) if decode_only else CHUNKS
     apart = not decode_only and scenario.pools != "aggregated"
-    if decode_only and scenario.pools == "disaggregated":
-        raise InputError("--pools disaggregated with --context", "plans decode alone", "use --isl and --osl")
-    if scenario.prefill_system or scenario.prefill_chips:
+    given = bool(scenario.prefill_system or scenario.prefill_chips)
+    if decode_only and (given or scenario.pools == "disaggregated"):
+        what = "a prefill pool" if given else "--pools disaggregated"
+        raise InputError(f"{what} with --context", "plans decode alone", "use --isl and --osl")
+    if given:
         if scenario.pools == "aggregated":
             raise InputError("--pools aggregated with a prefill pool", "one pool or two")
         scenario = msgspec.structs.replace(scenario, pools="disaggregated")
@@ -165,6 +175,16 @@ def _fleet(scenario: Scenario, found: Subject) -> tuple[Fleet, Subject] | None:
         raise InputError(
             f"--budget with {found.chips} chips of {found.system.name} and {other.chips} of {other.system.name}",
             f"they take ${spent * 3600:,.0f}/h",
+            "fewer --chips or --prefill-chips",
+        )
+    watts = [each.system.chip.power for each in (found, other)]
+    if scenario.power and None in watts:
+        raise InputError("--power for two pools", "the power of a chip is not known")
+    drawn = sum(each.chips * (power or 0.0) for each, power in zip((found, other), watts, strict=True))
+    if scenario.power and drawn > scenario.power * (1 + 1e-9):
+        raise InputError(
+            f"--power with {found.chips} chips of {found.system.name} and {other.chips} of {other.system.name}",
+            f"they take {show(drawn, 'W')}",
             "fewer --chips or --prefill-chips",
         )
     across = [each.system.network.bandwidth for each in (found, other)]

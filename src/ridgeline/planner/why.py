@@ -18,6 +18,8 @@ from ridgeline.planner.space import layouts
 from ridgeline.serving import Evaluator, point
 from ridgeline.units import show
 
+NARROWER = {"fp8": 1.0, "nvfp4": 0.5625}
+"""Formats that make weights smaller, and their bytes per weight."""
 TIE = 0.01
 """Relative difference below which two costs count as equal."""
 
@@ -96,7 +98,8 @@ def _shares(plan: Plan) -> dict[str, float]:
         prompts = float(evaluate.prompts(first.scenario.layout))
         per_prompt = float(evaluate.estimate(evaluate.prefill(first.scenario.layout), first.scenario.layout).seconds)
         prefill = per_prompt / prompts * int(first.scenario.layout.chips)
-    return {"prefill": prefill, "decode": decode, "idle": plan.chip_seconds * s.utilisation - prefill - decode}
+    idle = plan.chip_seconds * s.utilisation - prefill - decode
+    return {"prefill": prefill, "decode": decode, "idle": idle if idle > 1e-9 * plan.chip_seconds else 0.0}
 
 
 def _parts(plan: Plan) -> dict[str, float]:
@@ -143,8 +146,10 @@ def nothing_fits(scenario: Scenario, found: Subject) -> InputError:
     degrees = {name: int(getattr(space, name)[row]) for name in space.__struct_fields__}
     usable = scenario.memory_utilisation * found.system.chip.usable
     weights = float(np.asarray(memory.weights)[row]) * np.prod([degrees[d] for d in ("tp", "pp", "dp")])
-    chips = int(np.ceil(weights / usable * 1.1))
-    narrower = [f for f in ("fp8", "nvfp4") if found.precision.bytes["default"] > (1.5 if f == "fp8" else 0.8)]
+    one = float(np.asarray(memory.cache_per_sequence)[row]) * degrees["tp"] * degrees["cp"] * degrees["pp"]
+    chips = int(np.ceil((weights + one) / usable * 1.1))
+    now, held = found.precision.bytes["default"], float(np.asarray(memory.weights)[row])
+    narrower = [f for f, size in NARROWER.items() if held * (1 - size / now) >= over[row] > 0]
     fixes = [f"about {chips} chips"] if chips > found.chips else []
     fixes += [f"--weights {name}" for name in narrower]
     fixes += ["a shorter context"] if np.asarray(memory.cache_per_sequence)[row] > 0.2 * usable else []
@@ -181,7 +186,7 @@ def unreachable(
             f"{each} can be kept, not together: with {rest} the lowest {last.upper()} is "
             f"{show(float(getattr(candidates, last)[row]), 's')} ({_row(candidates, row)})"
         )
-    wider = "allow more time, or use narrower weights (--weights fp8, nvfp4) or more chips (--chips)"
+    wider = "allow more time; neither narrower formats nor up to four times the chips would do"
     return InputError(
         f"{given} for {subject}",
         f"not reachable: {miss}",
