@@ -20,7 +20,7 @@ ASKED = "cache llama-3-70b hgx-h100 --context 8k"
     [
         "",
         "--ttft 1s --devices 2 --stall 0 --overhead 2 --life '3 years'",
-        "--reuse lognormal:mean=10min,cv=2,returns=60% --premiums '5min=$1.25/Mtok,1h=$5/Mtok' --hold 10s,2h",
+        "--reuse lognormal:mean=10min,cv=2,returns=60% --premiums '5min=$1.25/Mtok,1h=$5/Mtok' --hold 1s,2h,3h,4h,5h",
         "--medium 'ddr,cxl=$5/GB' --price $2/h",
     ],
 )

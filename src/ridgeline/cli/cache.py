@@ -24,6 +24,8 @@ _FIELDS = (
     "context", "chunk", "weights", "kv", "activations", "engine", "overlap", "ttft", "price", "chips",
     "memory_utilisation", "set", "catalog",
 )  # fmt: skip
+_ACROSS = 4
+"""Guaranteed times side by side."""
 _DEFAULTS = {
     "medium": ",".join(MEDIA), "hold": "1min,5min,1h,1day", "reuse": "", "premiums": "", "life": "1825 days",
     "overhead": "1", "stall": "1", "devices": 1,
@@ -132,6 +134,7 @@ def _hold(found: Caches, row: int) -> dict[str, Any]:
 
 def _text(found: Caches, again: str, bare: bool) -> list[RenderableType]:
     compute = f"{shown(found.recompute, 'USD/tok')} and {shown(found.recompute_time, 's')}"
+    late = [each.tier.name for each in found.tiers if not each.quick]
     slow = [each.tier.name for each in found.tiers if each.fetch_time > found.recompute_time]
     costs = [
         (
@@ -158,26 +161,36 @@ def _text(found: Caches, again: str, bare: bool) -> list[RenderableType]:
             costs,
         ),
         *(["", f"slower than computing anew: {', '.join(slow)} (--devices stripes, --ttft excludes)"] if slow else []),
+        *(["", f"slower than --ttft allows, never the best: {', '.join(late)}"] if late else []),
         heading("Which tier for a hold time: drain time nearest to it, and least cost"),
         table(["hold", "<by drain", "per Mtok", "<by cost", "per Mtok", "of compute"], holds),
         heading("Prices at cost: hit, storage, and the write premium for a guaranteed time; all per million tokens"),
-        table(
-            ["<tier", "hit", "of compute", "storage", *(f"write {shown(h.seconds, 's')}" for h in found.holds)],
-            [
-                (
-                    each.tier.name, _price(each.fetch), f"{each.fetch / found.recompute:.2%}",
-                    f"{_rate(each.hold)}/h", *(_price(h.premiums[i]) for h in found.holds),
-                )
-                for i, each in enumerate(found.tiers)
-            ],
-        ),
+        *_prices(found),
         *_endurance(found),
         *_reuse(found),
         *_sheet(found),
         "",
-        f"media: full, at all of their bandwidth and at {'their bare price' if bare else 'their price with overhead'}",
+        f"media: full, at all of their bandwidth and at {'their bare price' if bare else 'their price with overhead'}; "
+        "`ridgeline catalog` with a name has sources",
         copied(f"again: {again}"),
     ]  # fmt: skip
+
+
+def _prices(found: Caches) -> list[RenderableType]:
+    """Hit, storage and write premiums, a few guaranteed times to a table."""
+    out: list[RenderableType] = []
+    for first in range(0, len(found.holds), _ACROSS):
+        part = found.holds[first : first + _ACROSS]
+        head = ["<tier", "hit", "of compute", "storage", *(f"write {shown(each.seconds, 's')}" for each in part)]
+        rows = [
+            (
+                each.tier.name, _price(each.fetch), f"{each.fetch / found.recompute:.2%}", f"{_rate(each.hold)}/h",
+                *(_price(hold.premiums[i]) for hold in part),
+            )
+            for i, each in enumerate(found.tiers)
+        ]  # fmt: skip
+        out += [*([""] if first else []), table(head, rows)]
+    return out
 
 
 def _endurance(found: Caches) -> list[RenderableType]:
