@@ -171,7 +171,7 @@ def _text(found: Caches, again: str, bare: bool) -> list[RenderableType]:
         *_sheet(found),
         "",
         f"media: full, at all of their bandwidth and at {'their bare price' if bare else 'their price with overhead'}; "
-        "`ridgeline catalog` with a name has sources",
+        "`ridgeline catalog media NAME` has sources",
         copied(f"again: {again}"),
     ]  # fmt: skip
 
