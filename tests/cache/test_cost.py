@@ -18,11 +18,12 @@ from ridgeline.cache import (
     device_share,
     drain_match,
     hold_cost,
+    implied_bytes,
     medium_tier,
     move_time,
+    premium_line,
     reign,
 )
-from ridgeline.cache.cost import implied_bytes, premium_line
 from ridgeline.catalog import BUILT_IN
 from ridgeline.hardware import load_chip, load_medium
 

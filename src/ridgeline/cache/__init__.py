@@ -3,6 +3,7 @@
 from ridgeline.cache.cost import break_even, cheapest, device_share, drain_match, hold_cost, move_cost, move_time, reign
 from ridgeline.cache.lifetime import Lifetime, best_lifetime, ttl_cost
 from ridgeline.cache.reuse import Reuse, reuse, trace_reuse
+from ridgeline.cache.sheet import implied_bytes, premium_line, read_premiums
 from ridgeline.cache.tier import LIFE, Tier, chip_tier, medium_tier
 
 __all__ = [
@@ -17,9 +18,12 @@ __all__ = [
     "device_share",
     "drain_match",
     "hold_cost",
+    "implied_bytes",
     "medium_tier",
     "move_cost",
     "move_time",
+    "premium_line",
+    "read_premiums",
     "reign",
     "reuse",
     "trace_reuse",

@@ -93,28 +93,3 @@ def cheapest(seconds: Array, once: np.ndarray, hold: np.ndarray, recompute: floa
     """Index of the tier of least cost at each hold time; the number of tiers where computing anew costs least."""
     cost = once + hold * np.asarray(seconds)[..., None]
     return np.concatenate([cost, np.full((*cost.shape[:-1], 1), recompute)], axis=-1).argmin(-1)
-
-
-# --- price lines ------------------------------------------------------------------------------------------------------
-
-
-def premium_line(seconds: Array, premium: Array) -> tuple[float, float]:
-    """Intercept ($/tok) and slope ($/tok/s) of the least-squares line through write premiums at guaranteed times.
-
-    Two points give the line itself: 5 min for $1.25 and 1 h for $5 per million tokens are $0.91 + $4.09 per hour.
-
-    Parameters
-    ----------
-    seconds
-        Guaranteed times, two different ones at least.
-    premium
-        Price of the cache write less that of plain input, $/tok.
-    """
-    t, y = np.asarray(seconds, float), np.asarray(premium, float)
-    slope = float(((t - t.mean()) * (y - y.mean())).sum() / ((t - t.mean()) ** 2).sum())
-    return float(y.mean() - slope * t.mean()), slope
-
-
-def implied_bytes(storage: Array, capacity: Array, rent: Array) -> Array:
-    """Bytes per token at which holding costs what `storage`, $/tok/s, asks: k = storage capacity / rent."""
-    return storage * capacity / rent

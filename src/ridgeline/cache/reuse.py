@@ -19,9 +19,11 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.workload.requests import Requests
+from ridgeline.workload import Requests, Trace, read
 from ridgeline.workload.spelling import need, split
 
+TRACE = "trace:"
+"""A spelling that begins so goes on with the path of a trace."""
 _KNOWN = {"exponential": {"mean": "s", "returns": "1"}, "lognormal": {"mean": "s", "cv": "1", "returns": "1"}}
 
 
@@ -79,18 +81,22 @@ def _normal(z: np.ndarray) -> np.ndarray:
 
 
 def reuse(text: str, what: str = "--reuse") -> Reuse:
-    """Read a distribution.
+    """Read a distribution; "trace:FILE" is the gaps of a trace.
 
     Raises
     ------
     InputError
-        For an unknown name or parameter, a missing mean, a value out of its range.
+        For an unknown name or parameter, a missing mean, a value out of its range; for a trace
+        that cannot be read.
 
     Examples
     --------
     >>> reuse("lognormal:mean=10min,cv=2,returns=60%").mean
     600.0
     """
+    if text.startswith(TRACE):
+        path = text.removeprefix(TRACE)
+        return trace_reuse(read(Trace(path=path)).requests, path)
     name, given = split(text, what, _KNOWN)
     need(text, what, given, "mean", *(("cv",) if name == "lognormal" else ()))
     returns = given.get("returns", 1.0)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from msgspec.structs import asdict
 
+from ridgeline.cache import read_premiums
+from ridgeline.cache import reuse as law
 from ridgeline.cli.headline import headline
 from ridgeline.cli.options import command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import NONE, copied, counted, heading, plain, shown, table
-from ridgeline.planner.caches import MEDIA, Caches, caches, read_law, read_premiums
+from ridgeline.planner.caches import MEDIA, Caches, caches
 from ridgeline.scenario import Scenario
 from ridgeline.units import parse
 
@@ -72,7 +74,7 @@ def cache(
         scenario,
         media=[name.strip() for name in medium.split(",") if name.strip()],
         holds=[parse(text, "s", "--hold") for text in hold.split(",")],
-        law=read_law(reuse),
+        law=law(reuse) if reuse else None,
         premiums=read_premiums(premiums),
         life=parse(life, "s", "--life"),
         overhead=parse(overhead, "1", "--overhead"),

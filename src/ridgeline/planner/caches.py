@@ -30,14 +30,13 @@ from ridgeline.cache import (
     device_share,
     drain_match,
     hold_cost,
+    implied_bytes,
     medium_tier,
     move_cost,
     move_time,
+    premium_line,
     reign,
-    reuse,
-    trace_reuse,
 )
-from ridgeline.cache.cost import implied_bytes, premium_line
 from ridgeline.catalog import Catalog
 from ridgeline.errors import InputError
 from ridgeline.hardware import format_bytes, load_medium
@@ -47,11 +46,8 @@ from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving import Evaluator
 from ridgeline.serving.point import chip_price
 from ridgeline.units import parse
-from ridgeline.workload import Trace, read
 
 MEDIA = ("ddr5", "nvme", "qlc", "hdd")
-TRACE = "trace:"
-"""A spelling of reuse that begins so goes on with the path of a trace."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,33 +283,3 @@ def _worn_out(tier: Tier, best: Lifetime | None, law: Reuse | None, life: float)
     ends = 1.0 - best.hit * law.returns
     stays = best.held / ends if ends > 0 else math.inf
     return life * stays / tier.residence if stays < tier.residence else math.inf
-
-
-# --- what is given as text --------------------------------------------------------------------------------------------
-
-
-def read_law(text: str) -> Reuse | None:
-    """A law of reuse as it is spelled: a distribution, or "trace:FILE" for the gaps of a trace; None for none."""
-    if not text.startswith(TRACE):
-        return reuse(text) if text else None
-    path = text.removeprefix(TRACE)
-    return trace_reuse(read(Trace(path=path)).requests, path)
-
-
-def read_premiums(text: str) -> list[tuple[float, float]]:
-    """Write premiums by guaranteed time: "5min=$1.25/Mtok,1h=$5/Mtok".
-
-    Raises
-    ------
-    InputError
-        For what is no such list, and for fewer than two different times.
-    """
-    out: list[tuple[float, float]] = []
-    for part in filter(None, text.split(",")):
-        time, equals, price = part.partition("=")
-        if not equals:
-            raise InputError(f"--premiums {part!r:.60}", "time=price", "such as 5min=$1.25/Mtok,1h=$5/Mtok")
-        out.append((parse(time, "s", "--premiums"), parse(price, "USD/tok", "--premiums")))
-    if text and len({time for time, _ in out}) < 2:
-        raise InputError(f"--premiums {text!r:.60}", "two different times at least: one gives no line")
-    return out
