@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "Several systems, models or options on one workload: one table, one picture.",
     "sensitivity": "Which input moves the cost: elasticities and a tornado.",
     "racks": "Beyond one rack: experts over several, domains of other sizes, pipelines of racks, less memory.",
+    "cache": "Where to keep prompts between two uses: HBM, host memory, flash, disk, or compute them anew.",
     "step": "One layout and batch: what every operation takes, and what binds.",
     "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet, on one process or many.",
     "query": "SQL on the folder of a large sweep.",
