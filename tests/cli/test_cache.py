@@ -90,7 +90,7 @@ def test_gaps_of_a_real_trace(run: Runner, shared: Path) -> None:
         ("--devices 0", "1 or more"),
         ("--life 0s", "a time above 0"),
         ("--overhead 0.5", "1 or more"),
-        ("--price $0/h", "one above 0"),
+        ("--price $0/h", "more than $0"),
         ("--price nosuch", "nosuch price of hgx-h100"),
     ],
 )

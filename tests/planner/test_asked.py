@@ -12,9 +12,7 @@ from ridgeline.planner.modes import modes
 
 def test_power_counts_both_pools() -> None:
     """Twelve boards of 1.7 kW do not run on 14 kW, whichever pool they are in."""
-    question = Scenario(
-        model="llama-3-70b", system="hgx-h100", prefill_system="hgx-h100", prefill_chips=4, power="14 kW"
-    )
+    question = Scenario(model="llama-3-70b", system="hgx-h100", prefill_system="hgx-h100", prefill_chips=4, power=14e3)
     with pytest.raises(InputError, match=r"8 chips of hgx-h100 and 4 of hgx-h100: they take 20.8 kW"):
         plan(question)
 

@@ -284,7 +284,10 @@ def chip_price(scenario: Scenario, found: Subject) -> float | None:
     """
     given = scenario.price
     if given.startswith("$") or given[:1].isdigit():
-        return parse(given, "USD/s", "--price")
+        price = parse(given, "USD/s", "--price")
+        if not price:
+            raise InputError(f"--price {given}", "more than $0", "leave it out to plan by chip-seconds")
+        return price
     return found.system.price(given).rate if given or found.system.prices else None
 
 
