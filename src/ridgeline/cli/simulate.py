@@ -79,9 +79,10 @@ def simulate(
     output_scale: asking.OutputScale = 1.0,
     skip_empty: asking.SkipEmpty = False,
     hash_block: asking.HashBlock = 0,
+    scheduler: traffic.Scheduler = "",
     max_num_batched_tokens: traffic.BatchTokens = "",
     max_num_seqs: traffic.BatchSeqs = "",
-    block_size: traffic.BlockSize = 16,
+    block_size: traffic.BlockSize = None,
     kv_blocks: traffic.Blocks = "",
     no_prefix_caching: traffic.NoCaching = False,
     no_async_scheduling: traffic.Synchronous = False,
@@ -94,7 +95,7 @@ def simulate(
 ) -> Report:
     """Replicas under a stream of requests: queues, percentiles, what binds, what a token costs.
 
-    Steps take what `ridgeline step` estimates; requests are batched, chunked and preempted as vLLM v1 does it.
+    Steps take what `ridgeline step` estimates; requests are batched and preempted as vLLM v1 or SGLang does it.
     """
     given = {name: value for name, value in locals().items() if name != "scenario"}
     limits = objectives(slo) if slo else {}
@@ -212,6 +213,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "time_bound_by": found.bound,
         "kv_blocks": settings.blocks,
         "kv_blocks_peak": run.peak_blocks,
+        "scheduler": settings.scheduler,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "max_num_seqs": settings.max_num_seqs,
         "block_size": settings.block_size,
@@ -284,6 +286,14 @@ def _engine(made: Simulation) -> str:
     memory = f"{e.blocks:,} KV blocks of {e.block_size} tokens" if e.blocks else "a cache without limit"
     switches = "asynchronous" if e.async_scheduling else "synchronous"
     switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
+    if e.scheduler == "sglang":
+        ratio = e.first_ratio
+        return (
+            f"SGLang scheduler, {'overlapped' if e.async_scheduling else 'not overlapped'}, prompts before answers,"
+            f"{switches.partition(',')[2]}: chunks of {e.max_num_batched_tokens:,} tokens, prompts of"
+            f" {e.max_prefill_tokens:,} per batch, {e.max_num_seqs:,} requests, new token ratio from {ratio:.2g},"
+            f" retraction until {e.retract_decode_steps} steps fit, {memory}"
+        )
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
     name = "static batches" if e.static_batching else "vLLM v1 scheduler"
     return (

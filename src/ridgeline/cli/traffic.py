@@ -55,9 +55,14 @@ WarmUp = Annotated[str, _traffic("Time of arrivals at the beginning that metrics
 CoolDown = Annotated[str, _traffic("The same at the end.")]
 Replications = Annotated[int, _traffic("Runs with random numbers of their own, for intervals of the means.")]
 Slo = Annotated[str, _traffic("Objectives of a request \\[such as ttft=1s,tpot=25ms].")]
-BatchTokens = Annotated[str, _batching("Tokens of a step at most; default as vLLM's for an API server.")]
-BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default as vLLM's.")]
-BlockSize = Annotated[int, _batching("Tokens per KV block.")]
+Scheduler = Annotated[str, _batching("vllm or sglang; default: that of --engine, vllm for others.")]
+BatchTokens = Annotated[
+    str, _batching("Tokens of a step at most, of SGLang the chunked prefill size; default: the engine's, by memory.")
+]
+BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default: the engine's, by memory.")]
+BlockSize = Annotated[
+    int | None, _batching("Tokens per KV block; default 16, of SGLang 1, or 16 where prompts share tokens.")
+]
 Blocks = Annotated[str, _batching("KV blocks; default: what memory holds.")]
 Synchronous = Annotated[bool, _batching("Plan each step after the one before it, not while it runs.")]
 Static = Annotated[bool, _batching("Begin a batch only when all of the one before have ended.")]
@@ -99,12 +104,16 @@ def count(text: str, option: str) -> int:
 def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -> Deployment:
     """The replica that serves some requests, whose mean lengths decide about the bytes of a cached token."""
     scenario = replace(scenario, isl=float(requests.prompt.mean()), osl=float(requests.output.mean()))
+    block = batching["block_size"]
+    if block is None and requests.hash_ids is not None and not batching["no_prefix_caching"]:
+        block = 16  # pages of one token would each have a name
     return deployment(
         scenario,
         tokens=count(batching["max_num_batched_tokens"], "--max-num-batched-tokens"),
         sequences=count(batching["max_num_seqs"], "--max-num-seqs"),
         blocks=count(batching["kv_blocks"], "--kv-blocks"),
-        block=batching["block_size"],
+        block=block,
+        scheduler=batching["scheduler"],
         prefix_caching=not batching["no_prefix_caching"],
         static_batching=batching["static_batching"],
         async_scheduling=not batching["no_async_scheduling"],

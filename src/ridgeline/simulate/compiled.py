@@ -16,6 +16,7 @@ import os
 import platform
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,8 @@ def worthwhile(work: int) -> bool:
 def compiled(*modules: ModuleType) -> Any:
     """The functions of some modules, compiled if Numba is installed; they call each other compiled.
 
+    Of functions with one name that of the last module counts, also where other modules call it.
+
     All but those of ENTRIES are inlined, so that nothing is passed around.
     """
     return _compiled(*(module.__name__ for module in modules))
@@ -54,13 +57,14 @@ def _compiled(*modules: str) -> Any:
         for name, f in vars(source).items()
         if inspect.isfunction(f) and f.__module__ == source.__name__
     }
-    if os.environ.get("RIDGELINE_PYTHON"):
-        return SimpleNamespace(**plain)
-    try:
-        numba: Any = import_module("numba")
-    except ImportError:
-        return SimpleNamespace(**plain)
-    folder = _folder(numba.__version__)
+    numba: Any = None
+    if not os.environ.get("RIDGELINE_PYTHON"):
+        with suppress(ImportError):
+            numba = import_module("numba")
+    replaced = [
+        f for s in sources for f in vars(s).values() if inspect.isfunction(f) and f is not plain.get(f.__name__, f)
+    ]
+    folder = _folder(numba.__version__, sorted({f"{f.__module__}.{f.__name__}" for f in replaced})) if numba else None
     if folder is not None:
         numba.config.CACHE_DIR = str(folder)
     made: dict[str, Any] = {}
@@ -71,14 +75,21 @@ def _compiled(*modules: str) -> Any:
                 continue
             twin = FunctionType(function.__code__, space, name, function.__defaults__)
             twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
+            if not numba:
+                space[name] = made[name] = twin
+                continue
             options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in ENTRIES}
             space[name] = made[name] = numba.njit(cache=folder is not None, **options)(twin)
     return SimpleNamespace(**made)
 
 
-def _folder(version: str) -> Path | None:
-    """Where compiled code of this source is kept; None if nothing can be written there."""
+def _folder(version: str, replaced: list[str]) -> Path | None:
+    """Where compiled code of this source is kept, without some functions that were replaced; None if not writable.
+
+    Who calls a function that was replaced is compiled differently under the same name.
+    """
     digest = hashlib.sha256(repr((version, sys.version, platform.machine(), platform.processor())).encode())
+    digest.update(repr(replaced).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     given = os.environ.get("RIDGELINE_CACHE") or os.environ.get("XDG_CACHE_HOME")

@@ -22,6 +22,10 @@ from ridgeline.units import show
 LARGE = 70 * 2**30
 """Bytes of device memory from which vLLM's defaults are larger (not on A100; vllm/engine/arg_utils.py)."""
 
+CHUNKS = ((35, 2048), (60, 4096), (160, 8192), (float("inf"), 16384))
+"""SGLang: chunked_prefill_size for devices below so many GiB (sglang/srt/server_args.py). Its max_running_requests is
+2048 or more, by cache and longest context; 2048 here."""
+
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """One replica of a scenario, ready to be simulated."""
@@ -35,7 +39,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def deployment(
-    scenario: Scenario, *, tokens: int = 0, sequences: int = 0, block: int = 16, blocks: int = 0, **options: bool
+    scenario: Scenario,
+    *,
+    tokens: int = 0,
+    sequences: int = 0,
+    block: int | None = None,
+    blocks: int = 0,
+    scheduler: str = "",
+    **options: bool,
 ) -> Deployment:
     """The replica that a scenario describes; 0: the engine's default, or what memory holds.
 
@@ -43,6 +54,10 @@ def deployment(
     ----------
     tokens, sequences
         max_num_batched_tokens and max_num_seqs, of all attention-data ranks together.
+    block
+        Tokens per KV block; None: 16, or, as SGLang has it, 1.
+    scheduler
+        "vllm" or "sglang"; empty: that of the scenario's engine, vLLM's if it is another.
     options
         Switches of `Engine`.
 
@@ -57,17 +72,25 @@ def deployment(
         raise InputError(
             given, f"at most the {found.chips} chips of {found.system.name}", "smaller degrees, or --chips"
         )
+    scheduler = scheduler or ("sglang" if scenario.engine == "sglang" else "vllm")
+    if block is None:
+        block = 1 if scheduler == "sglang" else 16
     if block < 1:
         raise InputError(f"block_size {block}", "at least 1 token")
     chip, ranks = found.system.chip, int(scenario.dp)
-    large = chip.usable >= LARGE and "a100" not in chip.name
-    tokens = tokens or (8192 if large else 2048) * ranks
-    sequences = sequences or min((1024 if large else 256) * ranks, tokens)
+    if scheduler == "sglang":
+        usual, many = next(chunk for most, chunk in CHUNKS if chip.usable < most * 2**30), 2048
+    else:
+        large = chip.usable >= LARGE and "a100" not in chip.name
+        usual, many = (8192, 1024) if large else (2048, 256)
+    tokens = tokens or usual * ranks
+    sequences = sequences or min(many * ranks, tokens)
     settings = Engine(
         max_num_batched_tokens=tokens,
         max_num_seqs=sequences,
         block_size=block,
         blocks=blocks or kv_blocks(scenario, found, tokens, sequences, block),
+        scheduler=scheduler,
         **options,
     )
     return Deployment(

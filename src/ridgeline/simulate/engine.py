@@ -41,7 +41,9 @@ steps are planned ahead; blocks in all; whether to keep a series; whether an end
 somebody else hands out the requests of the heap; whether a batch begins only when the one before has ended."""
 BUSY = 35
 """Ticks by what binds, as in `roofline.TERMS`: four."""
-FILLED = 39
+RATIO, FIRST_RATIO, LEAST_RATIO, DECAY, RETRACT, PREFILL, SHUT, LISTED, SEEN, DECODED = range(39, 49)
+"""Of `sglang.py` alone."""
+FILLED = 49
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.
@@ -65,12 +67,12 @@ GIVEN: tokens it had got by then."""
 JOB_ROWS = 9
 
 # Rows of the array of seats, those of the requests in the batch.
-JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH, ENDED, LENGTH = range(11)
+JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH, ENDED, LENGTH, SINCE = range(12)
 """OLDER, NEWER: neighbours in order of admission. END: number of the step after which it has its last token. ORIGIN:
 cached tokens less the number of the step. BEFORE, AFTER: neighbours in the ring of those that end with the same step.
 EMPTY: stack of empty seats. FRESH: seats whose prompt is finished in this step. ENDED, LENGTH: requests that still hold
-their blocks, and their cached tokens."""
-SEAT_ROWS = 11
+their blocks, and their cached tokens. SINCE: when the prompt was finished (`sglang.py`)."""
+SEAT_ROWS = 12
 
 # Rows of the array of follow-ups; without any, it has no columns, and all arrivals are queued from the beginning.
 CHILD, SIBLING, THINK, PARENT = range(4)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import engine, pool, routing
+from ridgeline.simulate import engine, routing
 from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.replica import Engine, Replica
@@ -36,7 +36,7 @@ class Fleet:
             raise UnknownNameError("router", router, ROUTERS)
         if router == "sticky" and requests.session is None:
             raise InputError("--router sticky", "requests with sessions", "such as --turns 4")
-        self.router, self.law = ROUTERS[router], law
+        self.router, self.law, self.settings = ROUTERS[router], law, settings
         self.base = base = Replica(requests, law, settings)
         self.refused = base.refused
         base.board[[engine.HEAD, engine.TAIL]] = -1
@@ -62,7 +62,8 @@ class Fleet:
     def serve(self) -> None:
         """Serve all requests."""
         base = self.base
-        while (compiled(pool, engine, routing) if base.quick else routing).route(
+        plain = not base.quick and self.settings.scheduler == "vllm"
+        while (routing if plain else compiled(*base.modules, routing)).route(
             self.law.tables,
             base.jobs,
             self.seats,
@@ -91,7 +92,7 @@ class Fleet:
     def result(self) -> Run:
         """What was simulated; can be asked once."""
         b = self.base.board
-        for total in (engine.STEPS, *range(engine.BUSY, engine.FILLED)):
+        for total in (engine.STEPS, *range(engine.BUSY, engine.RATIO)):
             b[total] = self.boards[:, total].sum()
         for most in (engine.LAST, engine.PEAK):
             b[most] = self.boards[:, most].max()

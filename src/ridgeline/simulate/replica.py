@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ridgeline.errors import InputError
+from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import engine, pool
+from ridgeline.simulate import engine, pool, sglang
 from ridgeline.simulate.compiled import compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.law import FAR, StepLaw
@@ -55,13 +55,40 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """Begin a batch, of those who wait and fit into one step, only when all of the one before have ended."""
     async_scheduling: bool = True
     """Plan a step while the one before it runs: an arrival and an end are seen one step late."""
+    scheduler: str = "vllm"
+    """One of `SCHEDULERS`. Of sglang, max_num_batched_tokens is chunked_prefill_size, max_num_seqs is
+    max_running_requests, block_size is page_size, async_scheduling is its overlap."""
+    max_prefill_tokens: int = 16384
+    """Of sglang: tokens of a batch of prompts at which it is closed."""
+    schedule_conservativeness: float = 1.0
+    """Of sglang: times 0.7, at most 1, the share of answers still to come that memory is kept for at first."""
+    retract_decode_steps: int = 20
+    """Of sglang: decode steps for which a retraction makes room."""
 
     def __post_init__(self) -> None:
+        if self.scheduler not in SCHEDULERS:
+            raise UnknownNameError("scheduler", self.scheduler, SCHEDULERS)
         least = {"max_num_batched_tokens": self.max_num_seqs, "max_num_seqs": 1, "block_size": 1, "blocks": 0}
+        least |= {"max_prefill_tokens": 1, "retract_decode_steps": 1, "schedule_conservativeness": 0}
         for name, low in least.items():
             if getattr(self, name) < low:
                 note = "max_num_seqs, so that every sequence gets its token" if name == "max_num_batched_tokens" else ""
                 raise InputError(f"{name} {getattr(self, name)}", f"at least {low}", note and f"that is {note}")
+        if self.scheduler == "sglang":
+            if self.block_size > self.max_num_batched_tokens:
+                raise InputError(f"block_size {self.block_size}", f"at most the chunk, {self.max_num_batched_tokens}")
+            for name, usual in (("static_batching", False), ("reserve_full_input", True)):
+                if getattr(self, name) != usual:
+                    raise InputError(f"{name} with the scheduler of sglang", "the scheduler of vllm")
+
+    @property
+    def first_ratio(self) -> float:
+        """Of sglang: share of answers still to come that memory is kept for at first."""
+        return min(0.7 * self.schedule_conservativeness, 1.0)
+
+
+SCHEDULERS = {"vllm": (pool, engine), "sglang": (pool, engine, sglang)}
+"""What each is made of; the last module advances a replica."""
 
 
 class Replica:
@@ -79,7 +106,11 @@ class Replica:
         ticks = np.rint(requests.arrival / law.tick)
         if ticks[-1] >= FAR / 4:
             raise InputError(f"an arrival at {requests.arrival[-1]:g} s", f"at most {FAR / 4 * law.tick:g} s")
-        self.refused = np.flatnonzero(-(-(requests.prompt + requests.output - 1) // settings.block_size) > blocks)
+        self.modules = SCHEDULERS[settings.scheduler]
+        most_tokens = requests.prompt + requests.output - 1
+        if settings.scheduler == "sglang":  # it admits only what leaves a page and a token more
+            most_tokens = most_tokens + 2 + settings.block_size
+        self.refused = np.flatnonzero(-(-most_tokens // settings.block_size) > blocks)
         kept = np.delete(np.arange(n), self.refused)
         behind = np.full(n, -1)
         behind[kept[:-1]] = kept[1:]
@@ -96,7 +127,12 @@ class Replica:
         self.samples = np.empty((self.room if series else 2, 4), np.int64)
         self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
-        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL]] = -1
+        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN]] = -1
+        first = settings.first_ratio
+        b[engine.RATIO] = b[engine.FIRST_RATIO] = round(first * sglang.ONE)
+        b[engine.LEAST_RATIO] = round(0.14 * first * sglang.ONE)
+        b[engine.DECAY] = round(0.86 / 600 * first * sglang.ONE)
+        b[engine.RETRACT], b[engine.PREFILL] = settings.retract_decode_steps, settings.max_prefill_tokens
         b[engine.BLOCKS] = blocks
         b[engine.OPEN] = most
         b[pool.BLOCK], b[engine.TOKENS], b[engine.SEATS] = settings.block_size, settings.max_num_batched_tokens, most
@@ -141,7 +177,7 @@ class Replica:
         """Make all steps planned before `until` ticks, in code that suits their number, or in that of a module."""
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
         while True:
-            made = code or (compiled(pool, engine) if self.quick else engine)
+            made = code or (compiled(*self.modules) if self.quick else self.modules[-1])
             rows = (self.gaps, self.counts, self.samples, self.cache, self.shared, self.board)
             if made.advance(*arrays, *rows, until, skip) != engine.FULL:
                 return
@@ -174,7 +210,7 @@ class Replica:
                 weight=self.counts[1, rows],
                 tick=tick,
             ),
-            busy={name: float(spent) * tick for name, spent in zip(TERMS, b[engine.BUSY : engine.FILLED], strict=True)},
+            busy={name: float(spent) * tick for name, spent in zip(TERMS, b[engine.BUSY : engine.RATIO], strict=True)},
             steps=int(b[engine.STEPS]),
             end=float(b[engine.LAST]) * tick,
             blocks=self.settings.blocks,

@@ -1,0 +1,172 @@
+"""SGLang's engine, which skips, against a scheduler that does not: request by request, tick by tick."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ridgeline.simulate import engine as source
+from ridgeline.simulate import pool, sglang
+from ridgeline.simulate.compiled import compiled
+from ridgeline.simulate.fleet import Fleet
+from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.workload import Requests, Workload
+
+from .sglang import simulate
+from .test_vllm import LAWS, followed, same, workloads
+from .vllm import Outcome
+
+engines = st.builds(
+    Engine,
+    scheduler=st.just("sglang"),
+    max_num_batched_tokens=st.integers(16, 64),
+    max_prefill_tokens=st.sampled_from([30, 16384]),
+    max_num_seqs=st.integers(1, 12),
+    block_size=st.sampled_from([1, 1, 3, 4, 16]),
+    blocks=st.sampled_from([0, 20, 40, 80, 130, 160, 250]),
+    async_scheduling=st.booleans(),
+    schedule_conservativeness=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+    retract_decode_steps=st.sampled_from([1, 5, 20]),
+)
+
+FEW = Engine(
+    scheduler="sglang",
+    max_num_batched_tokens=64,
+    max_num_seqs=12,
+    block_size=1,
+    blocks=150,
+    schedule_conservativeness=0.0,
+    retract_decode_steps=5,
+)
+"""A small cache and no care."""
+
+
+def both(rows: list[tuple[int, int, int]], engine: Engine, kinked: bool) -> tuple[Outcome, Replica]:
+    """A workload through the oracle and, prepared, for the engine."""
+    ticks = np.cumsum([gap * 1000 for gap, _, _ in rows])
+    prompts, outputs = [p for _, p, _ in rows], [o for _, _, o in rows]
+    requests = Requests(arrival=ticks * LAWS[kinked].tick, prompt=np.array(prompts), output=np.array(outputs))
+    slow = simulate(ticks.tolist(), prompts, outputs, LAWS[kinked], engine)
+    return slow, Replica(requests, LAWS[kinked], engine)
+
+
+@settings(max_examples=1500)
+@given(workloads, engines, st.booleans())
+def test_the_engine_does_what_the_scheduler_does(rows, engine, kinked) -> None:
+    """Start, first and last token, retractions, gaps, steps and pages, through storms of retraction too."""
+    slow, fast = both(rows, engine, kinked)
+    fast.advance(code=compiled(pool, source, sglang))
+    same(slow, fast)
+
+
+@settings(max_examples=500)
+@given(workloads, engines, followed, st.sampled_from([0, 0, 1, 3, 40]))
+def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
+    """Turns of sessions with time to think, and closed loops of single requests or of sessions."""
+    after = [min(parent, i - 1) if parent >= 0 else -1 for i, (parent, _) in enumerate(links[: len(rows)])]
+    think = [wait * 1000 if parent >= 0 else 0 for parent, (_, wait) in zip(after, links, strict=False)]
+    ticks = np.cumsum([gap * 1000 for gap, _, _ in rows])
+    prompts, outputs = [p for _, p, _ in rows], [o for _, _, o in rows]
+    slow = simulate(ticks.tolist(), prompts, outputs, LAWS[True], engine, after, think, concurrency)
+    requests = Requests(
+        arrival=ticks * LAWS[True].tick,
+        prompt=np.array(prompts),
+        output=np.array(outputs),
+        after=np.array(after),
+        think=np.array(think) * LAWS[True].tick,
+        concurrency=concurrency,
+    )
+    fast = Replica(requests, LAWS[True], engine)
+    fast.advance(code=compiled(pool, source, sglang))
+    same(slow, fast)
+
+
+@settings(max_examples=500)
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 30),
+    st.sampled_from(["1", "uniform:low=1,high=4"]),
+    st.sampled_from([0, 7, 16, 40]),
+    st.sampled_from([0, 2, 5]),
+    engines,
+)
+def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
+    """Hits, evictions and shared pages: prefixes of groups, turns of sessions, and whoever was retracted."""
+    engine = msgspec.structs.replace(engine, block_size=4, blocks=min(engine.blocks, 60))
+    workload = Workload.read(
+        requests=count, rate=20_000, isl="uniform:low=1,high=30", osl="uniform:low=1,high=20", turns=turns,
+        think="1us", prefix=prefix, groups=2, concurrency=concurrency,
+    )  # fmt: skip
+    requests, tick = workload.draw(seed), LAWS[True].tick
+    fast = Replica(requests, LAWS[True], engine)
+    place, ids = fast.cache.place.tolist(), fast.cache.ids.tolist()
+    after, think = requests.after, requests.think
+    slow = simulate(
+        np.rint(requests.arrival / tick).astype(int).tolist(),
+        requests.prompt.tolist(),
+        requests.output.tolist(),
+        LAWS[True],
+        engine,
+        None if after is None else after.tolist(),
+        None if think is None else np.rint(think / tick).astype(int).tolist(),
+        concurrency,
+        [ids[begin:end] for begin, end in pairwise(place)] if ids else None,
+    )
+    fast.advance(code=compiled(pool, source, sglang))
+    if ids:
+        assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
+    same(slow, fast)
+
+
+@settings(max_examples=60)
+@given(workloads, engines, st.booleans(), st.lists(st.integers(1, 400), max_size=4))
+def test_neither_compiling_nor_skipping_nor_stopping_changes_anything(rows, engine, kinked, stops) -> None:
+    """Plain Python, one step at a time, and in portions: always the same numbers."""
+    fast_code = compiled(pool, source, sglang)
+    for skip, code, until in (
+        (True, sglang, []),
+        (False, sglang, []),
+        (False, fast_code, []),
+        (True, fast_code, stops),
+    ):
+        slow, fast = both(rows, engine, kinked)
+        for stop in sorted(until):
+            fast.advance(stop * 1000, skip=skip, code=code)
+        fast.advance(skip=skip, code=code)
+        same(slow, fast)
+
+
+def test_storms_of_retraction_happen() -> None:
+    """The random workloads mean something: a small cache and little care retract requests again and again."""
+    rows = [(3_000_000 if i % 12 == 0 else 5, 5 + i % 7, 40) for i in range(240)]  # bursts: idle, the ratio begins anew
+    slow, fast = both(rows, FEW, True)
+    fast.advance()
+    same(slow, fast)
+    assert sum(r.preemptions for r in slow.requests) >= 20
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_fleet_of_one_is_a_replica(quick: bool) -> None:
+    """The router advances replicas by this scheduler too, compiled or not."""
+    rows = [(3000 if i % 12 == 0 else 5, 5 + i % 7, 40) for i in range(60)]
+    _, alone = both(rows, FEW, True)
+    fleet = Fleet(alone.requests, LAWS[True], FEW, 1, "least-loaded")
+    fleet.base.quick = quick
+    fleet.serve()
+    alone.advance()
+    run, other = alone.result(), fleet.result()
+    assert run.finish.tolist() == other.finish.tolist()
+    assert run.preemptions.tolist() == other.preemptions.tolist()
+    assert run.steps == other.steps
+
+
+@pytest.mark.parametrize("wrong", [{"static_batching": True}, {"reserve_full_input": False}, {"block_size": 9000}])
+def test_what_sglang_does_not_do_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Engine(scheduler="sglang", **wrong)
