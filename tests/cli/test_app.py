@@ -116,6 +116,7 @@ BAD = {
     "points to an unknown kind": ("predict head.csv -o a.xls", ".csv or .parquet"),
     "nothing to validate": ("validate head.csv", "at least one row"),
     "condition without value": ("validate row.csv --where mtp", "COLUMN=VALUE"),
+    "a zero limit": ("plan llama-3-8b hgx-h100 --tpot 0", "above 0; leave it out for no limit"),
     "nothing to calibrate": ("calibrate", "either POINTS or --kernels"),
     "too little to calibrate": ("calibrate head.csv -o a.json", "at least 15 rows"),
     "kernels that are not there": ("calibrate --kernels nowhere", "a folder of kernel tables"),

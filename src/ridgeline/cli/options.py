@@ -51,6 +51,9 @@ STEP = tuple(name for group, names in GROUPS.items() for name in names if group 
 PLAN = tuple(name for names in GROUPS.values() for name in names if name not in SEARCHED)
 """Options of a search."""
 
+LIMITS = ("tpot", "ttft", "e2e", "user_rate", "budget", "power", "chips", "prefill_chips")
+"""Options of which a zero that is spelt out is a slip: an empty variable of a script, not "no limit"."""
+
 OUTPUT = Group("Output", sort_key=99)
 _EMPTY = inspect.Parameter.empty
 
@@ -71,7 +74,11 @@ OutputFile = Annotated[
 
 def scenario(texts: dict[str, str]) -> Scenario:
     """The scenario of a command line's words and options."""
-    return Scenario.read(texts, "command line")
+    found = Scenario.read(texts, "command line")
+    for name in LIMITS:
+        if texts.get(name) and not getattr(found, name):
+            raise InputError(f"--{name.replace('_', '-')} {texts[name]}", "above 0", "leave it out for no limit")
+    return found
 
 
 def command(
