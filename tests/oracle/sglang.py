@@ -7,6 +7,7 @@ with the other oracle requests and blocks.
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import dataclass
 
 from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.law import StepLaw
@@ -15,6 +16,28 @@ from ridgeline.simulate.replica import Engine
 from .vllm import Block, Outcome, Pool, Request
 
 UNIT = 2**30
+
+
+@dataclass
+class Adder:
+    """What a batch of prompts may still take."""
+
+    page: int
+    chunk: int
+    rest: int
+    free: int
+    owed: int
+    """Tokens that running requests are expected to need, in UNITs."""
+    taken: int = 0
+    pledged: int = 0
+
+    def memory(self) -> int:
+        return (self.free - self.taken - self.pledged) * UNIT - self.owed
+
+    def charge(self, request: Request, new: int, whole: bool) -> None:
+        tokens = -(-new // self.page) * self.page
+        self.chunk, self.rest, self.taken = self.chunk - tokens, self.rest - tokens, self.taken + tokens + self.page
+        self.pledged += min(request.output, 4096) if whole else 0
 
 
 def simulate(
@@ -112,28 +135,21 @@ def simulate(
             full = False
         occupied = len(running)
         if chunked or (waiting and not full):
-            chunk, rest = engine.max_num_batched_tokens, engine.max_prefill_tokens
-            free = min(pool.room() * page, 2**31)
-            later = sum(min(r.output - reported[r.name], 4096) for r in running if r in unseen or not over(r))
-            pledged = pages_taken = 0
-
-            def memory() -> int:
-                return int(free - pages_taken - pledged) * UNIT - later * ratio  # noqa: B023
-
-            def charge(request: Request, new: int, whole: bool) -> None:
-                nonlocal chunk, rest, pages_taken, pledged
-                tokens = pages(new) * page
-                chunk, rest, pages_taken = chunk - tokens, rest - tokens, pages_taken + tokens + page
-                pledged += min(request.output, 4096) if whole else 0
-
+            adder = Adder(
+                page=page,
+                chunk=engine.max_num_batched_tokens,
+                rest=engine.max_prefill_tokens,
+                free=min(pool.room() * page, 2**31),
+                owed=sum(min(r.output - reported[r.name], 4096) for r in running if r in unseen or not over(r)) * ratio,
+            )
             if chunked:
                 request, left = chunked, chunked.known - chunked.computed
-                most = min(chunk, memory() // UNIT)
-                new = min(left, most if most > 0 else chunk)
+                most = min(adder.chunk, adder.memory() // UNIT)
+                new = min(left, most if most > 0 else adder.chunk)
                 batch.append((request, new, request.computed))
                 assert pages(request.computed + new) - len(request.blocks) <= pool.room()
                 fill(request, request.computed + new)
-                charge(request, new, new == left)
+                adder.charge(request, new, new == left)
                 chunked = None if new == left else request
             while waiting and not full:
                 if len(batch) >= engine.max_num_seqs - occupied:
@@ -145,15 +161,15 @@ def simulate(
                 new = request.known - past
                 idle = sum(block.users == 0 for block in hit) * page if pool.limited or hit else 0
                 asked = new + min(request.output - len(request.tokens), 4096) + page
-                if asked * UNIT >= memory() - idle * UNIT:
+                if asked * UNIT >= adder.memory() - idle * UNIT:
                     full = True
                     break
-                if pages(new) * page > chunk:
-                    new = chunk // page * page
+                if pages(new) * page > adder.chunk:
+                    new = adder.chunk // page * page
                     if new <= 0:
                         break
                 waiting.pop(0)
-                free -= idle
+                adder.free -= idle
                 for block in hit:
                     pool.use(block)
                 request.blocks = hit
@@ -163,12 +179,12 @@ def simulate(
                     request.start, request.cached = now, past
                 batch.append((request, new, past))
                 whole = past + new == request.known
-                charge(request, new, whole)
+                adder.charge(request, new, whole)
                 if not whole:
                     chunked = request
-                if memory() <= 0 or free - pages_taken <= 0:
+                if adder.memory() <= 0 or adder.free - adder.taken <= 0:
                     full = True
-                elif chunk <= 0 or rest <= 0:
+                elif adder.chunk <= 0 or adder.rest <= 0:
                     break
         if batch:
             holders = [r for r, _, _ in batch] + running + unseen

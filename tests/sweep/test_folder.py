@@ -126,7 +126,7 @@ def test_killed_and_resumed(whole: Path, tmp_path: Path, how: tuple[str, ...]) -
     assert _files(folder) == _files(whole)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells which process is a worker")
 def test_a_killed_worker_costs_only_its_chunk(whole: Path, tmp_path: Path) -> None:
     """The parent goes on with another worker, and the folder is complete."""
     folder = tmp_path / "sweep"

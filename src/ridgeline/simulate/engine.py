@@ -479,6 +479,49 @@ def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: 
     return thrown
 
 
+def give_tokens(
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    links: np.ndarray,
+    heap: np.ndarray,
+    gaps: np.ndarray,
+    counts: np.ndarray,
+    cache: Cache,
+    g: np.ndarray,
+    b: np.ndarray,
+    finished: int,
+) -> None:
+    """The tokens of the prompts that this step has finished: their requests begin to decode, or end."""
+    for i in range(finished):
+        seat = seats[FRESH, i]
+        job = seats[JOB, seat]
+        cached = jobs[PROMPT, job] + jobs[GIVEN, job]
+        if jobs[GIVEN, job]:
+            keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
+        else:
+            jobs[FIRST, job] = b[NOW]
+        jobs[GIVEN, job] += 1
+        if jobs[GIVEN, job] == jobs[OUTPUT, job]:
+            jobs[FINISH, job] = b[NOW]
+            follow(jobs, links, heap, g, b, job)
+            unlink(seats, b, seat)
+            release(seats, cache, b, job, cached)
+        else:
+            begin_decode(seats, calendar, b, seat, cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
+            seats[SINCE, seat] = b[NOW]
+
+
+def look(samples: np.ndarray, b: np.ndarray) -> None:
+    """One row of the series."""
+    row = b[SAMPLES]
+    samples[row, 0] = b[NOW]
+    samples[row, 1] = b[DECODES] + (1 if b[PARTIAL] >= 0 else 0)
+    samples[row, 2] = b[QUEUED]
+    samples[row, 3] = b[BLOCKS] - b[FREE]
+    b[SAMPLES] = row + 1
+
+
 def step(
     law: Tables,
     jobs: np.ndarray,
@@ -566,22 +609,7 @@ def step(
         keep_gap(gaps, counts, g, ticks, 0, 1, n)
         if b[NEXT_END] == b[STEP]:
             retire(jobs, seats, calendar, links, heap, cache, g, b)
-    for i in range(finished):
-        seat = seats[FRESH, i]
-        job = seats[JOB, seat]
-        cached = jobs[PROMPT, job] + jobs[GIVEN, job]
-        if jobs[GIVEN, job]:
-            keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
-        else:
-            jobs[FIRST, job] = b[NOW]
-        jobs[GIVEN, job] += 1
-        if jobs[GIVEN, job] == jobs[OUTPUT, job]:
-            jobs[FINISH, job] = b[NOW]
-            follow(jobs, links, heap, g, b, job)
-            unlink(seats, b, seat)
-            release(seats, cache, b, job, cached)
-        else:
-            begin_decode(seats, calendar, b, seat, cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
+    give_tokens(jobs, seats, calendar, links, heap, gaps, counts, cache, g, b, finished)
     return True
 
 
@@ -611,12 +639,7 @@ def advance(
         if g[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
             return FULL
         if b[SAMPLE]:
-            row = b[SAMPLES]
-            samples[row, 0] = b[NOW]
-            samples[row, 1] = b[DECODES] + (1 if b[PARTIAL] >= 0 else 0)
-            samples[row, 2] = b[QUEUED]
-            samples[row, 3] = b[BLOCKS] - b[FREE]
-            b[SAMPLES] = row + 1
+            look(samples, b)
         arrive(jobs, heap, g, b)
         steps = quiet_steps(jobs, seats, cache, b)
         if steps > 0:

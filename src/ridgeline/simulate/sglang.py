@@ -49,7 +49,6 @@ from ridgeline.simulate.engine import (
     ENDS,
     FILLED,
     FINISH,
-    FIRST,
     FIRST_RATIO,
     FRESH,
     FULL,
@@ -90,22 +89,20 @@ from ridgeline.simulate.engine import (
     TAIL,
     TOKENS,
     arrive,
-    begin_decode,
     blocks_allow,
     blocks_taken,
     chunk_ticks,
     decode,
     decode_piece,
     end_decode,
-    follow,
+    give_tokens,
     keep_gap,
+    look,
     mixed_ticks,
     next_arrival,
-    release,
     retire,
     settle,
     sit,
-    unlink,
 )
 from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
@@ -334,23 +331,7 @@ def step(
         b[STEPS] += 1
         if running == 0 or b[PARTIAL] >= 0:
             b[SHUT] = 0
-        for i in range(finished):
-            seat = seats[FRESH, i]
-            job = seats[JOB, seat]
-            cached = jobs[PROMPT, job] + jobs[GIVEN, job]
-            if jobs[GIVEN, job]:
-                keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
-            else:
-                jobs[FIRST, job] = b[NOW]
-            jobs[GIVEN, job] += 1
-            if jobs[GIVEN, job] == jobs[OUTPUT, job]:
-                jobs[FINISH, job] = b[NOW]
-                follow(jobs, links, heap, g, b, job)
-                unlink(seats, b, seat)
-                release(seats, cache, b, job, cached)
-            else:
-                begin_decode(seats, calendar, b, seat, cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
-                seats[SINCE, seat] = b[NOW]
+        give_tokens(jobs, seats, calendar, links, heap, gaps, counts, cache, g, b, finished)
         if not b[ASYNC] and b[ENDS] > ended:
             b[SHUT] = 0
         return True
@@ -408,12 +389,7 @@ def advance(
         if g[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
             return FULL
         if b[SAMPLE]:
-            row = b[SAMPLES]
-            samples[row, 0] = b[NOW]
-            samples[row, 1] = b[DECODES] + (1 if b[PARTIAL] >= 0 else 0)
-            samples[row, 2] = b[QUEUED]
-            samples[row, 3] = b[BLOCKS] - b[FREE]
-            b[SAMPLES] = row + 1
+            look(samples, b)
         arrive(jobs, heap, g, b)
         see(jobs, b)
         steps = quiet_steps(jobs, b)
