@@ -8,10 +8,7 @@ next, so few or one-sided rows leave a constant where its relatives have it. `so
 linear beyond SCALE, and hardly grows beyond LIMIT; groups of like rows (model, chip, format) weigh as the root of
 their size.
 
-Intervals are split-conformal: every group of rows is predicted with constants fitted without it, and the 10th and
-90th percentile of ln(measured / estimate) per mode and metric are the interval of 80%. A level of provenance of which
-there are too few rows gets the interval of measured kernels, widened as kernels' own errors widen when their chip is
-left out. Needs SciPy.
+Every model on every system is also predicted with constants fitted without it: `heldout.py`. Needs SciPy.
 """
 
 from __future__ import annotations
@@ -27,8 +24,9 @@ import numpy as np
 
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, HeldOut, Terms, level
+from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, Terms
 from ridgeline.serving.online import online
+from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
 from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare
 from ridgeline.validate.row import read_points
 
@@ -68,20 +66,13 @@ WEIGHT = 4.0
 """Rows that a group of n counts as are WEIGHT sqrt(n), against a prior of one."""
 SCALE, LIMIT = 0.1, 0.7
 """|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
-LEAST = 15
-"""Rows below which an engine, a benchmark or a level has no constants of its own."""
 MANY = 100
 """Rows from which an engine has constants of its own on a generation of chips."""
 MEASURED = ("vllm", "sglang", "trtllm")
 """Engines whose kernels were measured: their factor on kernels is 1."""
-WIDER = {"measured steps": 1.0, "pooled": 1.6, "spec sheet only": 2.4}
-"""Spread over that of measured kernels: ratio of the kernels' errors on chips and generations left out."""
-
 Constants = dict[str, float]
 Place = tuple[str, str]
 """Model and system: what is held out together."""
-Error = tuple[Prepared, int, float]
-"""A row of a group and its ln(measured / estimate)."""
 
 
 def calibrate(path: Path, catalog: str = "") -> Engines:
@@ -99,12 +90,12 @@ def calibrate(path: Path, catalog: str = "") -> Engines:
             str(path), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
         )
     found = learn(groups, path.name)
-    errors: dict[str, dict[str, list[float]]] = {}
+    errors: Errors = {}
     for place in sorted({_place(group) for group in groups}):
         others = learn([group for group in groups if _place(group) != place])
         for group in (group for group in groups if _place(group) == place):
-            _add_errors(group, others, errors)
-    return msgspec.structs.replace(found, held_out=_held_out(errors), spread=_spread(errors))
+            add_errors(group, others, errors)
+    return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors))
 
 
 def learn(groups: Sequence[Prepared], source: str = "") -> Engines:
@@ -303,57 +294,3 @@ def _client(theta: Constants, digits: int = 3) -> Client:
 
 def _digits(value: float, digits: int) -> float:
     return float(f"{value:.{digits}g}") if value > 5e-8 else 0.0
-
-
-# --- intervals --------------------------------------------------------------------------------------------------------
-
-
-def _add_errors(group: Prepared, others: Engines, errors: dict[str, dict[str, list[float]]]) -> None:
-    """Add ln(measured / estimate) of a group's rows under constants fitted without its model and chip."""
-    chip = group.found.system.chip.name
-    constants = others.constants(group.engine, chip, group.source)
-    resting = level(group.decode, constants, chip)
-    estimates = metrics(group, constants)
-    for j, key in enumerate(group.keys):
-        if key in estimates:
-            error = float(np.log(group.number["value"][j] / estimates[key][j]))
-            for name in ("/".join(key), f"{'/'.join(key)}, {group.engine}", key[1], "all"):
-                errors.setdefault(name, {}).setdefault(resting, []).append(error)
-
-
-def _spread(errors: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, tuple[float, float]]]:
-    """10th and 90th percentile by metric and level, with the widened ones where there are too few rows."""
-    out: dict[str, dict[str, tuple[float, float]]] = {}
-    for name, by_level in sorted((name, found) for name, found in errors.items() if ", " not in name):
-        every = [error for found in by_level.values() for error in found]
-        if len(every) < LEAST:
-            continue
-        base = by_level.get(LEVELS[0], every)
-        low, high = _percentiles(base if len(base) >= LEAST else every)
-        spread = {LEVELS[0]: (low, high), "any": (2.4 * low, 2.4 * high)}
-        for resting, factor in WIDER.items():
-            own = by_level.get(resting, [])
-            spread[resting] = _percentiles(own) if len(own) >= LEAST else (factor * low, factor * high)
-        out[name] = spread
-    return out
-
-
-def _held_out(errors: dict[str, dict[str, list[float]]]) -> dict[str, HeldOut]:
-    """Errors of held-out rows by mode, metric and engine."""
-    out: dict[str, HeldOut] = {}
-    for name, by_level in sorted(errors.items()):
-        logs = -np.array([error for found in by_level.values() for error in found])
-        off = np.abs(np.expm1(logs))
-        if "/" in name and len(logs) >= LEAST:
-            out[name] = HeldOut(
-                n=len(logs),
-                median_abs_error=round(float(np.median(off)), 4),
-                p90_abs_error=round(float(np.quantile(off, 0.9)), 4),
-                bias=round(float(np.expm1(np.median(logs))), 4),
-            )
-    return out
-
-
-def _percentiles(errors: Sequence[float]) -> tuple[float, float]:
-    low, high = np.quantile(errors, [0.1, 0.9])
-    return round(min(float(low), -0.02), 4), round(max(float(high), 0.02), 4)

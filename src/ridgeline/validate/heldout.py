@@ -1,0 +1,74 @@
+"""Intervals from what was left out: errors of predictions whose constants were fitted without the row's model and chip.
+
+Split-conformal: the 10th and 90th percentile of ln(measured / estimate) per mode, metric and level of provenance are
+the interval of 80%. A level of which there are too few rows gets the interval of measured kernels, widened as kernels'
+own errors widen when their chip is left out. Knows no fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ridgeline.estimate import LEVELS, Engines, HeldOut, level
+from ridgeline.validate.points import Prepared, metrics
+
+LEAST = 15
+"""Rows below which an engine, a benchmark or a level has nothing of its own."""
+WIDER = {"measured steps": 1.0, "pooled": 1.6, "spec sheet only": 2.4}
+"""Spread over that of measured kernels: ratio of the kernels' errors on chips and generations left out."""
+
+Errors = dict[str, dict[str, list[float]]]
+"""ln(measured / estimate) by what was measured and by level."""
+
+
+def add_errors(group: Prepared, others: Engines, errors: Errors) -> None:
+    """Add ln(measured / estimate) of a group's rows under constants fitted without its model and chip."""
+    chip = group.found.system.chip.name
+    constants = others.constants(group.engine, chip, group.source)
+    resting = level(group.decode, constants, chip)
+    estimates = metrics(group, constants)
+    for j, key in enumerate(group.keys):
+        if key in estimates:
+            error = float(np.log(group.number["value"][j] / estimates[key][j]))
+            for name in ("/".join(key), f"{'/'.join(key)}, {group.engine}", key[1], "all"):
+                errors.setdefault(name, {}).setdefault(resting, []).append(error)
+
+
+def spread(errors: Errors) -> dict[str, dict[str, tuple[float, float]]]:
+    """10th and 90th percentile by metric and level, with the widened ones where there are too few rows."""
+    out: dict[str, dict[str, tuple[float, float]]] = {}
+    for name, by_level in sorted((name, found) for name, found in errors.items() if ", " not in name):
+        every = [error for found in by_level.values() for error in found]
+        if len(every) < LEAST:
+            continue
+        base = by_level.get(LEVELS[0], every)
+        low, high = _percentiles(base if len(base) >= LEAST else every)
+        spread = {LEVELS[0]: (low, high), "any": (2.4 * low, 2.4 * high)}
+        for resting, factor in WIDER.items():
+            own = by_level.get(resting, [])
+            spread[resting] = _percentiles(own) if len(own) >= LEAST else (factor * low, factor * high)
+        out[name] = spread
+    return out
+
+
+def held_out(errors: Errors) -> dict[str, HeldOut]:
+    """Errors of held-out rows by mode, metric and engine."""
+    out: dict[str, HeldOut] = {}
+    for name, by_level in sorted(errors.items()):
+        logs = -np.array([error for found in by_level.values() for error in found])
+        off = np.abs(np.expm1(logs))
+        if "/" in name and len(logs) >= LEAST:
+            out[name] = HeldOut(
+                n=len(logs),
+                median_abs_error=round(float(np.median(off)), 4),
+                p90_abs_error=round(float(np.quantile(off, 0.9)), 4),
+                bias=round(float(np.expm1(np.median(logs))), 4),
+            )
+    return out
+
+
+def _percentiles(errors: Sequence[float]) -> tuple[float, float]:
+    low, high = np.quantile(errors, [0.1, 0.9])
+    return round(min(float(low), -0.02), 4), round(max(float(high), 0.02), 4)
