@@ -13,7 +13,6 @@ from ridgeline import InputError
 from ridgeline.cache import (
     LIFE,
     break_even,
-    cheapest,
     chip_tier,
     device_share,
     drain_match,
@@ -21,8 +20,9 @@ from ridgeline.cache import (
     implied_bytes,
     medium_tier,
     move_time,
+    occupy_cost,
     premium_line,
-    reign,
+    spans,
 )
 from ridgeline.catalog import BUILT_IN
 from ridgeline.hardware import load_chip, load_medium
@@ -87,27 +87,51 @@ def test_flash_of_three_drive_writes_a_day_must_keep_bytes_for_eight_hours() -> 
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 2), st.floats(1e-6, 1.0)), min_size=1, max_size=6),
-    st.floats(0.01, 2),
+    st.lists(
+        st.tuples(st.floats(0, 2), st.floats(1e-6, 1.0), st.floats(0, 2), st.floats(0.1, 1.0)), min_size=1, max_size=6
+    ),
+    st.floats(0.01, 4),
     st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=20),
 )
-def test_reigns_are_where_a_tier_is_the_cheapest(
-    lines: list[tuple[float, float]], recompute: float, times: list[float]
+def test_spans_are_where_a_tier_is_the_cheapest(
+    tiers: list[tuple[float, float, float, float]], recompute: float, times: list[float]
 ) -> None:
-    """The envelope agrees with comparing all costs at each time."""
-    once, hold = (np.array(column) for column in zip(*lines, strict=True))
-    begin, end = reign(once, hold, recompute)
-    best = cheapest(np.array(times), once, hold, recompute)
-    for t, index in zip(times, best, strict=True):
-        least = min(recompute, float((once + hold * t).min()))
-        for i in range(len(once)):
-            inside = begin[i] * (1 + 1e-9) < t < end[i] * (1 - 1e-9)
-            if inside:
-                assert once[i] + hold[i] * t <= least * (1 + 1e-6) + 1e-12
-            if once[i] + hold[i] * t > least * (1 + 1e-6) + 1e-9:
-                assert not inside
-        if index == len(once):
-            assert recompute <= least
+    """The envelope agrees with comparing all costs at each time, and covers all times once."""
+    once, hold, wear, own = (np.array(column) for column in zip(*tiers, strict=True))
+    found = spans(once, hold, recompute, wear, own)
+    assert found[0].begin == 0
+    assert found[-1].end == math.inf
+    assert [a.end for a in found[:-1]] == [b.begin for b in found[1:]]
+    for t in times:
+        costs = [*(once + (1 - own) * hold * t + np.maximum(own * hold * t, wear)), recompute]
+        here = next(span for span in found if span.begin <= t <= span.end)
+        assert costs[here.tier] <= min(costs) * (1 + 1e-6) + 1e-9
+
+
+def test_a_tier_may_be_the_cheapest_twice() -> None:
+    """One that is dear to store in but wears out little takes over while the other's rent passes its wear."""
+    twice = spans(np.array([1.0, 0.0]), np.array([1.0, 1.1]), 100.0, np.array([0.0, 5.0]))
+    assert [span.tier for span in twice] == [0, 1, 0, 2]
+    assert [span.begin for span in twice] == pytest.approx([0.0, 4.0, 10.0, 99.0])  # 1 + t, max(5, 1.1 t), 100
+
+
+def test_a_drive_is_paid_for_once() -> None:
+    """A full drive whose bytes stay for t is written over life / t times: by hand its price over what it holds.
+
+    Rent and wear were once added: twice too much for a stay at which the drive is worn out just as it is written off.
+    """
+    for overhead in (1.0, 2.5):
+        tier = medium_tier(load_medium("nvme").value, overhead=overhead)
+        price = tier.rent * tier.own * LIFE
+        for stay in (tier.residence / 10, tier.residence, tier.residence * 10):
+            lasts = min(LIFE, LIFE * stay / tier.residence)  # until written off or worn out
+            around = tier.rent * (1 - tier.own) * LIFE
+            by_hand = (price / lasts + around / LIFE) * stay / tier.capacity
+            hold = hold_cost(1.0, tier.capacity, tier.rent)
+            assert occupy_cost(hold, stay, tier.wear, tier.own) == pytest.approx(by_hand)
+            once = by_hand / 3
+            back = break_even(once + by_hand * (1 + 1e-12), once, hold, tier.wear, tier.own)
+            assert back == pytest.approx(stay if stay >= tier.residence or overhead > 1 else tier.residence)
 
 
 def test_laws_broadcast_and_move_through_the_narrower_link() -> None:

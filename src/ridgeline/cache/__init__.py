@@ -1,6 +1,17 @@
 """Where to keep keys and values between two uses, for how long, and what that costs: tiers, reuse, times to live."""
 
-from ridgeline.cache.cost import break_even, cheapest, device_share, drain_match, hold_cost, move_cost, move_time, reign
+from ridgeline.cache.cost import (
+    Span,
+    break_even,
+    cheapest,
+    device_share,
+    drain_match,
+    hold_cost,
+    move_cost,
+    move_time,
+    occupy_cost,
+    spans,
+)
 from ridgeline.cache.lifetime import Lifetime, best_lifetime, ttl_cost
 from ridgeline.cache.reuse import Reuse, reuse, trace_reuse
 from ridgeline.cache.sheet import implied_bytes, premium_line, read_premiums
@@ -10,6 +21,7 @@ __all__ = [
     "LIFE",
     "Lifetime",
     "Reuse",
+    "Span",
     "Tier",
     "best_lifetime",
     "break_even",
@@ -22,10 +34,11 @@ __all__ = [
     "medium_tier",
     "move_cost",
     "move_time",
+    "occupy_cost",
     "premium_line",
     "read_premiums",
-    "reign",
     "reuse",
+    "spans",
     "trace_reuse",
     "ttl_cost",
 ]

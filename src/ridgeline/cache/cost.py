@@ -2,20 +2,26 @@
 
     hold      h = k rent / capacity                                       [$/tok/s]
     fetch     F = k rent / read  + k stall p / path                       [$/tok]
-    store     w = k rent / write + k wear                                 [$/tok]
-    keep for t and use once       c(t) = w + h t + F                      [$/tok]       recompute: R
-    break-even with recompute     t* = (R - w - F) / h                    [s]
+    store     w = k rent / write                                          [$/tok]
+    occupy    H(t) = (1 - o) h t + max(o h t, e)                          [$/tok]
+    keep for t and use once       c(t) = w + H(t) + F                     [$/tok]       recompute: R
+    break-even with recompute     t* : H(t*) = R - w - F                  [s]
     share of a device             s(t) = k (t / capacity + 1 / read)      [device-seconds/tok]
 
-k bytes of a token; rent of the device and p of the chip, $/s. In HBM nothing is fetched, stored or worn, and with
+k bytes of a token; rent of the device and p of the chip, $/s; e = k price / endurance what a write wears off, o the
+share of the rent that is the device's own price. A device dies once: written over often it is worn out before it is
+written off, and its price is then spread over its writes; else over its life. So of rent and wear the larger is paid,
+not both; they are equal for a stay of `Tier.residence`. In HBM nothing is fetched, stored or worn, H = h t, and with
 R = N_a p / C the break-even is L* capacity / read: balance context times drain time. The two shares of a device are
 equal at t = capacity / read, the drain time: the rule that matches a tier to a hold time. It is not the rule of least
 cost: `cheapest` is. Lower bounds: tiers are full, all of their bandwidth is used, devices cost what `tier.py` says.
-Known error: rent and wear are added, though a device dies once; where both are equal the sum is twice too high.
 Source: R. Pope in D. Patel's lecture on serving (2026), part on prices; all arguments may be arrays that broadcast.
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +54,29 @@ def drain_match(seconds: Array, drain: Array) -> Array:
     return np.abs(np.log(np.asarray(seconds)[..., None] / np.asarray(drain))).argmin(-1)
 
 
-def break_even(recompute: Array, once: Array, hold: Array) -> Array:
-    """Seconds up to which holding costs less than computing anew: (R - once) / h, at least 0.
+def occupy_cost(hold: Array, seconds: Array, wear: Array = 0.0, own: Array = 1.0, writes: Array = 1.0) -> Array:
+    """Dollars per token that is held: (1 - o) h t + max(o h t, e writes).
+
+    Parameters
+    ----------
+    hold
+        h, $/tok/s.
+    seconds
+        t that each token stays after it is written, or the mean of it.
+    wear
+        e, $/tok that is written.
+    own
+        o: share of the rent that is the price of the device itself; the rest is of what is around it, which no
+        write wears out.
+    writes
+        Writes per stay of t: where a hit restarts the clock, fewer than one.
+    """
+    kept = hold * own * seconds
+    return hold * (1.0 - own) * seconds + namespace(kept, wear, writes).maximum(kept, wear * writes + 0.0 * kept)
+
+
+def break_even(recompute: Array, once: Array, hold: Array, wear: Array = 0.0, own: Array = 1.0) -> Array:
+    """Seconds up to which holding costs less than computing anew: H(t) = R - once, at least 0.
 
     Parameters
     ----------
@@ -59,16 +86,35 @@ def break_even(recompute: Array, once: Array, hold: Array) -> Array:
         What storing and fetching cost, w + F, $/tok.
     hold
         h, $/tok/s, above 0.
+    wear, own
+        As of `occupy_cost`.
     """
-    seconds = (recompute - once) / hold
-    return namespace(seconds).maximum(seconds, 0.0 * seconds)
+    saves = recompute - once
+    xp = namespace(saves, hold, wear)
+    around = hold * (1.0 - own)
+    held = xp.where(around > 0, (saves - wear) / xp.where(around > 0, around, 1.0), math.inf + 0.0 * saves)
+    seconds = xp.minimum(saves / hold, xp.where(saves >= wear, held, 0.0 * saves))
+    return xp.maximum(seconds, 0.0 * seconds)
 
 
-def reign(once: np.ndarray, hold: np.ndarray, recompute: float) -> tuple[np.ndarray, np.ndarray]:
-    """Hold times from and to which each tier is the cheapest of all and of recompute: ``float64[n]`` each, s.
+class Span(NamedTuple):
+    """Hold times for which one tier is the cheapest, or computing anew."""
 
-    The lower envelope of the lines c_i(t) = once_i + hold_i t and of the level R: line i lies below all flatter ones
-    up to its first crossing with one of them, below all steeper ones from its last. Where from >= to it never does.
+    tier: int
+    """Its index; the number of tiers for computing anew."""
+    begin: float
+    end: float
+    """Seconds; infinite where nothing else ever costs less."""
+
+
+def spans(
+    once: np.ndarray, hold: np.ndarray, recompute: float, wear: np.ndarray | float = 0.0, own: np.ndarray | float = 1.0
+) -> list[Span]:
+    """Which tier is the cheapest for which hold times, from 0 on without a gap.
+
+    Each tier's c(t) is the larger of two lines, once + h t and once + e + (1 - o) h t, and R is a level: who is
+    cheapest changes only where two of all these lines cross, so comparing costs between neighbouring crossings is
+    exact. A tier may be the cheapest twice.
 
     Parameters
     ----------
@@ -78,18 +124,30 @@ def reign(once: np.ndarray, hold: np.ndarray, recompute: float) -> tuple[np.ndar
         ``float64[n]``, $/tok/s.
     recompute
         $/tok.
+    wear, own
+        ``float64[n]`` or one for all: as of `occupy_cost`.
     """
-    a, h = np.append(once, recompute), np.append(hold, 0.0)
-    rise, gap = h[:, None] - h[None, :], a[None, :] - a[:, None]
+    wears, owns = np.broadcast_to(wear, once.shape), np.broadcast_to(own, once.shape)
+    start = np.concatenate([once, once + wears, [recompute]])
+    slope = np.concatenate([hold, hold * (1.0 - owns), [0.0]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = gap / rise
-    to = np.where(rise > 0, crossing, np.inf).min(1)
-    begin = np.where(rise < 0, crossing, 0.0).max(1)
-    worse = ((rise == 0) & (gap < 0)).any(1)
-    return np.where(worse, np.inf, np.maximum(begin, 0.0))[:-1], np.where(worse, 0.0, to)[:-1]
+        crossing = (start[None, :] - start[:, None]) / (slope[:, None] - slope[None, :])
+    edges = np.unique(np.concatenate([[0.0], crossing[np.isfinite(crossing) & (crossing > 0)]]))
+    inside = np.append((edges[1:] + edges[:-1]) / 2, 2 * edges[-1] + 1)
+    best = cheapest(inside, once, hold, recompute, wear, own)
+    starts = np.flatnonzero(np.append(True, best[1:] != best[:-1]))
+    ends = np.append(edges[starts[1:]], np.inf)
+    return [Span(int(best[i]), float(edges[i]), float(end)) for i, end in zip(starts, ends, strict=True)]
 
 
-def cheapest(seconds: Array, once: np.ndarray, hold: np.ndarray, recompute: float) -> np.ndarray:
+def cheapest(
+    seconds: Array,
+    once: np.ndarray,
+    hold: np.ndarray,
+    recompute: float,
+    wear: np.ndarray | float = 0.0,
+    own: np.ndarray | float = 1.0,
+) -> np.ndarray:
     """Index of the tier of least cost at each hold time; the number of tiers where computing anew costs least."""
-    cost = once + hold * np.asarray(seconds)[..., None]
+    cost = once + occupy_cost(hold, np.asarray(seconds)[..., None], wear, own)
     return np.concatenate([cost, np.full((*cost.shape[:-1], 1), recompute)], axis=-1).argmin(-1)

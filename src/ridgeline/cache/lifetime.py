@@ -2,13 +2,14 @@
 
 Each use restarts the clock. Per use of a token, in steady state, with a time to live T in one tier,
 
-    cost(T) = w (1 - G(T)) + h H(T) + F G(T) + R (q - G(T))       [$/tok]       without a cache: q R
+    cost(T) = w (1 - G) + (1 - o) h H + max(o h H, e (1 - G)) + F G + R (q - G)       [$/tok]       without a cache: q R
 
-G, H and q as in `reuse.py`: what has come back is fetched, what comes back later is computed and stored anew, what
-never does is held for T in vain. The best T satisfies h (1 - G) = g (R + w - F), g = G': hold on while the chance per
-second of coming back, times what that saves, is above the rent. Exponential reuse with q = 1 has a constant chance: T
-is 0 or infinite. Of recorded gaps the best T is 0 or one of them. The first computation of a prefix is left out: no
-cache avoids it. Knows no limit of capacity: a tier is as large as pays.
+G(T), H(T) and q as in `reuse.py`, h, e and o as in `cost.py`: what has come back is fetched, what comes back later is
+computed and stored anew, what never does is held for T in vain. Where nothing wears out the best T satisfies
+h (1 - G) = g (R + w - F), g = G': hold on while the chance per second of coming back, times what that saves, is above
+the rent. Where wear is above the rent, holding on costs nothing more. Exponential reuse with q = 1 has a constant
+chance: T is 0 or infinite. Of recorded gaps the best T is 0 or one of them. The first computation of a prefix is left
+out: no cache avoids it. Knows no limit of capacity: a tier is as large as pays.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from ridgeline.cache.cost import occupy_cost
 from ridgeline.cache.reuse import Reuse
 
 _STEPS = 1024
@@ -35,18 +37,31 @@ class Lifetime(msgspec.Struct, frozen=True, kw_only=True):
     """Dollars per token and use."""
 
 
-def ttl_cost(ttl: np.ndarray, law: Reuse, *, hold: float, fetch: float, store: float, recompute: float) -> np.ndarray:
+def ttl_cost(
+    ttl: np.ndarray,
+    law: Reuse,
+    *,
+    hold: float,
+    fetch: float,
+    store: float,
+    recompute: float,
+    wear: float = 0.0,
+    own: float = 1.0,
+) -> np.ndarray:
     """cost(T), $/tok and use, at each time to live `ttl`, s; the equation above. At 0 nothing is stored: q R."""
     back = law.returned(ttl)
-    cost = store * (1.0 - back) + hold * law.held(ttl) + fetch * back + recompute * (law.returns - back)
+    kept = occupy_cost(hold, law.held(ttl), wear, own, 1.0 - back)
+    cost = store * (1.0 - back) + kept + fetch * back + recompute * (law.returns - back)
     return np.where(np.asarray(ttl) > 0, cost, law.returns * recompute)
 
 
-def best_lifetime(law: Reuse, *, hold: float, fetch: float, store: float, recompute: float) -> Lifetime:
+def best_lifetime(
+    law: Reuse, *, hold: float, fetch: float, store: float, recompute: float, wear: float = 0.0, own: float = 1.0
+) -> Lifetime:
     """The time to live of least cost: exact for recorded gaps, else to six digits; arguments as of `ttl_cost`."""
 
     def cost(ttl: np.ndarray) -> np.ndarray:
-        return ttl_cost(ttl, law, hold=hold, fetch=fetch, store=store, recompute=recompute)
+        return ttl_cost(ttl, law, hold=hold, fetch=fetch, store=store, recompute=recompute, wear=wear, own=own)
 
     if law.gaps is not None:
         ttl = np.unique(np.append(law.gaps, 0.0))

@@ -31,6 +31,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     write: float
     rent: float
     """Dollars per device and second."""
+    own: float = 1.0
+    """Share of the rent that is the price of the device itself: 1 / overhead."""
     wear: float = 0.0
     """Dollars per written byte: the device's price over what may be written to it; 0 where nothing wears out."""
     residence: float = 0.0
@@ -85,6 +87,7 @@ def medium_tier(
         read=medium.read,
         write=medium.write,
         rent=price * medium.capacity * overhead / life,
+        own=1.0 / overhead,
         wear=price * medium.capacity / medium.endurance if medium.endurance else 0.0,
         residence=life * medium.capacity / medium.endurance if medium.endurance else 0.0,
         path=path,

@@ -15,7 +15,8 @@ from ridgeline.cli.headline import headline
 from ridgeline.cli.options import command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import NONE, copied, counted, heading, plain, shown, table
-from ridgeline.planner.caches import MEDIA, Caches, caches
+from ridgeline.planner.caches import Caches, caches
+from ridgeline.planner.kept import MEDIA, Media
 from ridgeline.scenario import Scenario
 from ridgeline.units import parse
 
@@ -38,7 +39,7 @@ def _option(text: str) -> Parameter:
     return Parameter(help=text, group="Storage")
 
 
-Medium = Annotated[str, _option("Media beside the chip's HBM, with a price if wanted \\[such as ddr5,cxl=$5/GB].")]
+MediumNames = Annotated[str, _option("Media beside the chip's HBM, with a price if wanted \\[such as ddr5,cxl=$5/GB].")]
 Hold = Annotated[str, _option("Hold times to decide \\[such as 5min,1h].")]
 Law = Annotated[str, _option("When prompts come back: exponential:mean=10min, lognormal:mean=10min,cv=2, both with "
                              "returns=60%, or trace:FILE.")]  # fmt: skip
@@ -53,7 +54,7 @@ Devices = Annotated[int, _option("Devices that a prompt is striped over \\[1].")
 def cache(
     scenario: Scenario,
     *,
-    medium: Medium = _DEFAULTS["medium"],
+    medium: MediumNames = _DEFAULTS["medium"],
     hold: Hold = _DEFAULTS["hold"],
     reuse: Law = "",
     premiums: Premiums = "",
@@ -72,14 +73,16 @@ def cache(
     }  # fmt: skip
     found = caches(
         scenario,
-        media=[name.strip() for name in medium.split(",") if name.strip()],
+        media=Media(
+            names=[name.strip() for name in medium.split(",") if name.strip()],
+            life=parse(life, "s", "--life"),
+            overhead=parse(overhead, "1", "--overhead"),
+            stall=parse(stall, "1", "--stall"),
+            devices=devices,
+        ),
         holds=[parse(text, "s", "--hold") for text in hold.split(",")],
         law=law(reuse) if reuse else None,
         premiums=read_premiums(premiums),
-        life=parse(life, "s", "--life"),
-        overhead=parse(overhead, "1", "--overhead"),
-        stall=parse(stall, "1", "--stall"),
-        devices=devices,
     )
     own = [f"--{name} {shlex.quote(str(value))}" for name, value in asked.items() if value != _DEFAULTS[name]]
     again = " ".join([scenario.to_cli("cache"), *own])
@@ -91,9 +94,9 @@ def cache(
             "system": found.subject.system.name,
             "context_tok": found.context,
             "kv_bytes_per_tok": found.kv_bytes,
-            "layout": found.layout,
-            "recompute_usd_per_tok": found.recompute,
-            "recompute_s": found.recompute_time,
+            "layout": found.again.layout,
+            "recompute_usd_per_tok": found.again.cost,
+            "recompute_s": found.again.seconds,
             "tiers": rows,
             "holds": [_hold(found, i) for i in range(len(found.holds))],
             "reuse": {"mean_s": found.law.mean, "returns": found.law.returns} if found.law else None,
@@ -113,8 +116,8 @@ def _record(found: Caches, row: int) -> dict[str, Any]:
         "tier": tier.name, "title": tier.title, "capacity_bytes": tier.capacity, "drain_s": tier.drain,
         "rent_usd_per_s": tier.rent, "hold_usd_per_tok_s": each.hold, "store_usd_per_tok": each.store,
         "wear_usd_per_tok": each.wear, "fetch_usd_per_tok": each.fetch, "fetch_s": each.fetch_time,
-        "break_even_s": each.break_even, "cheapest_from_s": each.begin if each.begin < each.end else None,
-        "cheapest_to_s": each.end if each.begin < each.end else None, "residence_s": tier.residence or None,
+        "break_even_s": each.break_even, "cheapest_s": [[a, b if b < math.inf else None] for a, b in each.reigns],
+        "residence_s": tier.residence or None,
     }  # fmt: skip
     if best is not None:
         out |= {
@@ -135,27 +138,27 @@ def _hold(found: Caches, row: int) -> dict[str, Any]:
 
 
 def _text(found: Caches, again: str, bare: bool) -> list[RenderableType]:
-    compute = f"{shown(found.recompute, 'USD/tok')} and {shown(found.recompute_time, 's')}"
+    compute = f"{shown(found.again.cost, 'USD/tok')} and {shown(found.again.seconds, 's')}"
     late = [each.tier.name for each in found.tiers if not each.quick]
-    slow = [each.tier.name for each in found.tiers if each.fetch_time > found.recompute_time]
+    slow = [each.tier.name for each in found.tiers if each.fetch_time > found.again.seconds]
     costs = [
         (
             each.tier.name, shown(each.tier.drain, "s"), _rate(each.hold), _price(each.store), _price(each.fetch),
-            shown(each.fetch_time, "s"), shown(each.break_even, "s"), _span(each.begin, each.end),
+            shown(each.fetch_time, "s"), shown(each.break_even, "s"), _spans(each.reigns),
         )
         for each in found.tiers
     ]  # fmt: skip
     holds = [
         (
             shown(each.seconds, "s"), each.matched, _price(each.matched_cost), each.best, _price(each.best_cost),
-            f"{each.best_cost / found.recompute:.3g}x",
+            f"{each.best_cost / found.again.cost:.3g}x", *([f"{each.back:.1%}"] if each.back is not None else []),
         )
         for each in found.holds
     ]  # fmt: skip
     return [
         *headline(found.scenario, found.subject)[:1],
         f"a prompt of {plain(found.context)} tokens keeps {shown(found.kv_bytes, 'B/tok')} (cache "
-        f"{found.subject.precision.kv}); computing it anew: {compute} ({found.layout}, estimate)",
+        f"{found.subject.precision.kv}); computing it anew: {compute} ({found.again.layout}, estimate)",
         heading("Tiers: what a token costs"),
         table(
             ["<tier", "drain", "hold\nper Mtok/h", "store\nper Mtok", "fetch\nper Mtok", "fetch a\nprompt",
@@ -165,7 +168,11 @@ def _text(found: Caches, again: str, bare: bool) -> list[RenderableType]:
         *(["", f"slower than computing anew: {', '.join(slow)} (--devices stripes, --ttft excludes)"] if slow else []),
         *(["", f"slower than --ttft allows, never the best: {', '.join(late)}"] if late else []),
         heading("Which tier for a hold time: drain time nearest to it, and least cost"),
-        table(["hold", "<by drain", "per Mtok", "<by cost", "per Mtok", "of compute"], holds),
+        table(
+            ["hold", "<by drain", "per Mtok", "<by cost", "per Mtok", "of compute",
+             *(["of returns\nback by then"] if found.law else [])],
+            holds,
+        ),
         heading("Prices at cost: hit, storage, and the write premium for a guaranteed time; all per million tokens"),
         *_prices(found),
         *_endurance(found),
@@ -186,7 +193,7 @@ def _prices(found: Caches) -> list[RenderableType]:
         head = ["<tier", "hit", "of compute", "storage", *(f"write {shown(each.seconds, 's')}" for each in part)]
         rows = [
             (
-                each.tier.name, _price(each.fetch), f"{each.fetch / found.recompute:.2%}", f"{_rate(each.hold)}/h",
+                each.tier.name, _price(each.fetch), f"{each.fetch / found.again.cost:.2%}", f"{_rate(each.hold)}/h",
                 *(_price(hold.premiums[i]) for hold in part),
             )
             for i, each in enumerate(found.tiers)
@@ -198,7 +205,7 @@ def _prices(found: Caches) -> list[RenderableType]:
 def _endurance(found: Caches) -> list[RenderableType]:
     """What writing wears out."""
     rows = [
-        (each.tier.name, _price(each.wear), f"{each.wear / found.recompute:.1%}", shown(each.tier.residence, "s"))
+        (each.tier.name, _price(each.wear), f"{each.wear / found.again.cost:.1%}", shown(each.tier.residence, "s"))
         for each in found.tiers
         if each.tier.residence
     ]
@@ -231,7 +238,7 @@ def _reuse(found: Caches) -> list[RenderableType]:
         table(["<tier", "TTL", "hits", "held", "per Mtok\nand use", "saved", "worn out\nafter"], rows),
         "",
         f"best: {found.best.tier.name if found.best.saved else 'to keep nothing'}; without a cache a use costs "
-        f"{shown(law.returns * found.recompute, 'USD/tok')}",
+        f"{shown(law.returns * found.again.cost, 'USD/tok')}",
     ]
 
 
@@ -258,7 +265,11 @@ def _rate(value: float) -> str:
     return shown(value, "USD/tok/s").removesuffix("/Mtok/h")
 
 
+def _spans(reigns: tuple[tuple[float, float], ...]) -> str:
+    return ", ".join(_span(*each) for each in reigns) or NONE
+
+
 def _span(begin: float, end: float) -> str:
-    if begin >= end:
-        return NONE
+    if math.isinf(end):
+        return f"from {shown(begin, 's')}" if begin else "any time"
     return f"{shown(begin, 's')} to {shown(end, 's')}" if begin else f"up to {shown(end, 's')}"
