@@ -1,6 +1,6 @@
 """What every storage tier costs for one model's prompts, once it is known what computing them anew costs.
 
-    hit price = fetch cost F      write premium for a guaranteed time t = store + occupy(t)      storage = hold, $/Mtok/h
+    hit price = fetch cost F     write premium for a guaranteed time t = store + occupy(t)     storage = hold, $/Mtok/h
 
 The chip's own HBM is rented at the chip's price, other media at their purchase price over their life. While a chip
 fetches over the link to its host it is paid for `stall` of the time; what it stores goes beside its work. A tier that
