@@ -13,8 +13,8 @@ from ridgeline.cache.cost import (
     spans,
 )
 from ridgeline.cache.lifetime import Lifetime, best_lifetime, ttl_cost
+from ridgeline.cache.premium import implied_bytes, premium_line, read_premiums
 from ridgeline.cache.reuse import Reuse, reuse, trace_reuse
-from ridgeline.cache.sheet import implied_bytes, premium_line, read_premiums
 from ridgeline.cache.tier import LIFE, Tier, chip_tier, medium_tier
 
 __all__ = [

@@ -1,8 +1,9 @@
 """Which entries there are, and one of them, read strictly: `Catalog().read("systems", "gb200-nvl72", System)`.
 
 A catalogue is a list of folders, the user's before the built-in one, each with `chips/`, `systems/`, `media/`,
-`models/` and `prices/`, one small TOML file per entry. A name is looked up as file name, then among the `aliases`
-inside the files; only a file that is needed is parsed. Knows no arithmetic and not what an entry means.
+`models/`, `prices/` (of systems) and `sheets/` (of tokens), one small TOML file per entry. A name is looked up as
+file name, then among the `aliases` inside the files; only a file that is needed is parsed.
+Knows no arithmetic and not what an entry means.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ T = TypeVar("T")
 
 LARGEST = 1_000_000
 """Bytes of a file beyond which it is not read."""
-KINDS = {"chips": "chip", "systems": "system", "media": "storage medium", "models": "model", "prices": "price list"}
+KINDS = {
+    "chips": "chip",
+    "systems": "system",
+    "media": "storage medium",
+    "models": "model",
+    "prices": "price list of a system",
+    "sheets": "price sheet of tokens",
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._()=+-]{0,120}")
 
 

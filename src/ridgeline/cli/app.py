@@ -26,7 +26,7 @@ COMMANDS = {
     "query": "SQL on the folder of a large sweep.",
     "explain": "Any printed number: its formula, the values in it, and who says them.",
     "model": "What a model is made of: parameters, caches, layers.",
-    "catalog": "Chips, systems, storage media, models and prices, each value with its source.",
+    "catalog": "Chips, systems, storage media, models, prices and price sheets, each value with its source.",
     "cite": "The sources that a scenario's numbers rest on.",
     "simulate": "Replicas under a stream of requests: queues, percentiles, what a token costs.",
     "capacity": "The highest rate of requests that one replica serves within its objectives.",

@@ -1,4 +1,4 @@
-"""`ridgeline catalog`: which chips, systems, storage media, models and prices there are, and who says their values."""
+"""`ridgeline catalog`: chips, systems, media, models, prices and price sheets, and who says their values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from ridgeline.hardware import load_chip, load_medium, load_system
 from ridgeline.model import kv, load_model
 from ridgeline.model.spec import run_lengths
 from ridgeline.model.store import load_spec
+from ridgeline.pricing.spelling import provider, sheets
 
-Kind = Annotated[str, Parameter(help="chips, systems, media, models or prices; without it, how many there are.")]
+Kind = Annotated[
+    str, Parameter(help="chips, systems, media, models, prices or sheets; without it, how many there are.")
+]
 Name = Annotated[str, Parameter(help="One entry: every value with its source.")]
 Column = tuple[str, str, Callable[[Any], Any]]
 """Key of a column, unit of its values ("" for text), and how it is read off an entry."""
@@ -72,13 +75,24 @@ _PRICES: tuple[Column, ...] = (
     ("date", "", lambda pair: pair[1].date),
     ("source", "", lambda pair: BUILT_IN.citations(pair[1].source)),
 )
+_SHEETS: tuple[Column, ...] = (
+    ("provider", "", lambda sheet: sheet.provider),
+    ("name", "", lambda sheet: sheet.name),
+    ("date", "", lambda sheet: sheet.date),
+    ("input_usd_per_tok", "USD/tok", lambda sheet: sheet.input),
+    ("output_usd_per_tok", "USD/tok", lambda sheet: sheet.output),
+    ("cached_usd_per_tok", "USD/tok", lambda sheet: sheet.cached),
+    ("model", "", lambda sheet: sheet.model),
+    ("source", "", lambda sheet: BUILT_IN.citations(sheet.source)),
+)
 _FACT: tuple[Column, ...] = tuple((key, "", itemgetter(key)) for key in ("value_of", "value", "source", "date", "note"))
-_COLUMNS = {"chips": _CHIPS, "systems": _SYSTEMS, "media": _MEDIA, "models": _MODELS, "prices": _PRICES}
+_COLUMNS = {"chips": _CHIPS, "systems": _SYSTEMS, "media": _MEDIA, "models": _MODELS, "prices": _PRICES,
+            "sheets": _SHEETS}  # fmt: skip
 
 
 @command()
 def catalog(kind: Kind = "", name: Name = "", /, *, catalog: CatalogFolder = "") -> Report:
-    """Chips, systems, storage media, models and prices, each value with its source."""
+    """Chips, systems, storage media, models, prices and price sheets, each value with its source."""
     found = BUILT_IN.under(catalog) if catalog else BUILT_IN
     if not kind:
         counts = [{"kind": each, "entries": len(_entries(found, each))} for each in KINDS]
@@ -87,7 +101,7 @@ def catalog(kind: Kind = "", name: Name = "", /, *, catalog: CatalogFolder = "")
     if kind not in KINDS:
         raise UnknownNameError("kind of entry", kind[:60], KINDS)
     columns = _COLUMNS[kind]
-    if name and kind != "prices":
+    if name and kind not in ("prices", "sheets"):
         columns, entries = _FACT, _facts(found, kind, name)
     else:
         entries = [{key: read(each) for key, _, read in columns} for each in _entries(found, kind, name)]
@@ -112,12 +126,14 @@ def _text(columns: tuple[Column, ...], entries: list[dict[str, Any]]) -> list[An
 
 
 def _entries(found: Catalog, kind: str, name: str = "") -> list[Any]:
-    """All entries of a kind; prices are those of all systems, or of the one called `name`."""
+    """All entries of a kind; prices and sheets also those of the one called `name`."""
     if kind == "models":
         return [load_model(each, found) for each in found.names("models")]
     if kind == "prices":
         systems = [load_system(each, found).value for each in ([name] if name else found.names("systems"))]
         return [(system.name, price) for system in systems for price in system.prices]
+    if kind == "sheets":
+        return list(provider(name, found).sheets) if name else sheets(found)
     load = {"chips": load_chip, "systems": load_system, "media": load_medium}[kind]
     return [load(each, found).value for each in found.names(kind)]
 

@@ -1,0 +1,1 @@
+"""Prices of tokens: the menu that costs imply, and what a price sheet gives away."""
