@@ -119,14 +119,15 @@ def read_litellm(name: str, entry: Mapping[str, Any], date: str = "") -> Sheet:
         (float(tier["range"][0]), prices(tier)) for tier in _tiers(entry)[1:]
     ]
     modes = [(mode, prices(entry, f"_{suffix}")) for suffix, mode in _MODES.items()]
-    first = prices(base)
+    first: dict[str, Any] = prices(base)
+    first["cached"] = first["cached"] or price(entry, _OLD_HIT) or None
     return Sheet(
         name=name,
         provider=str(entry.get("litellm_provider", "")),
         date=date,
         source=str(entry.get("source", "")),
         context=float(limit) if isinstance(limit := entry.get("max_input_tokens"), int | float) else 0.0,
-        **(first | {"cached": first["cached"] or price(entry, _OLD_HIT) or None}),
+        **first,
         writes=tuple(Write(hold=hold, price=value) for hold, value in writes if value),
         steps=tuple(Step(above=above, **each) for above, each in steps if each["input"] and each["output"]),
         modes=tuple(Mode(name=mode, **each) for mode, each in modes if each["input"] and each["output"]),
