@@ -30,6 +30,7 @@ COMMANDS = {
     "cite": "The sources that a scenario's numbers rest on.",
     "simulate": "Replicas under a stream of requests: queues, percentiles, what a token costs.",
     "capacity": "The highest rate of requests that one replica serves within its objectives.",
+    "pipeline": "Schedules of pipeline parallelism, simulated and drawn; when a pipeline pays.",
     "predict": "Floor, estimate and interval of every row of a file of points.",
     "validate": "Predictions of a file of points held against what was measured.",
     "calibrate": "The constants of engines or kernels, fitted to measurements.",

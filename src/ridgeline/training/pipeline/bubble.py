@@ -1,0 +1,101 @@
+"""Bubble, activations, copies of the weights and messages of each schedule, in closed form.
+
+F, B, W: one micro-batch's forward, gradient of the input and gradient of the weights on one of p devices; m
+micro-batches, v chunks. Idle time of a step, and micro-batches of activations on the device that holds most:
+
+    gpipe         (p - 1) (F + B + W)                          m
+    1f1b          (p - 1) (F + B + W)                          p
+    interleaved   (p - 1) (F + B + W) / v                      p + (p - 1) / v
+    zb-h1         (p - 1) (F + B - W)                          p
+    zb-h2         (p - 1) max(F + B - 2 W, 0)                  2 p - 1
+    zb-v          0 if F = B = W                               p
+    dualpipe      (p / 2 - 1) (F&B + B - 2 W)                  p + 1
+    dualpipev     (p - 1) (F&B + B - 2 W) / 2                  p + 1/2
+
+F&B: a forward beside a whole backward, F + B + W where nothing is gained. Those of zb-h2 and zb-v hold for an optimiser
+that does not wait for all devices (post-validation; without, about 8% are lost); zb-h1 and zb-h2 for W <= min(F, B) and
+m >= 2 p - 1; dualpipe and dualpipev for F = B = W: elsewhere the event simulation finds more or less. Messages take no
+time.
+Sources: 1811.06965 (gpipe), 2104.04473 and 2205.05198 (interleaved), 2401.10241 (zb), README of deepseek-ai/DualPipe
+(there B is the whole backward, and dualpipev has p / 2 devices).
+"""
+
+from __future__ import annotations
+
+import math
+
+from ridgeline.errors import UnknownNameError
+
+
+def bubble(
+    name: str, p: int, forward: float, gradient: float, weight: float, chunks: int = 1, together: float | None = None
+) -> float:
+    """Idle seconds of a step on the device that waits longest; nan where no closed form is published.
+
+    Parameters
+    ----------
+    name
+        A schedule of `schedule.SCHEDULES`.
+    p
+        Devices.
+    forward, gradient, weight
+        F, B, W on a device's layers, s.
+    chunks
+        v.
+    together
+        F&B, s; F + B + W if not given.
+    """
+    both = forward + gradient + weight if together is None else together
+    whole = (p - 1) * (forward + gradient + weight)
+    match name:
+        case "gpipe" | "1f1b":
+            return whole
+        case "interleaved":
+            return whole / chunks
+        case "zb-h1":
+            return (p - 1) * (forward + gradient - weight) if weight <= min(forward, gradient) else math.nan
+        case "zb-h2":
+            return (p - 1) * max(forward + gradient - 2 * weight, 0.0) if weight <= min(forward, gradient) else math.nan
+        case "zb-v":
+            return 0.0 if math.isclose(forward, gradient) and math.isclose(gradient, weight) else math.nan
+        case "dualpipe":
+            return (p / 2 - 1) * (both + gradient - 2 * weight)
+        case "dualpipev":
+            return (p - 1) * (both + gradient - 2 * weight) / 2
+    raise UnknownNameError("schedule", name, SHAPES)
+
+
+def activations(name: str, p: int, micro: int, chunks: int = 1) -> float:
+    """Micro-batches of a device's activations that the fullest device holds at once."""
+    match name:
+        case "gpipe":
+            return float(micro)
+        case "1f1b" | "zb-h1" | "zb-v":
+            return float(min(p, micro))
+        case "interleaved":
+            return p + (p - 1) / chunks if chunks > 1 and micro > p else float(min(micro, p if chunks == 1 else micro))
+        case "zb-h2":
+            return float(min(2 * p - 1, micro))
+        case "dualpipe":
+            return p + 1.0
+        case "dualpipev":
+            return p + 0.5
+    raise UnknownNameError("schedule", name, SHAPES)
+
+
+def idle_share(bubble: float, work: float) -> float:
+    """Idle time over all of a step's time."""
+    return bubble / (bubble + work)
+
+
+SHAPES: dict[str, tuple[int, float]] = {
+    "gpipe": (1, 1.0),
+    "1f1b": (1, 1.0),
+    "interleaved": (1, 0.0),
+    "zb-h1": (1, 1.0),
+    "zb-h2": (1, 1.0),
+    "zb-v": (1, 2.0),
+    "dualpipe": (2, 1.0),
+    "dualpipev": (1, 2.0),
+}
+"""Copies of the weights, and messages between devices relative to 1f1b (interleaved: v)."""
