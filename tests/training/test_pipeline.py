@@ -83,7 +83,7 @@ def test_zero_bubble_v_has_none(p: int, more: int, f: float) -> None:
 @settings(max_examples=40)
 @given(half=st.integers(1, 4), more=st.integers(0, 10), f=times, beside=st.floats(2 / 3, 1.0))
 def test_dual_pipes(name: str, half: int, more: int, f: float, beside: float) -> None:
-    """(p / 2 - 1)(F&B + B - 3 W), B the whole backward, and p + 1 in flight, at F = B = W and F&B from B alone to all."""
+    """(p / 2 - 1)(F&B + B - 3 W), B the whole backward, and p + 1 in flight, at F = B = W F&B from B to all."""
     p = 2 * half
     found = run(name, p, 2 * (p + more), 1, Pass(forward=f, gradient=f, weight=f, together=3 * f * beside))
     assert found.idle == pytest.approx(found.closed, rel=1e-9, abs=1e-9)
