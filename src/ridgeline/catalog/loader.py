@@ -30,6 +30,7 @@ KINDS = {
     "models": "model",
     "prices": "price list of a system",
     "sheets": "price sheet of tokens",
+    "scaling": "scaling law",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9._()=+-]{0,120}")
 

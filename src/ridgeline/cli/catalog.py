@@ -20,9 +20,10 @@ from ridgeline.model import kv, load_model
 from ridgeline.model.spec import run_lengths
 from ridgeline.model.store import load_spec
 from ridgeline.pricing.spelling import provider, sheets
+from ridgeline.training.scaling.law import entry as law_entry
 
 Kind = Annotated[
-    str, Parameter(help="chips, systems, media, models, prices or sheets; without it, how many there are.")
+    str, Parameter(help="chips, systems, media, models, prices, sheets or scaling; without it, how many there are.")
 ]
 Name = Annotated[str, Parameter(help="One entry: every value with its source.")]
 Column = tuple[str, str, Callable[[Any], Any]]
@@ -85,14 +86,22 @@ _SHEETS: tuple[Column, ...] = (
     ("model", "", lambda sheet: sheet.model),
     ("source", "", lambda sheet: BUILT_IN.citations(sheet.source)),
 )
+_SCALING: tuple[Column, ...] = (
+    ("name", "", lambda law: law.name),
+    ("form", "", lambda law: law.form),
+    ("title", "", lambda law: law.title),
+    ("date", "", lambda law: law.date),
+    ("source", "", lambda law: BUILT_IN.citations(law.source)),
+)
 _FACT: tuple[Column, ...] = tuple((key, "", itemgetter(key)) for key in ("value_of", "value", "source", "date", "note"))
 _COLUMNS = {"chips": _CHIPS, "systems": _SYSTEMS, "media": _MEDIA, "models": _MODELS, "prices": _PRICES,
-            "sheets": _SHEETS}  # fmt: skip
+            "sheets": _SHEETS, "scaling": _SCALING}  # fmt: skip
+_LOADS = {"chips": load_chip, "systems": load_system, "media": load_medium, "scaling": law_entry}
 
 
 @command()
 def catalog(kind: Kind = "", name: Name = "", /, *, catalog: CatalogFolder = "") -> Report:
-    """Chips, systems, storage media, models, prices and price sheets, each value with its source."""
+    """Chips, systems, storage media, models, prices, price sheets and scaling laws, each value with its source."""
     found = BUILT_IN.under(catalog) if catalog else BUILT_IN
     if not kind:
         counts = [{"kind": each, "entries": len(_entries(found, each))} for each in KINDS]
@@ -134,7 +143,7 @@ def _entries(found: Catalog, kind: str, name: str = "") -> list[Any]:
         return [(system.name, price) for system in systems for price in system.prices]
     if kind == "sheets":
         return list(provider(name, found).sheets) if name else sheets(found)
-    load = {"chips": load_chip, "systems": load_system, "media": load_medium}[kind]
+    load = _LOADS[kind]
     return [load(each, found).value for each in found.names(kind)]
 
 
@@ -148,8 +157,7 @@ def _facts(found: Catalog, kind: str, name: str) -> list[dict[str, Any]]:
         kept = [leaf for leaf in leaves if leaf[0] not in ("source", "date", "published.source", "published.note")]
         values = [(path, text, published if path.startswith("published.") else said) for path, text in kept]
     else:
-        load = {"chips": load_chip, "systems": load_system, "media": load_medium}[kind]
-        values = [(path, said.text, said) for path, said in load(name, found).sources.items()]
+        values = [(path, said.text, said) for path, said in _LOADS[kind](name, found).sources.items()]
     return [
         {"value_of": path, "value": text, "source": found.citations(by.source), "date": by.date, "note": by.note}
         for path, text, by in values
