@@ -29,12 +29,16 @@ def message_time(message: Message, system: System) -> Array:
         If the bandwidth of a level that the group uses is not known.
     """
     wire = wire_time(message, system)
-    xp = namespace(wire, message.ranks, message.stride)
-    rounds = _ROUNDS[message.kind]
+    return (wire + hop_time(message, system)) * (wire > 0)
+
+
+def hop_time(message: Message, system: System) -> Array:
+    """Seconds that the first byte of a message is under way."""
+    xp = namespace(message.ranks, message.stride)
     inside = ranks_inside(message.ranks, message.stride, system.domain.size)
     hops = _hops(system, inside, xp) * (inside > 1)
-    latency = rounds * (hops * system.domain.latency + system.network.latency * (message.ranks > inside))
-    return (wire + latency) * (wire > 0)
+    rounds = _ROUNDS[message.kind]
+    return rounds * (hops * system.domain.latency + system.network.latency * (message.ranks > inside))
 
 
 def wire_time(message: Message, system: System) -> Array:

@@ -123,7 +123,7 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
                     raise _indivisible("tp", tp, what, n, name)
         for n in self.kv_heads:
             if n % tp and tp % n:
-                raise InputError(f"tp={tp}", f"a divisor or multiple of {name}'s {n} key-value heads", _near(tp, n))
+                raise InputError(f"tp={tp}", f"a divisor or multiple of {name}'s {n} key-value heads", near(tp, n))
         if layout.pp > self.layers:
             raise InputError(f"pp={layout.pp}", f"at most the {self.layers} layers of {name}")
         if not self.experts and layout.redundant:
@@ -131,7 +131,7 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
         if not self.experts and ep > 1:
             raise InputError(f"ep={ep}", f"1, since {name} has no experts", "use tp, or run more replicas")
         if tp * layout.dp % ep:
-            raise InputError(f"ep={ep}", f"a divisor of tp * dp = {tp * layout.dp}", _near(ep, tp * layout.dp))
+            raise InputError(f"ep={ep}", f"a divisor of tp * dp = {tp * layout.dp}", near(ep, tp * layout.dp))
         for n in self.experts:
             if layout.redundant > n:
                 raise InputError(f"redundant={layout.redundant}", f"at most the {n} experts of {name}")
@@ -148,7 +148,8 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
                 raise _indivisible("tp * dp / ep", tp * layout.dp // ep, "expert width", n, name)
 
 
-def _near(degree: int, n: int) -> str:
+def near(degree: int, n: int) -> str:
+    """The divisors of `n` next to a degree that is none, as a fix."""
     divisors = [d for d in range(1, n + 1) if n % d == 0]
     below = max((d for d in divisors if d < degree), default=1)
     above = min((d for d in divisors if d > degree), default=n)
@@ -156,7 +157,7 @@ def _near(degree: int, n: int) -> str:
 
 
 def _indivisible(what: str, degree: int, dimension: str, n: int, name: str) -> InputError:
-    return InputError(f"{what}={degree}", f"a divisor of {name}'s {dimension}, {n}", _near(degree, n))
+    return InputError(f"{what}={degree}", f"a divisor of {name}'s {dimension}, {n}", near(degree, n))
 
 
 def micro_batches(layout: Layout, seqs: Array) -> Array:

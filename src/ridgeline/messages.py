@@ -97,14 +97,16 @@ def layer_messages(
             Message(name="feed-forward all-reduce", kind="all_reduce", ranks=tp, stride=1, bytes=buffer * alone)
         )
     if experts is not None:
-        messages += _expert_messages(experts, layout, tokens / tp, precision, domain, skew)
+        messages += expert_messages(experts, layout, tokens / tp, precision, domain, skew)
     return messages
 
 
-def _expert_messages(
+def expert_messages(
     experts: Experts, layout: Layout, tokens: Array, precision: Precision, domain: Array, skew: float
 ) -> list[Message]:
-    """Dispatch and combine of `tokens` tokens that start on each device; nothing if every rank holds all tokens."""
+    """Dispatch and combine of `tokens` tokens that start on each device of `layout`, whose tp * dp ranks share the
+    experts; nothing if every rank holds all tokens.
+    """
     xp = namespace(layout.tp, layout.dp, layout.ep, tokens)
     ep, ranks = layout.ep, layout.tp * layout.dp
     beside = ranks_inside(layout.tp, 1, domain)

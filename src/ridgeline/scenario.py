@@ -321,10 +321,15 @@ def subject(scenario: Scenario) -> Subject:
     )
 
 
-@lru_cache(maxsize=1)
 def units() -> dict[str, str]:
     """Unit of each field that is a quantity."""
-    hints = get_type_hints(Scenario, include_extras=True)
+    return units_of(Scenario)
+
+
+@lru_cache(maxsize=8)
+def units_of(question: type) -> dict[str, str]:
+    """Unit of each field of a question that is a quantity."""
+    hints = get_type_hints(question, include_extras=True)
     return {name: get_args(hint)[1] for name, hint in hints.items() if len(get_args(hint)) == 2}
 
 

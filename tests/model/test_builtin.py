@@ -22,6 +22,8 @@ OFF = {
     "qwen3-1.7b": "two digits: 1.72B",
     "llama-4-scout": "109B has the vision tower",
     "gemma-3n-e4b": "8B has the vision and audio towers",
+    "nemotron-3-8b": "8B is rounded: FLOPs per token as published need 8.54B",
+    "nemotron-3-22b": "22B is rounded: FLOPs per token as published need 21.3B",
     "nemotron-super-49b": "49.9B, cut to 49B",
 }
 """Published counts that differ by more than 1%, and why."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "racks": "Beyond one rack: experts over several, domains of other sizes, pipelines of racks, less memory.",
     "cache": "Where to keep prompts between two uses: HBM, host memory, flash, disk, or compute them anew.",
     "step": "One layout and batch: what every operation takes, and what binds.",
+    "train": "Training: step time, memory, layouts, days and dollars, and the launch command.",
     "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet, on one process or many.",
     "query": "SQL on the folder of a large sweep.",
     "explain": "Any printed number: its formula, the values in it, and who says them.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -17,8 +17,8 @@ from cyclopts import Group, Parameter
 
 from ridgeline.cli.report import Report
 from ridgeline.errors import InputError
-from ridgeline.scenario import Scenario, units
-from ridgeline.units import QUANTITIES
+from ridgeline.scenario import Scenario, units_of
+from ridgeline.units import QUANTITIES, show
 
 GROUPS = {
     "Layout": ("tp", "pp", "dp", "ep", "cp", "redundant"),
@@ -82,19 +82,25 @@ def scenario(texts: dict[str, str]) -> Scenario:
 
 
 def command(
-    *fields: str, read: Callable[[dict[str, str]], Any] = scenario, model: str = "", system: bool = True
+    *fields: str,
+    read: Callable[[dict[str, str]], Any] = scenario,
+    model: str = "",
+    system: bool = True,
+    of: type = Scenario,
+    groups: Mapping[str, Sequence[str]] = GROUPS,
 ) -> Callable[[Callable[..., Report]], Callable[..., int]]:
     """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these
     options, which come to it as `read` makes of their texts: a scenario.
 
-    `model` is the help of MODEL if that may be something else; without `system`, SYSTEM may be left out.
+    `model` is the help of MODEL if that may be something else; without `system`, SYSTEM may be left out. `of` is the
+    kind of question whose fields they are, `groups` their headings.
     """
 
     def wrap(answer: Callable[..., Report]) -> Callable[..., int]:
         own = list(inspect.signature(answer, eval_str=True).parameters.values())
         head, tail = own[:1] if fields else [], own[1:] if fields else own
-        asked = [_argument("model", model), _argument("system", needed=system)] if head else []
-        given = [_option(name) for name in fields]
+        asked = [_argument("model", model, of), _argument("system", "", of, needed=system)] if head else []
+        given = [_option(name, of, groups) for name in fields]
         flags = [_flag("json", "Print one JSON object, in SI units."), _flag("csv", "Print the rows as CSV.")]
         keywords = [p for p in tail if p.kind is p.KEYWORD_ONLY]
         positional = [p for p in tail if p.kind is not p.KEYWORD_ONLY]
@@ -122,16 +128,16 @@ def command(
     return wrap
 
 
-def _argument(name: str, text: str = "", *, needed: bool = True) -> inspect.Parameter:
-    note = Parameter(help=text or _documentation()[name])
+def _argument(name: str, text: str, of: type, *, needed: bool = True) -> inspect.Parameter:
+    note = Parameter(help=text or _documentation(of)[name])
     hint, default = (Annotated[str, note], _EMPTY) if needed else (Annotated[str | None, note], None)
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, default=default, annotation=hint)
 
 
-def _option(name: str) -> inspect.Parameter:
+def _option(name: str, of: type, groups: Mapping[str, Sequence[str]]) -> inspect.Parameter:
     note = Parameter(
-        help=_help(name),
-        group=next(Group(group, sort_key=i) for i, group in enumerate(GROUPS) if name in GROUPS[group]),
+        help=_help(name, of),
+        group=next(Group(group, sort_key=i) for i, group in enumerate(groups) if name in groups[group]),
         allow_leading_hyphen=True,
     )
     hint = Annotated[str | None, note]
@@ -143,25 +149,26 @@ def _flag(name: str, text: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
 
 
-def _help(name: str) -> str:
+def _help(name: str, of: type) -> str:
     """What a field means, its default, and an example of its unit."""
-    unit, default = units().get(name, "1"), _defaults()[name]
+    unit, default = units_of(of).get(name, "1"), _defaults(of)[name]
+    default = show(default, unit) if unit != "1" and isinstance(default, float) and default else default
     notes = [f"default {default}"] if default else []
     notes += [f"such as {QUANTITIES[unit].example}"] if unit != "1" else []
-    text = _documentation()[name]
+    text = _documentation(of)[name]
     return f"{text} \\[{'; '.join(notes)}]" if notes else text
 
 
-@lru_cache(maxsize=1)
-def _defaults() -> dict[str, Any]:
-    fields, defaults = Scenario.__struct_fields__, Scenario.__struct_defaults__
+@lru_cache(maxsize=8)
+def _defaults(of: Any) -> dict[str, Any]:
+    fields, defaults = of.__struct_fields__, of.__struct_defaults__
     return dict(zip(fields[-len(defaults) :], defaults, strict=True))
 
 
-@lru_cache(maxsize=1)
-def _documentation() -> dict[str, str]:
-    """Docstring of each field of `Scenario`: the text that follows it in the source."""
-    body = ast.parse(inspect.getsource(Scenario)).body[0]
+@lru_cache(maxsize=8)
+def _documentation(of: type) -> dict[str, str]:
+    """Docstring of each field of a kind of question: the text that follows it in the source."""
+    body = ast.parse(inspect.getsource(of)).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
     for field, text in zip(body.body, body.body[1:], strict=False):

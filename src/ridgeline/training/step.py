@@ -1,0 +1,313 @@
+"""What one training step takes: layers of the longest stage, times micro-batches, plus what stands outside them.
+
+    layer    = max( kernels forward + backward + again, host ) + messages that nothing hides
+    pace     = max over stages of  layers * layer (+ head on the last)
+    step     = m pace + bubble + hops + gradients and weights between ranks + optimizer + fixed
+
+    backward of a matrix = 2 forward; of attention, `attention_backward` forward; again: what is recomputed
+    messages of data parallelism:  max( share, 1 - pace / their time ) of their time: they hide behind one micro-batch
+    zero 2 reduces gradients of every micro-batch, which it has no room to add up
+    zero 3 gathers weights forward and backward and reduces gradients of every micro-batch, and hides behind its layer
+
+`Parts` is what layout and system say, `step_time` applies a framework's constants to it: linear, so that fits are fast.
+The floor takes the same FLOPs, bytes and bubble at peak rates with perfect overlap. Knows no memory and no money.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ridgeline.arrays import Array, namespace
+from ridgeline.collectives import hop_time, wire_time
+from ridgeline.efficiency import link_constants, link_time
+from ridgeline.hardware import System, known
+from ridgeline.messages import Message, ranks_inside
+from ridgeline.model import Architecture
+from ridgeline.model.architecture import Experts
+from ridgeline.precision import Precision
+from ridgeline.roofline import Time
+from ridgeline.training.bubble import bubble_time
+from ridgeline.training.forward import Forward, forward
+from ridgeline.training.framework import Factors, Habits
+from ridgeline.training.layout import TrainingLayout
+from ridgeline.training.memory import head_in_layers, parameters
+from ridgeline.training.repeat import floats, once
+from ridgeline.training.stages import Stages, deal
+
+FORWARD = ("tp", "cp", "ep", "etp", "micro_batch", "sp")
+"""Fields of a layout on which a layer's forward pass depends."""
+SHARED = ("tp", "pp", "vp", "cp", "dp", "ep", "etp", "zero", "shards", "balanced")
+"""Fields on which messages of data parallelism depend."""
+STREAMING = 0.85
+"""Share of the peak bandwidth at which an optimizer passes over its states."""
+PARTS = (
+    "matrices", "attention", "experts", "element-wise", "recomputation", "head", "host", "tensor messages",
+    "context messages", "expert messages", "bubble", "hops", "data messages", "optimizer", "fixed",
+)  # fmt: skip
+"""What a step's time goes into; they add up to it."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds and counts of a step that no framework changes."""
+
+    forward: Forward
+    stages: Stages
+    micro_batches: Array
+    pp: Array
+    vp: Array
+    tensor: Array
+    """Whether there are messages of tensor parallelism: 0 or 1."""
+    crowd: Array
+    """Tensor ranks of a stage in a pipeline; 0 without either."""
+    far: Array
+    """Scale-up domains, beyond one, in which the tensor ranks of a stage lie."""
+    routed: float
+    """Share of layers with experts."""
+    again: Array
+    """Share of matrices that are computed again, and of attention's core."""
+    core_again: Array
+    hop: Array
+    """Seconds of one hop between stages."""
+    hop_wire: Array
+    reduce: Array
+    """Seconds in which a step's gradients and weights pass between ranks, once; of all layers of a device."""
+    reduce_wire: Array
+    per_layer: Array
+    """Under ZeRO-3: seconds of these messages per layer and micro-batch."""
+    per_layer_wire: Array
+    optimizer: Array
+    schedule: str
+    frozen: bool
+    age: Array = 0.0
+    """Years by which the software is older than the newest that was measured."""
+
+
+class TrainingTime(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of a step by what they go into; they add up to `seconds`."""
+
+    parts: dict[str, Array]
+
+    @property
+    def seconds(self) -> Array:
+        """The whole step."""
+        return sum(self.parts.values())
+
+
+def step_parts(
+    model: Architecture,
+    system: System,
+    precision: Precision,
+    layout: TrainingLayout,
+    seq: Array,
+    batch: Array,
+    habits: Habits,
+    *,
+    uneven: float = 0.0,
+    frozen: bool = False,
+    fused: bool = True,
+    age: Array = 0.0,
+) -> Parts:
+    """Counts and seconds of a step of `batch` sequences of `seq` tokens on all chips of `layout`.
+
+    Raises
+    ------
+    InputError
+        If the chip does not compute in a needed format, or a bandwidth that is needed is not known.
+    """
+    layers, counts = len(model.layers), parameters(model)
+    passes = once(
+        lambda few: forward(model, system, precision, floats(few), seq, uneven=uneven, fused=fused), layout, FORWARD
+    )
+    messages, each = once(lambda few: _messages(model, system, floats(few), habits), layout, SHARED)
+    layout = floats(layout)
+    stages = deal(layers, layout.pp, layout.vp, layout.balanced, head_in_layers(model))
+    chosen = 1.0 * (layout.recompute == 1)
+    whole = 1.0 * (layout.recompute >= 2)
+    tokens = layout.micro_batch * seq / layout.cp
+    size = tokens * model.hidden * precision.activation_bytes / layout.tp
+    stride = layout.tp * layout.cp * layout.dp
+    hop = Message(name="stage hop", kind="send", ranks=layout.pp, stride=stride, bytes=size, far_bytes=size)
+    dense_layer = counts.dense / layout.tp + counts.copied
+    expert_layer = counts.experts / (layout.ep * layout.etp)
+    ends = (counts.embedding + (0.0 if model.tied else counts.head)) / layout.tp / layout.pp
+    dense = stages.middle * dense_layer + ends
+    expert = stages.middle * expert_layer
+    zero3, zero0 = 1.0 * (layout.zero >= 3), 1.0 * (layout.zero < 1)
+    m = layout.micro_batches(batch)
+    each_time = 1.0 * (layout.zero == 2) + (0.0 if habits.accumulates else zero0 * (layout.pp > 1))
+    every = 1.0 + each_time * (m - 1.0)
+    held = (dense + expert) / _share(layout)
+    trained = 0.0 if frozen else 1.0
+    return Parts(
+        forward=passes,
+        stages=stages,
+        micro_batches=m,
+        pp=layout.pp,
+        vp=layout.vp,
+        tensor=1.0 * (layout.tp > 1),
+        crowd=layout.tp * (layout.tp > 1) * (layout.pp > 1),
+        far=(layout.tp / ranks_inside(layout.tp, 1, system.domain.size)) - 1.0,
+        routed=_routed(model),
+        again=whole + chosen * habits.selective_repeats,
+        core_again=whole + chosen,
+        hop=_sent(hop, system),
+        hop_wire=wire_time(hop, system),
+        reduce=(1.0 - zero3) * (every * messages[0] + messages[2]) * trained,
+        reduce_wire=(1.0 - zero3) * (every * messages[1] + messages[3]) * trained,
+        per_layer=zero3 * (each[0] + 2.0 * each[2]),
+        per_layer_wire=zero3 * (each[1] + 2.0 * each[3]),
+        optimizer=trained * held * (2.0 * habits.states + habits.gradients + habits.weights) / system.chip.hbm_bandwidth
+        + (
+            trained * held * 2.0 * habits.states / known(system.chip, "host_link")
+            if layout.offload in ("optimizer", "both")
+            else 0.0
+        ),
+        schedule=layout.schedule,
+        frozen=frozen,
+        age=age,
+    )
+
+
+def _messages(
+    model: Architecture, system: System, layout: TrainingLayout, habits: Habits
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Seconds of data parallelism's messages: of all layers of a device, and of one layer."""
+    counts = parameters(model)
+    layers = deal(len(model.layers), layout.pp, layout.vp, layout.balanced, head_in_layers(model)).middle
+    dense_layer = counts.dense / layout.tp + counts.copied
+    expert_layer = counts.experts / (layout.ep * layout.etp)
+    ends = (counts.embedding + (0.0 if model.tied else counts.head)) / layout.tp / layout.pp
+    whole = _data(system, layout, layers * dense_layer + ends, layers * expert_layer, habits)
+    return whole, _data(system, layout, dense_layer, expert_layer, habits)
+
+
+def _routed(model: Architecture) -> float:
+    """Share of layers with routed experts."""
+    count = sum(n for layer, n in model.kinds if any(isinstance(f, Experts) for f in layer.feedforwards))
+    return count / len(model.layers)
+
+
+def _share(layout: TrainingLayout) -> Array:
+    xp = namespace(layout.zero, layout.sharing)
+    return xp.where(layout.zero >= 1, 1.0 * layout.sharing, 1.0 + 0.0 * layout.sharing)
+
+
+def _data(
+    system: System, layout: TrainingLayout, dense: Array, expert: Array, habits: Habits
+) -> tuple[Array, Array, Array, Array]:
+    """Seconds in which gradients are reduced, measured and at peak bandwidth, and weights gathered, likewise; once.
+
+    Where `shards` ranks share a copy, the copies' gradients are reduced among each other too.
+    """
+    sharing = layout.sharing
+    seconds: Array = 0.0
+    wire: Array = 0.0
+    gathering: Array = 0.0
+    gathering_wire: Array = 0.0
+    copies = layout.ranks / sharing
+    for size, ranks, stride in (
+        (dense, sharing, layout.tp),
+        (expert, layout.expert_copies, layout.ep * layout.etp),
+    ):
+        if isinstance(size, float) and size == 0.0:
+            continue
+        reduce = Message(name="gradients", kind="reduce_scatter", ranks=ranks, stride=stride, bytes=size * habits.sent)
+        gather = Message(name="weights", kind="all_gather", ranks=ranks, stride=stride, bytes=size * habits.weights)
+        seconds, wire = seconds + _sent(reduce, system), wire + wire_time(reduce, system)
+        gathering, gathering_wire = gathering + _sent(gather, system), gathering_wire + wire_time(gather, system)
+    across = Message(
+        name="copies", kind="all_reduce", ranks=copies, stride=layout.tp * sharing,
+        bytes=dense * habits.sent / sharing,
+    )  # fmt: skip
+    return seconds + _sent(across, system), wire + wire_time(across, system), gathering, gathering_wire
+
+
+def _sent(message: Message, system: System) -> Array:
+    constants = link_constants(message.kind, system.chip)
+    wire = wire_time(message, system)
+    return link_time(constants, wire, message.ranks) + hop_time(message, system) * (wire > 0)
+
+
+def step_time(parts: Parts, f: Factors) -> TrainingTime:
+    """Seconds of a step with the constants of a framework."""
+    one, m = parts.forward, parts.micro_batches
+    xp = namespace(one.gemm, one.tp, m, parts.pp, parts.reduce)
+    older, stale = 1.0 + f.aging * parts.age, 1.0 + f.aging_experts * parts.age
+    gemm, attention, experts = f.gemm * one.gemm, f.attention * one.attention, f.experts * one.experts * stale
+    streams = f.streams * (one.streams + one.scores)
+    weight = 0.0 if parts.frozen else 1.0
+    run = gemm + attention + experts + streams
+    back = (1.0 + weight) * (gemm + experts) + f.attention_backward * attention + 2.0 * streams
+    again = parts.again * (gemm + experts + streams) + parts.core_again * (
+        attention + f.streams * one.scores * (parts.again == 0)
+    )
+    kernels = run + back + again
+    host = (f.host + f.meeting * parts.tensor + f.stalled * parts.crowd + f.host_experts * stale * parts.routed) * (
+        1.0 + parts.again / 3.0
+    )
+    waits = xp.maximum(host - kernels, 0.0 * kernels)
+    rounds = 2.0 + parts.again
+    tensor = rounds * ((f.tp + (f.tp_far - f.tp) * (parts.far > 0)) * one.tp + f.tp_hop * parts.far)
+    context = f.cp * (2.0 + parts.core_again) * one.cp
+    expert = f.ep * rounds * one.ep * stale
+    layer = kernels + waits + tensor + context + expert
+    collected = parts.per_layer
+    sharded = f.dp * collected + (1.0 - f.dp) * xp.maximum(collected - layer, 0.0 * layer)
+    layer = layer + sharded
+    head = (2.0 + weight) * f.gemm * one.head
+    stages = parts.stages
+    lone = 1.0 * (parts.pp == 1)
+    tail = stages.last * layer + head
+    pace = xp.maximum(stages.middle * layer + lone * head, tail)
+    extra = pace - stages.middle * layer
+    forward = stages.middle * (layer * run / kernels)
+    hop = f.pp * parts.hop + 0.0 * m
+    bubble = bubble_time(
+        parts.schedule,
+        parts.pp,
+        parts.vp,
+        forward,
+        stages.middle * layer - forward,
+        stages.middle * (gemm + experts) * weight,
+    )
+    hops = (2.0 * m * parts.vp * (hop + f.handover) + 2.0 * (parts.pp - 1) * hop) * (1.0 - lone)
+    reduce = parts.reduce
+    reduce = f.dp * reduce + (1.0 - f.dp) * xp.maximum(reduce - pace, 0.0 * pace)
+    count = m * stages.middle
+    taken = {
+        "matrices": count * (2.0 + weight) * gemm,
+        "attention": count * (1.0 + f.attention_backward) * attention,
+        "experts": count * (2.0 + weight) * experts,
+        "element-wise": count * 3.0 * streams,
+        "recomputation": count * again,
+        "head": m * extra,
+        "host": count * waits,
+        "tensor messages": count * tensor,
+        "context messages": count * context,
+        "expert messages": count * expert,
+        "bubble": bubble + 0.0 * m,
+        "hops": hops,
+        "data messages": count * sharded + reduce,
+        "optimizer": parts.optimizer / STREAMING + 0.0 * m,
+        "fixed": f.step + 0.0 * m,
+    }
+    return TrainingTime(parts={name: older * seconds for name, seconds in taken.items()})
+
+
+def floor_time(parts: Parts) -> Time:
+    """The same step at peak rates: math, bytes and messages overlap perfectly, and the bubble is overhead."""
+    one, m, stages = parts.forward, parts.micro_batches, parts.stages
+    xp = namespace(one.math, m, parts.pp)
+    passes = 2.0 if parts.frozen else 3.0
+    layer = one.math * (passes + parts.again) + one.core * (parts.core_again - parts.again)
+    lone = 1.0 * (parts.pp == 1)
+    pace = xp.maximum(
+        stages.middle * layer + lone * passes * one.head_math, stages.last * layer + passes * one.head_math
+    )
+    forward = stages.middle * one.math
+    bubble = bubble_time(
+        parts.schedule, parts.pp, parts.vp, forward, stages.middle * layer - forward, forward - stages.middle * one.core
+    )
+    sent = m * stages.middle * ((2.0 + parts.again) * one.wire + parts.per_layer_wire) + parts.reduce_wire
+    sent = sent + 2.0 * m * parts.vp * parts.hop_wire
+    return Time(math=m * pace, memory=parts.optimizer + 0.0 * m, comms=sent, overhead=bubble + 0.0 * m)

@@ -1,0 +1,1 @@
+"""Published training runs held against predictions, and the constants of frameworks fitted to them."""
