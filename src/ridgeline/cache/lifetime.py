@@ -20,8 +20,8 @@ import numpy as np
 from ridgeline.cache.cost import occupy_cost
 from ridgeline.cache.reuse import Reuse
 
-_STEPS = 1024
-_ROUNDS = 4
+_STEPS = 256
+_ROUNDS = 3
 
 
 class Lifetime(msgspec.Struct, frozen=True, kw_only=True):

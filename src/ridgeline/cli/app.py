@@ -21,6 +21,7 @@ COMMANDS = {
     "sensitivity": "Which input moves the cost: elasticities and a tornado.",
     "racks": "Beyond one rack: experts over several, domains of other sizes, pipelines of racks, less memory.",
     "cache": "Where to keep prompts between two uses: HBM, host memory, flash, disk, or compute them anew.",
+    "menu": "What to charge for input, output, cached, long, fast and batch tokens, and what each costs.",
     "step": "One layout and batch: what every operation takes, and what binds.",
     "train": "Training: step time, memory, layouts, days and dollars, and the launch command.",
     "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet, on one process or many.",

@@ -125,9 +125,18 @@ def bytes_per_token(found: Subject, context: float) -> float:
 
 def kept(
     found: Subject, rate: float, context: float, again: Recompute, media: Media, *,
-    law: Reuse | None = None, most: float = 0.0,
+    law: Reuse | None = None, most: float = 0.0, waiting: float = 0.0,
 ) -> tuple[Kept, ...]:  # fmt: skip
-    """Every tier for prompts of `context` tokens; `rate`: $/s of a chip; `most`: longest time of a fetch, s; 0: any.
+    """Every tier for prompts of `context` tokens.
+
+    Parameters
+    ----------
+    rate
+        $/s of a chip.
+    most
+        Longest time of a fetch, s; 0: any.
+    waiting
+        $/s of a chip that waits for a fetch; 0: `rate`.
 
     Raises
     ------
@@ -135,7 +144,7 @@ def kept(
         For an unknown or unpriced medium, one named twice, or a model that keeps nothing per token.
     """
     size = bytes_per_token(found, context)
-    path = found.system.chip.host_link or math.inf
+    path, stall = found.system.chip.host_link or math.inf, media.stall
     tiers = [chip_tier(found.system.chip, rate), *(_medium(text, found.catalog, path, media) for text in media.names)]
     if len({tier.name for tier in tiers}) < len(tiers):
         raise InputError(f"--medium {','.join(media.names)}", "each medium once")
@@ -144,7 +153,7 @@ def kept(
     own = np.array([tier.own for tier in tiers])
     store = np.array([0.0, *(move_cost(size, tier.write, tier.rent) for tier in tiers[1:])])
     fetch = np.array(
-        [0.0, *(move_cost(size, t.read, t.rent) + media.stall * move_cost(size, t.path, rate) for t in tiers[1:])]
+        [0.0, *(move_cost(size, t.read, t.rent) + stall * move_cost(size, t.path, waiting or rate) for t in tiers[1:])]
     )
     move = [0.0, *(move_time(size * context, media.devices * t.read, again.chips * t.path) for t in tiers[1:])]
     quick = np.flatnonzero([not most or t <= most for t in move])
