@@ -199,4 +199,4 @@ def _worn_out(tier: Tier, best: Lifetime | None, law: Reuse | None, life: float)
         return math.inf
     ends = 1.0 - best.hit * law.returns
     stays = best.held / ends if ends > 0 else math.inf
-    return life * stays / tier.residence if stays < tier.residence * (1 - 1e-9) else math.inf
+    return life * stays / tier.residence if stays < tier.residence * (1 - 1e-3) else math.inf
