@@ -22,6 +22,7 @@ COMMANDS = {
     "racks": "Beyond one rack: experts over several, domains of other sizes, pipelines of racks, less memory.",
     "cache": "Where to keep prompts between two uses: HBM, host memory, flash, disk, or compute them anew.",
     "menu": "What to charge for input, output, cached, long, fast and batch tokens, and what each costs.",
+    "context": "Cost and speed against context, to 100M tokens, with the attention as published or replaced.",
     "step": "One layout and batch: what every operation takes, and what binds.",
     "train": "Training: step time, memory, layouts, days and dollars, and the launch command.",
     "sweep": "A grid of layouts, batches, contexts or options, to CSV or Parquet, on one process or many.",

@@ -71,6 +71,9 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True, tag="attention"):
     """Tokens a query may look back; 0 means all."""
     chunked: bool = False
     """The window is a fixed chunk (Llama 4): a query sees its own chunk only, half a window on average."""
+    blocks: int = 0
+    """Blocks of the context that a query picks by their summaries, each as large as there are summaries per pick, which
+    reads least: sqrt(context / blocks) tokens; 0: all tokens are read. No published model has blocks that grow."""
     shares_kv: bool = False
     """Keys and values are an earlier layer's: nothing stored, but still read."""
     small: int = 0

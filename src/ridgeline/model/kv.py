@@ -6,6 +6,7 @@ For a mixer with e elements per token, context L, window w, b bytes per element:
 |---|---|---|
 | full attention | L e b | L e b |
 | window | min(L, w) e b | the same; a chunk is half full on average |
+| block-sparse, n picks | (L + sqrt(n L)) e b | min(L, 2 sqrt(n L)) e b: summaries and picks |
 | shared keys and values | 0 | as the layer it shares with |
 | latent | L (kv_rank + rope_dim) b | the same |
 | with an indexer | + L dim | min(L, topk) e b + L dim |
@@ -44,7 +45,7 @@ def stored(mixer: Mixer, context: Array, kv_bytes: float, activation_bytes: floa
         history = context / mixer.ratio * (entry + _keys(mixer.indexer)) if mixer.ratio else 0.0
         return _least(context, mixer.window) * entry + history
     if isinstance(mixer, Attention):
-        return _least(context, mixer.window) * entry
+        return (_least(context, mixer.window) + (mixer.blocks * context) ** 0.5) * entry
     return context * (entry + _keys(mixer.indexer))
 
 
@@ -54,6 +55,8 @@ def read(mixer: Mixer, context: Array, kv_bytes: float, activation_bytes: float 
         return state(mixer, activation_bytes) + 0 * context
     entry = mixer.kv_elements * kv_bytes
     if isinstance(mixer, Attention):
+        if mixer.blocks:
+            return _least(context, 2 * (mixer.blocks * context) ** 0.5) * entry
         return _least(context, mixer.window / 2 if mixer.chunked else mixer.window) * entry
     topk = mixer.indexer.topk if mixer.indexer else 0
     if isinstance(mixer, CompressedAttention):
@@ -125,6 +128,7 @@ def _keys(indexer: Indexer | None) -> float:
     return 0.0 if indexer is None or indexer.shared else indexer.dim + indexer.scale_bytes
 
 
-def _least(context: Array, limit: float) -> Array:
+def _least(context: Array, limit: Array) -> Array:
     """The tokens of a context that a limit leaves; 0 is no limit."""
-    return namespace(context).minimum(context, limit + 0 * context) if limit else context
+    none = isinstance(limit, (int, float)) and not limit
+    return context if none else namespace(context, limit).minimum(context, limit + 0 * context)

@@ -5,6 +5,7 @@ For one sequence with P query-key pairs (`Segment.pairs`) and e cached entries r
     full or windowed      flop = 2 P heads (head_dim + value_dim)                   read = e kv_elements
     latent, absorbed      flop = 2 P heads (2 kv_rank + rope_dim) + 2 new U         read = e (kv_rank + rope_dim)
     latent, expanded      flop = 2 P heads (nope_dim + rope_dim + value_dim) + 2 (past + new) U
+    block-sparse          P and e those of 2 sqrt(picks context): summaries and picked blocks
     top-k with indexer    P and e with the window topk; the indexer scores all pairs and reads all its keys
     compressed            window entries one by one, history as one entry per `ratio` tokens
     recurrent             flop = flop_per_state * state per token; the state is read and written once
@@ -53,7 +54,12 @@ def effective_window(mixer: Attention) -> float:
 def _attention(mixer: Attention, seg: Segment, precision: Precision, heads: Array, context: Array) -> Operation:
     window = effective_window(mixer)
     kv = mixer.kv_elements * precision.kv_bytes * namespace(heads).maximum(heads, 1.0 / mixer.kv_heads)
-    pairs = seg.seqs * seg.pairs(window) * context
+    if mixer.blocks:
+        pairs, read = seg.block_pairs(mixer.blocks), seg.block_entries(mixer.blocks)
+        depth = _depth(seg, 2 * (mixer.blocks * (seg.past + seg.new)) ** 0.5, context)
+    else:
+        pairs, read, depth = seg.pairs(window), seg.entries(window), _depth(seg, window, context)
+    pairs = seg.seqs * pairs * context
     width = mixer.head_dim + mixer.value_dim
     return Operation(
         name=f"{seg.phase} attention",
@@ -61,18 +67,20 @@ def _attention(mixer: Attention, seg: Segment, precision: Precision, heads: Arra
         math=precision.attention_math,
         stored=precision.kv,
         flop=2.0 * pairs * width * mixer.heads * heads,
-        depth=_depth(seg, window, context),
+        depth=depth,
         scores=pairs * mixer.heads * heads,
-        kv_read=seg.seqs * seg.entries(window) * kv * context,
+        kv_read=seg.seqs * read * kv * context,
         kv_write=0.0 if mixer.shares_kv else seg.tokens * kv * context,
         activations=seg.tokens * width * mixer.heads * heads * precision.activation_bytes,
     )
 
 
-def _depth(seg: Segment, window: float, context: Array) -> Array:
-    """Tokens that the last query of a sequence sees on this device."""
+def _depth(seg: Segment, window: Array, context: Array) -> Array:
+    """Tokens that the last query of a sequence sees on this device; a window of 0 is none."""
     seen = (seg.past + seg.new) * context
-    return namespace(seen).minimum(seen, window + 0 * seen) if window else seen
+    if isinstance(window, (int, float)) and not window:
+        return seen
+    return namespace(seen, window).minimum(seen, window + 0 * seen)
 
 
 def absorbed(mixer: LatentAttention, seg: Segment, precision: Precision, context: Array = 1.0) -> Array:

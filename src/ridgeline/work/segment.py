@@ -45,6 +45,25 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         whole = xp.minimum(xp.maximum(window - self.past, 0 * self.past), self.new + 0 * self.past)
         return whole * self.past + whole * (whole + 1) / 2 + (self.new - whole) * window
 
+    def block_pairs(self, picks: float) -> Array:
+        """Query-key pairs of one sequence whose query at position x reads min(x, 2 sqrt(picks x)) entries.
+
+        Summaries and picked blocks as of `Attention.blocks`; the sum over the new tokens as an integral.
+        """
+        all_of = 4.0 * picks  # positions below read everything
+        xp = namespace(self.past, self.new)
+
+        def upto(x: Array) -> Array:
+            short = xp.minimum(x, all_of + 0 * x)
+            return short**2 / 2 + 4 / 3 * picks**0.5 * (xp.maximum(x, all_of + 0 * x) ** 1.5 - all_of**1.5)
+
+        return upto(1.0 * (self.past + self.new)) - upto(1.0 * self.past + 0 * self.new)
+
+    def block_entries(self, picks: float) -> Array:
+        """Cached entries of one sequence that must be read where each query picks its own blocks."""
+        each = self.new * 2 * (picks * self.past) ** 0.5
+        return namespace(self.past, each).minimum(self.past + 0 * each, each)
+
     def entries(self, window: float = 0) -> Array:
         """Cached entries of one sequence that must be read: each once, however many queries use it."""
         if not window:
