@@ -18,7 +18,12 @@ MIX = "--isl lognormal:mean=6k,cv=2,max=64k --osl exponential:mean=300"
 
 @pytest.mark.parametrize(
     "more",
-    ["", MIX, f"{MIX} --tp 8 --fast 1.5,3 --tiers 2", f"{MIX} --reuse exponential:mean=10min,returns=60% --ttl 1h"],
+    [
+        "",
+        MIX,
+        f"{MIX} --tp 8 --fast 1.5,3 --tiers 2 --beside gpt-5,claude-opus-4.5",
+        f"{MIX} --reuse exponential:mean=10min,returns=60% --ttl 1h",
+    ],
 )
 def test_forms_agree_and_lines_reproduce(run: Runner, more: str) -> None:
     document = run(f"{ASKED} {more} --json").json
@@ -52,6 +57,8 @@ def test_it_draws(run: Runner, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        ("--beside nosuch", "unknown price sheet"),
+        ("--beside nosuch.toml", "nosuch.toml"),
         ("--margin 100%", "below 1"),
         ("--margin -5%", "negative"),
         ("--tiers 0", "from 1 to 16"),

@@ -9,6 +9,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from ridgeline.cache import reuse as law
+from ridgeline.catalog import BUILT_IN
 from ridgeline.cli.headline import headline
 from ridgeline.cli.options import GROUPS, PlotFile, command
 from ridgeline.cli.report import Report, Rows
@@ -19,8 +20,11 @@ from ridgeline.planner.kept import MEDIA, Media
 from ridgeline.pricing.menu import GROUPS as MOST_GROUPS
 from ridgeline.pricing.menu import Menu
 from ridgeline.pricing.menu import menu as priced
+from ridgeline.pricing.menu_beside import beside as laid
 from ridgeline.pricing.menu_modes import operations
 from ridgeline.pricing.menu_steps import grouped
+from ridgeline.pricing.sheet import Sheet
+from ridgeline.pricing.spelling import find_sheet, read_toml
 from ridgeline.scenario import Scenario
 from ridgeline.units import parse
 from ridgeline.workload import Trace, read
@@ -53,6 +57,7 @@ Filled = Annotated[str, _priced("Share of the time in which chips work when batc
 MediumNames = Annotated[str, _priced("Media for cached prompts, with a price if wanted \\[such as ddr5,cxl=$5/GB].")]
 Overhead = Annotated[str, _priced("Cost of a medium with server, power and network over its price \\[1].")]
 Devices = Annotated[int, _priced("Devices that a cached prompt is striped over \\[1].")]
+Sheets = Annotated[str, _priced("Price sheets to lay beside: of the catalogue, or a sheet's .toml file.")]
 TraceFile = Annotated[str, _priced("Lengths of a trace in place of --isl and --osl; docs/workloads.md.")]
 
 
@@ -72,6 +77,7 @@ def menu(
     medium: MediumNames = _MEDIA,
     overhead: Overhead = "1",
     devices: Devices = 1,
+    beside: Sheets = "",
     plot: PlotFile = "",
 ) -> Report:
     """What to charge for input, output, cached, long, fast, slow and batch tokens, and what each costs.
@@ -96,6 +102,7 @@ def menu(
         ),
         batch_utilisation=parse(batch_utilisation, "1", "--batch-utilisation"),
     )
+    sheets = [_sheet(name.strip(), mean) for name in beside.split(",") if name.strip()]
     again = line("menu", scenario, asked, _DEFAULTS)
     if plot:
         from ridgeline.cli.plot_menu import draw_menu
@@ -103,15 +110,15 @@ def menu(
         draw_menu(found, plot, headline(mean, found.found.subject)[:1], again)
     rows = [_record(found, i) for i in range(len(found.lines))]
     return Report(
-        document=lambda: _document(found, rows, again),
+        document=lambda: _document(found, sheets, rows, again),
         rows=lambda: Rows.of(rows),
-        text=lambda: _text(found, again),
+        text=lambda: _text(found, sheets, again),
     )
 
 
 _DEFAULTS: dict[str, Any] = {
     "margin": "0%", "isl": "4096", "osl": "1024", "trace": "", "tiers": 3, "fast": "2.5", "ttl": "5min,1h", "reuse": "",
-    "batch_utilisation": "100%", "medium": _MEDIA, "overhead": "1", "devices": 1,
+    "batch_utilisation": "100%", "medium": _MEDIA, "overhead": "1", "devices": 1, "beside": "",
 }  # fmt: skip
 
 
@@ -141,7 +148,13 @@ def _record(found: Menu, row: int) -> dict[str, Any]:
     }
 
 
-def _document(found: Menu, rows: list[dict[str, Any]], again: str) -> dict[str, Any]:
+def _sheet(name: str, scenario: Scenario) -> Sheet:
+    if name.endswith(".toml"):
+        return read_toml(name)
+    return find_sheet(name, BUILT_IN.under(scenario.catalog) if scenario.catalog else BUILT_IN)
+
+
+def _document(found: Menu, sheets: list[Sheet], rows: list[dict[str, Any]], again: str) -> dict[str, Any]:
     marked, subject = 1.0 - found.margin, found.found.subject
     return {
         "command": "menu",
@@ -180,6 +193,16 @@ def _document(found: Menu, rows: list[dict[str, Any]], again: str) -> dict[str, 
             }
             for each in found.bands
         ],
+        "beside": [
+            {
+                "sheet": sheet.name, "provider": sheet.provider, "date": sheet.date,
+                "lines": [
+                    {"line": e.name, "price_usd_per_tok": e.price, "cost_usd_per_tok": e.cost, "leaves": e.leaves}
+                    for e in laid(found, sheet)
+                ],
+            }
+            for sheet in sheets
+        ],
         "line": again,
     }  # fmt: skip
 
@@ -193,7 +216,17 @@ def _layout(found: Menu, row: int) -> str:
     return f"P {each.prefill.layout}, D {each.decode.layout}" if each.apart else str(each.decode.layout)
 
 
-def _text(found: Menu, again: str) -> list[RenderableType]:
+def _beside(found: Menu, sheet: Sheet) -> list[RenderableType]:
+    """A provider's prices over these costs."""
+    rows = [(e.name, _usd(e.price), _usd(e.cost), f"{e.leaves:.0%}") for e in laid(found, sheet)]
+    who = ", ".join(filter(None, (sheet.provider, sheet.date)))
+    return [
+        heading(f"Beside it: {sheet.name}{f' ({who})' if who else ''}"),
+        table(["<line", "price", "cost here", "leaves"], rows),
+    ]
+
+
+def _text(found: Menu, sheets: list[Sheet], again: str) -> list[RenderableType]:
     scenario = found.found.scenario
     modes = [
         (
@@ -220,6 +253,7 @@ def _text(found: Menu, again: str) -> list[RenderableType]:
         table(["<line", "price", "cost", "80% interval", "floor", "<"], rows),
         *_steps(found),
         *_bands(found),
+        *(part for sheet in sheets for part in _beside(found, sheet)),
         "",
         *([f"left out: {found.unfit:.2%} of requests, too long for memory or the TPOT"] if found.unfit > 1e-9 else []),
         "cost: estimate at the mean of all tokens; floor: the same steps on a perfect machine; caches: bare media",
