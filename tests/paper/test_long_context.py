@@ -15,6 +15,7 @@ from ridgeline.model.kv import total_read, total_stored
 from ridgeline.model.variant import KINDS, variant
 from ridgeline.planner.contexts import compared, contexts
 from ridgeline.scenario import subject
+from ridgeline.serving import Evaluator
 
 MODEL = "llama-3-70b"
 
@@ -65,8 +66,6 @@ def test_cost_is_flat_and_then_linear() -> None:
     """
     scenario = Scenario(model="lecture-frontier", system="gb200-nvl72", context=1)
     found = subject(scenario)
-    from ridgeline.serving import Evaluator
-
     at = np.array([0.01, 0.1, 0.5, 2.0, 4.0])
     result = contexts(scenario, found, "frontier", [1e5])
     balance = result.balance_context

@@ -14,6 +14,8 @@ from ridgeline.pricing.menu import Menu, menu
 from ridgeline.pricing.menu_modes import operations
 from ridgeline.pricing.menu_steps import Lengths, grouped
 from ridgeline.pricing.operation import largest
+from ridgeline.scenario import subject
+from ridgeline.serving import Evaluator
 
 DENSE = Scenario(model="llama-3-70b", system="hgx-h100", isl=6000, osl=500)
 
@@ -74,9 +76,6 @@ def test_a_mix_pays_for_its_replica(tpot: float) -> None:
     flight = rate * lengths.share * stay  # Little
     context = flight @ (lengths.isl + lengths.osl / 2) / flight.sum()
     one = msgspec.structs.replace(scenario, context=float(context), tpot=0.0, batch=1)
-    from ridgeline.scenario import subject
-    from ridgeline.serving import Evaluator
-
     evaluate = Evaluator(one, subject(one))
     made = evaluate.estimate(evaluate.decode(one.layout, float(flight.sum())), one.layout).seconds
     if step is not None:

@@ -27,6 +27,7 @@ from ridgeline.pricing.menu_modes import Operations
 from ridgeline.pricing.menu_steps import Lengths, Steps, steps
 from ridgeline.pricing.operation import Cost, Costs, Operation
 from ridgeline.serving import Evaluator
+from ridgeline.units import show
 
 GROUPS, FEW = 128, 16
 """Groups of lengths behind standard and its context steps; behind the other modes."""
@@ -210,8 +211,6 @@ def _cached(
     tiers: tuple[Kept, ...], base: Cost, ttls: Sequence[float], law: Reuse | None
 ) -> list[tuple[str, Cost, str]]:
     """Reads and writes: each guaranteed time in the tier where keeping and one use cost least."""
-    from ridgeline.units import show
-
     quick = [each for each in tiers if each.quick]
     out: list[tuple[str, Cost, str]] = []
     read: dict[str, tuple[Kept, list[str]]] = {}
