@@ -30,7 +30,7 @@ def test_every_entry_is_listed(run: Runner, kind: str) -> None:
 
 def test_kinds_are_counted(run: Runner) -> None:
     kinds = {each["kind"]: each["entries"] for each in run("catalog --json").json["kinds"]}
-    assert kinds.keys() == {*KINDS, "prices", "sheets", "scaling"}
+    assert kinds.keys() == {*KINDS, "prices", "sheets", "scaling", "rl"}
     assert kinds["models"] >= 45
 
 

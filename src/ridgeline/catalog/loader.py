@@ -31,6 +31,7 @@ KINDS = {
     "prices": "price list of a system",
     "sheets": "price sheet of tokens",
     "scaling": "scaling law",
+    "rl": "stack for reinforcement learning",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9._()=+-]{0,120}")
 

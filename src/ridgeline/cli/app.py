@@ -34,6 +34,7 @@ COMMANDS = {
     "simulate": "Replicas under a stream of requests: queues, percentiles, what a token costs.",
     "capacity": "The highest rate of requests that one replica serves within its objectives.",
     "pipeline": "Schedules of pipeline parallelism, simulated and drawn; when a pipeline pays.",
+    "rl": "One step of reinforcement learning: rollouts with a long tail, training, refit; lag.",
     "scaling": "Scaling laws: what a budget buys, over-training, repeated data, experts; fits of your own runs.",
     "predict": "Floor, estimate and interval of every row of a file of points.",
     "validate": "Predictions of a file of points held against what was measured.",

@@ -20,10 +20,11 @@ from ridgeline.model import kv, load_model
 from ridgeline.model.spec import run_lengths
 from ridgeline.model.store import load_spec
 from ridgeline.pricing.spelling import provider, sheets
+from ridgeline.training.rl import load_framework
 from ridgeline.training.scaling.law import entry as law_entry
 
 Kind = Annotated[
-    str, Parameter(help="chips, systems, media, models, prices, sheets or scaling; without it, how many there are.")
+    str, Parameter(help="chips, systems, media, models, prices, sheets, scaling or rl; without it, how many there are.")
 ]
 Name = Annotated[str, Parameter(help="One entry: every value with its source.")]
 Column = tuple[str, str, Callable[[Any], Any]]
@@ -93,15 +94,21 @@ _SCALING: tuple[Column, ...] = (
     ("date", "", lambda law: law.date),
     ("source", "", lambda law: BUILT_IN.citations(law.source)),
 )
+_STACKS: tuple[Column, ...] = (
+    ("name", "", lambda stack: stack.name),
+    ("title", "", lambda stack: stack.title),
+    ("date", "", lambda stack: stack.date),
+    ("source", "", lambda stack: BUILT_IN.citations(stack.source)),
+)
 _FACT: tuple[Column, ...] = tuple((key, "", itemgetter(key)) for key in ("value_of", "value", "source", "date", "note"))
 _COLUMNS = {"chips": _CHIPS, "systems": _SYSTEMS, "media": _MEDIA, "models": _MODELS, "prices": _PRICES,
-            "sheets": _SHEETS, "scaling": _SCALING}  # fmt: skip
-_LOADS = {"chips": load_chip, "systems": load_system, "media": load_medium, "scaling": law_entry}
+            "sheets": _SHEETS, "scaling": _SCALING, "rl": _STACKS}  # fmt: skip
+_LOADS = {"chips": load_chip, "systems": load_system, "media": load_medium, "scaling": law_entry, "rl": load_framework}
 
 
 @command()
 def catalog(kind: Kind = "", name: Name = "", /, *, catalog: CatalogFolder = "") -> Report:
-    """Chips, systems, storage media, models, prices, price sheets and scaling laws, each value with its source."""
+    """Chips, systems, media, models, prices, price sheets, scaling laws, RL stacks: each value with its source."""
     found = BUILT_IN.under(catalog) if catalog else BUILT_IN
     if not kind:
         counts = [{"kind": each, "entries": len(_entries(found, each))} for each in KINDS]
