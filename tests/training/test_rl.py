@@ -91,9 +91,9 @@ def test_the_best_division_is_no_slower_than_halves() -> None:
     ],
 )  # fmt: skip
 def test_recipes_that_cannot_be(change: dict) -> None:
+    asked: dict[str, Any] = {"chips": 32, "sequences": 1024, "batch": 512, "tp": 2} | change
     with pytest.raises(InputError):
-        given: dict[str, Any] = {"chips": 32, "sequences": 1024, "batch": 512, "tp": 2} | change
-        solved(Recipe(**given))
+        solved(Recipe(**asked))
 
 
 @pytest.mark.parametrize(("mean", "most", "cv"), [(0, 10, 0.5), (20, 10, 0.5), (5, 10, -1), (5, 10, 99)])
