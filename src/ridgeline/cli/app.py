@@ -34,6 +34,7 @@ COMMANDS = {
     "simulate": "Replicas under a stream of requests: queues, percentiles, what a token costs.",
     "capacity": "The highest rate of requests that one replica serves within its objectives.",
     "pipeline": "Schedules of pipeline parallelism, simulated and drawn; when a pipeline pays.",
+    "lifetime": "Pre-training, RL and inference of one model: how long to train it, and what traffic explains it.",
     "rl": "One step of reinforcement learning: rollouts with a long tail, training, refit; lag.",
     "scaling": "Scaling laws: what a budget buys, over-training, repeated data, experts; fits of your own runs.",
     "predict": "Floor, estimate and interval of every row of a file of points.",
