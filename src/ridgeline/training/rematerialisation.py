@@ -1,15 +1,16 @@
 """What a chain of layers keeps for its backward pass, and what it computes again for that: four ways.
 
 With L layers that each keep A bytes (`inside`, input included) of which b are the input (`boundary`), k layers to a
-segment, s streams, and work in forward passes of all layers (a backward pass is two):
+segment, s streams between layers, and work in forward passes of all layers (a backward pass is two):
 
-    none          L A                             3    everything is kept
-    sqrt          ceil(L / k) b + k A - b         4    inputs of segments; of one segment all, computed again
-    full          L b + A - b                     4    the same with k = 1: inputs of layers
-    reversible    s b + A - b                     4    the last output; inputs are computed from outputs
+    none          L A                                       3    everything is kept
+    sqrt          ceil(L / k) min(s, k) b + k A - b         4    inputs of segments; of one segment all, computed again
+    full          L b + A - b                               4    the same with k = 1: inputs of layers
+    reversible    s b + A - b                               4    the last output; inputs are computed from outputs
 
-The last three compute every layer twice: 4/3 of the work. Reversing saves (L - s) b over full recomputation and no
-work; how much that is depends on b, not on A. A - b, not A: a layer's input is there already when it is computed again.
+An ordinary network has s = 1, a reversible one s = 2: a layer needs the outputs of the two before it, and reversible
+layers keep (L - 2) b less than full recomputation for the same work; how much that is depends on b, not on A. The last
+three compute every layer twice: 4/3 of the work. A - b: a layer's input is there already when it is computed again.
 
 Sources: Chen et al. 2016 (arXiv:1604.06174, segments); Gomez et al. 2017 (arXiv:1707.04585, reversible). Knows neither
 what a layer is nor what surrounds the chain (embedding, head, gradients). Exact in bytes and FLOPs for layers that are
@@ -23,11 +24,11 @@ from ridgeline.errors import UnknownNameError
 
 METHODS = ("none", "sqrt", "full", "reversible")
 STREAMS = 2
-"""Of a reversible network: a layer needs the outputs of the two before it."""
+"""Of a reversible network."""
 
 
 def activation_bytes(
-    method: str, layers: Array, inside: Array, boundary: Array, *, segment: Array = 0, streams: Array = STREAMS
+    method: str, layers: Array, inside: Array, boundary: Array, *, segment: Array = 0, streams: int = 0
 ) -> Array:
     """Most bytes kept at once, from the first forward to the last backward pass; the equations above.
 
@@ -42,7 +43,7 @@ def activation_bytes(
     segment
         k of `sqrt`, layers; 0: the root of L, rounded.
     streams
-        s of `reversible`: 2 where each stream is as wide as b, 1 where the two share its width.
+        s, each b wide; 0: 2 for `reversible`, else 1.
 
     Raises
     ------
@@ -59,11 +60,12 @@ def activation_bytes(
     if method == "full":
         return (layers - 1) * boundary + inside
     if method == "reversible":
-        return (streams - 1) * boundary + inside + 0.0 * layers
+        return ((streams or STREAMS) - 1) * boundary + inside + 0.0 * layers
     if method == "sqrt":
         xp = namespace(layers, segment)
         k = xp.where(segment > 0, segment + 0 * layers, root(layers) + 0 * segment)
-        return (xp.ceil(layers / k) - 1) * boundary + xp.minimum(k, layers + 0 * k) * inside
+        inputs = xp.ceil(layers / k) * xp.minimum(k, (streams or 1) + 0 * k)
+        return (inputs - 1) * boundary + xp.minimum(k, layers + 0 * k) * inside
     raise UnknownNameError("method", method[:60], METHODS)
 
 
@@ -85,9 +87,9 @@ def work(method: str, *, outside: Array = 0.0) -> Array:
     return 1.0 + 0.0 * outside if method == "none" else 1.0 + (1.0 - outside) / 3.0
 
 
-def reversing_saves(layers: Array, boundary: Array, *, streams: Array = STREAMS) -> Array:
-    """Bytes by which a reversible chain keeps less than full recomputation: (L - s) b, negative for one layer."""
-    return (layers - streams) * boundary
+def reversing_saves(layers: Array, boundary: Array) -> Array:
+    """Bytes by which a reversible chain keeps less than full recomputation: (L - 2) b, negative for one layer."""
+    return (layers - STREAMS) * boundary
 
 
 def root(layers: Array) -> Array:
