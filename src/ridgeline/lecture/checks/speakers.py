@@ -1,0 +1,1 @@
+"""Who spoke: nothing that a law could compute."""
