@@ -6,7 +6,7 @@ MODULE := .venv/bin/python -m
 # Measured points for `make scoreboard`: RIDGELINE_POINTS, or a data folder beside the repository.
 POINTS = $(firstword $(RIDGELINE_POINTS) $(wildcard ../*/measured/points_dev.csv))
 
-.PHONY: run test bench readme scoreboard clean
+.PHONY: run test bench readme scoreboard site clean
 
 run: .venv/core
 	@$(MODULE) ridgeline plan deepseek-v3 gb200-nvl72
@@ -24,12 +24,15 @@ bench: .venv/dev
 readme: .venv/dev
 	.venv/bin/python docs/transcript.py README.md $(shell find docs -name '*.md')
 
+site: .venv/dev
+	.venv/bin/python docs/website.py site
+
 scoreboard: .venv/dev
 	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
 	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 
 # Stamps: .venv/core is what a user has, .venv/dev adds what the tests need.
 .venv/core: pyproject.toml constraints.txt
