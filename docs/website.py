@@ -1,7 +1,7 @@
 """The documentation as a site: `python docs/website.py FOLDER` builds it offline, and fails on a broken link.
 
-Pages are those of docs/, which the tests run. The reference is written by the product itself, so that it cannot be out of
-date: the commands by their help, the catalogue by `ridgeline catalog`, the laws and the API by their docstrings.
+Pages are those of docs/, which the tests run. The reference is written by the product itself, so that it cannot be
+out of date: commands by their help, the catalogue by `ridgeline catalog`, laws and API by their docstrings.
 Knows no number.
 """
 
@@ -168,7 +168,8 @@ def _catalog(kind: str) -> str:
     rows = [[_cell(entry.get(name)) for name in names] for entry in found]
     head = [[name.replace("_", " ") for name in names], ["---"] * len(names)]
     lines = "\n".join("| " + " | ".join(row) + " |" for row in [*head, *rows])
-    return f"# {KINDS[kind].capitalize()}\n\nValues in SI units; `ridgeline catalog {kind} NAME` has each source.\n\n{lines}\n"
+    told = f"Values in SI units; `ridgeline catalog {kind} NAME` has each source."
+    return f"# {KINDS[kind].capitalize()}\n\n{told}\n\n{lines}\n"
 
 
 def _cell(value: object) -> str:

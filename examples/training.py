@@ -45,7 +45,7 @@ def _(asked, chips, mo):
     mo.vstack(
         [
             mo.md(
-                f"A step takes **{best['step_s']:.2f} s** at an MFU of **{best['mfu']['nvidia']:.0%}**: {best['days']:.0f} days."
+                f"A step takes **{best['step_s']:.2f} s**, MFU {best['mfu']['nvidia']:.0%}: {best['days']:.0f} days."
             ),
             mo.ui.table([{"part": name, "seconds": round(value, 3)} for name, value in best["time_s"].items()]),
         ]

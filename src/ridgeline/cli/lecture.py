@@ -139,7 +139,8 @@ def _all(found: list[Finding], again: str) -> list[RenderableType]:
             for each in group
         ]
         number = list(CHAPTERS).index(chapter)
-        parts += [heading(f"{number}  {CHAPTERS[chapter]}"), table(["<", "<says", "stated", "as said", "real", "<verdict"], rows)]
+        columns = ["<", "<says", "stated", "as said", "real", "<verdict"]
+        parts += [heading(f"{number}  {CHAPTERS[chapter]}"), table(columns, rows)]
     return [*parts, "", "each in full: ridgeline lecture C015", copied(f"again: {again}")]
 
 
@@ -188,4 +189,6 @@ def _held(holds: bool) -> str:
 
 def _cell(value: Value, name: str) -> str:
     given = value.inputs[name]
-    return str(given.value) if not given.unit else f"{given.value:,.5g}" if given.unit == "1" else shown(given.value, given.unit)
+    if given.unit == "1":
+        return f"{given.value:,.5g}"
+    return shown(given.value, given.unit) if given.unit else str(given.value)

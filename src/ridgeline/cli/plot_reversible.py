@@ -42,6 +42,4 @@ def draw(found: Experiment, path: str, again: str) -> None:
             if curve.network != "stored":
                 shift = 6 if curve.network == "ordinary" else -6
                 label(losses, curve.network, (steps[-1], curve.losses[-1]), colour, (6, shift), va="center")
-        losses.set(
-            title="Loss: stored (wide), rebuilt upon it", xlabel="step", ylabel="nats per character"
-        )
+        losses.set(title="Loss: stored (wide), rebuilt upon it", xlabel="step", ylabel="nats per character")

@@ -98,9 +98,7 @@ def tornado(claim: Claim) -> list[Swing]:
                 ends.append((math.nan, False))
         if not isinstance(ends[0][0], bool):
             (low, low_holds), (high, high_holds) = ends
-            out.append(
-                Swing(name=name, low=float(low), high=float(high), low_holds=low_holds, high_holds=high_holds)
-            )
+            out.append(Swing(name=name, low=float(low), high=float(high), low_holds=low_holds, high_holds=high_holds))
     return sorted(out, key=lambda swing: -abs(swing.high - swing.low) if math.isfinite(swing.high - swing.low) else 0)
 
 

@@ -2,7 +2,7 @@
 
 With b = B / B* and l = L / L*, in units of the time (or price) of one token's math:
 
-    cost of a token        c(b, l) = max(1, 1/b + l)             1/b: weights shared by the batch; l: the token's own cache
+    cost of a token        c(b, l) = max(1, 1/b + l)             1/b: weights, shared by the batch; l: its own cache
     MFU                    1 / c
     compute-bound          b >= 1 / (1 - l), never for l >= 1; that is l <= 1 - 1/b
     floor                  max(1, l): what no batch beats; alone (b = 1/B*) a token costs about B* times as much
@@ -52,7 +52,7 @@ def saturating_batch(context: Array) -> Array:
 
 
 def memory_bound_context(batch: Array) -> Array:
-    """Context over L* from which memory binds: 1 - 1/b, the kink of cost against context; none is short enough below B*."""
+    """Context over L* from which memory binds: 1 - 1/b, the kink of cost against context; 0 below B*."""
     free = 1.0 - 1.0 / batch
     return namespace(free).maximum(free, 0.0 * free)
 
@@ -79,6 +79,6 @@ def fast_cache(price: Array, speed: Array) -> Array:
 
 
 def step_over_weights(batch: Array, context: Array) -> Array:
-    """Time of a step over that of reading the weights alone: max(b, 1 + l b), the most that a smaller batch speeds up."""
+    """Time of a step over that of reading the weights alone: max(b, 1 + l b), the most that a smaller batch gains."""
     math, memory = batch + 0.0 * context, 1.0 + context * batch
     return namespace(math, memory).maximum(math, memory)

@@ -102,9 +102,7 @@ def c127(scenario: str) -> float:
     return cost / (2.0 * model.active_parameters / chip.math_rate("fp8") * found.numbers["usd_per_chip_s"].value)
 
 
-def c128(
-    active: float, peak: FlopPerSecond, cache: BytesPerToken, capacity: Bytes, rent: UsdPerSecond
-) -> float:
+def c128(active: float, peak: FlopPerSecond, cache: BytesPerToken, capacity: Bytes, rent: UsdPerSecond) -> float:
     return float(break_even(2.0 * active / peak * rent, 0.0, hold_cost(cache, capacity, rent)))
 
 
