@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -121,7 +122,7 @@ _DOCSTRINGS = {
 }
 
 
-def _toml(table: dict[str, object]) -> str:
+def _toml(table: Mapping[str, object]) -> str:
     """TOML of nested tables, written as inline tables: JSON but for its colons."""
     return "\n".join(f"{key} = {_inline(value)}" for key, value in table.items()) + "\n"
 

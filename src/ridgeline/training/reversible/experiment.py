@@ -201,7 +201,7 @@ def _costs(shape: Shape, device: str, repeats: int) -> tuple[Cost, ...]:
     """Seconds of each method in turns, so that a machine that slows down slows all; the least of each."""
     streams, weight = _streams(shape, device, torch.float32)
     chains = {method: _chain(shape, shape.layers, device, method=method) for method in METHODS}
-    best = dict.fromkeys(METHODS, float("inf"))
+    best: dict[str, float] = dict.fromkeys(METHODS, float("inf"))
     for i in range(repeats + 1):
         for method, chain in chains.items():
             start = time.perf_counter()
