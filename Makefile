@@ -6,6 +6,9 @@ MODULE := .venv/bin/python -m
 # Measured points for `make scoreboard`: RIDGELINE_POINTS, or a data folder beside the repository.
 POINTS = $(firstword $(RIDGELINE_POINTS) $(wildcard ../*/measured/points_dev.csv))
 
+# A folder with tables of training runs: RIDGELINE_RUNS, or a data folder beside the repository.
+RUNS = $(firstword $(RIDGELINE_RUNS) $(wildcard ../*/training))
+
 .PHONY: run test bench readme scoreboard site clean
 
 run: .venv/core
@@ -30,6 +33,7 @@ site: .venv/dev
 scoreboard: .venv/dev
 	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
 	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
+	test -z "$(RUNS)" || .venv/bin/python docs/trainingboard.py "$(RUNS)" README.md docs/accuracy.md docs/train.md
 
 clean:
 	rm -rf .venv build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

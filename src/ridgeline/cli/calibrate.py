@@ -14,41 +14,65 @@ from ridgeline.cli.file import replacing
 from ridgeline.cli.options import CatalogFolder, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, heading, plain, shown, table
+from ridgeline.cli.trained import calibrated
 from ridgeline.errors import InputError
+from ridgeline.training.framework import frameworks
 from ridgeline.validate import calibrate as engines
+from ridgeline.validate.training import board as training
+from ridgeline.validate.training import calibrate as runs
+from ridgeline.validate.training.row import Question
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ridgeline.efficiency import Constants
     from ridgeline.estimate import Engines
+    from ridgeline.training.framework import Frameworks
 
 Points = Annotated[str, Parameter(help="Measured points, of which rows with mtp=0 are fitted: the engines' constants.")]
+With = Annotated[
+    list[str] | None, Parameter(name="--with", help="Another table of training runs, fitted together with POINTS.")
+]
 Kernels = Annotated[str, Parameter(help="Folder of measured kernel tables instead: the kernels' constants.")]
 Output = Annotated[str, Parameter(name=("--output", "-o"), help="Write the constants to this .json.")]
 
 
 @command()
 def calibrate(
-    points: Points = "", /, *, kernels: Kernels = "", output: Output = "", catalog: CatalogFolder = ""
+    points: Points = "",
+    /,
+    *,
+    also: With = None,
+    kernels: Kernels = "",
+    output: Output = "",
+    catalog: CatalogFolder = "",
 ) -> Report:
-    """The constants of engines fitted to measured steps, or (--kernels) those of kernels to measured kernels.
+    """The constants of engines fitted to measured steps, those of training frameworks to tables of training runs, or
+    (--kernels) those of kernels to measured kernels.
 
-    Ridgeline's own are catalog/engines.json and catalog/constants.json of the package: write there to replace them.
-    Kernels come first, since engines are fitted with the kernels' constants that are in place.
+    Ridgeline's own are catalog/engines.json, catalog/training.json and catalog/constants.json of the package: write
+    there to replace them. Kernels come first, since engines are fitted with the kernels' constants that are in place.
     """
     if bool(points) == bool(kernels):
         raise InputError("calibrate", "either POINTS or --kernels FOLDER")
-    fitted = _fit_kernels(kernels) if kernels else _fit_engines(points, catalog)
+    if points and (also or training.read(Path(points))[1]):
+        fitted = _fit_frameworks([points, *(also or [])])
+    else:
+        fitted = _fit_kernels(kernels) if kernels else _fit_engines(points, catalog)
     if output:
         with replacing(output, "-o") as draft:
             fitted.write(draft)
-    words = [points, *(["--kernels", kernels] if kernels else []), *(["-o", output] if output else [])]
+    words = [
+        points,
+        *(word for each in also or [] for word in ("--with", each)),
+        *(["--kernels", kernels] if kernels else []),
+        *(["-o", output] if output else []),
+    ]
     again = shlex.join(["ridgeline", "calibrate", *filter(None, words)])
     written = [f"written to {output}"] if output else []
     return Report(
         document=lambda: msgspec.to_builtins(fitted.constants),
-        rows=lambda: Rows.of([_record(each) for each in fitted.rows]),
+        rows=lambda: Rows.of([each if isinstance(each, dict) else _record(each) for each in fitted.rows]),
         text=lambda: [*fitted.text, "", *written, copied(f"again: {again}")],
     )
 
@@ -56,7 +80,7 @@ def calibrate(
 class _Fitted(NamedTuple):
     """Constants, their rows, their tables, and how they are written to a file."""
 
-    constants: Engines | Constants
+    constants: Engines | Constants | Frameworks
     rows: Sequence[Any]
     text: list[RenderableType]
     write: Callable[[Path], None]
@@ -65,6 +89,19 @@ class _Fitted(NamedTuple):
 def _fit_engines(points: str, catalog: str) -> _Fitted:
     found = engines.calibrate(Path(points), catalog)
     return _Fitted(found, found.engines, _engines(found), lambda path: engines.write(found, path))
+
+
+def _fit_frameworks(paths: Sequence[str]) -> _Fitted:
+    """Constants of training frameworks from tables of runs."""
+    asked: list[Question] = []
+    for path in paths:
+        rows, what = training.read(Path(path))
+        if not what:
+            raise InputError(path, "a table of training runs", "docs/train.md has its columns")
+        asked += [each for each in training.questions(rows, what) if not isinstance(each, str)]
+    found = runs.calibrate(asked, ", ".join(Path(path).name for path in paths), frameworks())
+    fitted, text = calibrated(found)
+    return _Fitted(found, fitted, text, lambda path: runs.write(found, path))
 
 
 def _fit_kernels(folder: str) -> _Fitted:

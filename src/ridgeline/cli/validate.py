@@ -12,10 +12,12 @@ from msgspec.structs import asdict
 from ridgeline.cli.options import CatalogFolder, PlotFile, PointsFile, Strict, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import NONE, copied, heading, plain, shown, table
+from ridgeline.cli.trained import training_report
 from ridgeline.errors import InputError
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 from ridgeline.validate.score import Score, Scoreboard, score, select
+from ridgeline.validate.training.board import read as training
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,9 +49,13 @@ def validate(
 ) -> Report:
     """Predictions of a file of points held against what was measured: by chip, model, engine, mode and metric.
 
-    Error is |estimate / measured - 1|; 80% of the measurements should lie in their intervals.
+    Error is |estimate / measured - 1|; 80% of the measurements should lie in their intervals. A table of training runs
+    is known by its columns.
     """
     conditions = where or []
+    runs, what = training(Path(points))
+    if what:
+        return training_report(points, runs, what, conditions, strict=strict)
     every = read_points(Path(points))
     rows = select(every, conditions)
     if not rows:

@@ -64,6 +64,8 @@ class Factors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Messages of tensor parallelism that nothing hides, over their time alone; likewise the next three."""
     tp_far: Count
     """The same where tensor ranks lie in several scale-up domains."""
+    sync: Count
+    """Seconds of a layer's messages of tensor parallelism beyond their bytes, per pass: ranks wait for the last."""
     tp_hop: Count
     """Seconds of a layer's messages for each further domain that they cross, per pass."""
     cp: Count

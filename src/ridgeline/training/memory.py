@@ -23,8 +23,8 @@ from ridgeline.training.activations import BYTES, boundary_bytes, layer_bytes
 from ridgeline.training.bubble import in_flight, weight_copies
 from ridgeline.training.framework import Allocation, Habits
 from ridgeline.training.layout import TrainingLayout
-from ridgeline.training.repeat import floats
-from ridgeline.training.stages import Stages, deal
+from ridgeline.training.repeat import dealt, floats
+from ridgeline.training.stages import Stages
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "gathered", "fixed", "context")
 
@@ -97,12 +97,6 @@ def parameters(model: Architecture) -> Parameters:
     )
 
 
-def head_in_layers(model: Architecture) -> float:
-    """Work of the head over that of an average layer."""
-    active = sum(count * layer.active_parameters for layer, count in model.kinds) / len(model.layers)
-    return model.vocab * model.hidden / active
-
-
 def training_memory(
     model: Architecture,
     layout: TrainingLayout,
@@ -124,8 +118,7 @@ def training_memory(
     frozen
         Whether only adapters are trained: neither gradients nor optimizer states of the model itself.
     """
-    layout = floats(layout)
-    stages = deal(len(model.layers), layout.pp, layout.vp, layout.balanced, head_in_layers(model))
+    stages, layout = dealt(model, layout), floats(layout)
     xp = namespace(layout.pp, layout.tp, layout.micro_batch, batch)
     first = _held(model, layout, stages, seq, batch, habits, allocation, dropout, fused, frozen, last=False)
     if isinstance(layout.pp, int) and layout.pp == 1:

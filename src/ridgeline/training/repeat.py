@@ -11,10 +11,14 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from ridgeline.model import Architecture
 from ridgeline.training.layout import TrainingLayout
+from ridgeline.training.stages import Stages, deal, head_in_layers
 
 T = TypeVar("T")
 
+STAGED = ("pp", "vp", "balanced")
+"""Fields on which stages depend."""
 FEWER = 2.0
 """Rows per distinct one from which it pays."""
 
@@ -37,6 +41,12 @@ def once(function: Callable[[TrainingLayout], T], layout: TrainingLayout, names:
     fields |= {name: value[first] for name, value in fields.items() if isinstance(value, np.ndarray)}
     few = TrainingLayout(**fields)
     return _dealt(function(few), back)
+
+
+def dealt(model: Architecture, layout: TrainingLayout) -> Stages:
+    """Layers of the stages of layouts."""
+    head = head_in_layers(model)
+    return once(lambda few: deal(len(model.layers), 1.0 * few.pp, 1.0 * few.vp, few.balanced, head), layout, STAGED)
 
 
 def floats(layout: TrainingLayout) -> TrainingLayout:

@@ -69,13 +69,14 @@ def layouts(asked: Asked) -> TrainingLayout:
     again = [RECOMPUTE.index(q.recompute)] if q.recompute else [0, 1, 2]
     columns = _times(columns, "vp", vps)
     keep = (columns["vp"] == 1) | ((columns["pp"] > 1) & (columns["pp"] * columns["vp"] <= divisors.layers + ENDS))
-    columns = _times({name: values[keep] for name, values in columns.items()}, "micro_batch", micro)
-    keep = batch % (columns["dp"] * columns["micro_batch"]) == 0
     columns = _times({name: values[keep] for name, values in columns.items()}, "ep", eps)
     columns = _times(columns, "etp", etps)
     keep = (columns["tp"] * columns["cp"] * columns["dp"]) % (columns["ep"] * columns["etp"]) == 0
     columns = _times({name: values[keep] for name, values in columns.items()}, "zero", zeros)
     keep = (columns["zero"] < 2) | (columns["dp"] * columns["cp"] > 1)
+    # micro-batches and recomputation come last: neighbours then share their messages between ranks (`repeat.once`)
+    columns = _times({name: values[keep] for name, values in columns.items()}, "micro_batch", micro)
+    keep = batch % (columns["dp"] * columns["micro_batch"]) == 0
     columns = _times({name: values[keep] for name, values in columns.items()}, "recompute", again)
     shards = np.full_like(columns["tp"], q.hybrid_shard)
     layout = TrainingLayout(

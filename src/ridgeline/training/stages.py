@@ -7,9 +7,12 @@ count as layers: a stage takes layers until it has its share of all. Knows no se
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from ridgeline.arrays import Array, namespace
+from ridgeline.model import Architecture
 
 
 class Stages(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +21,13 @@ class Stages(msgspec.Struct, frozen=True, kw_only=True):
     first: Array
     middle: Array
     last: Array
+
+
+@lru_cache(maxsize=256)
+def head_in_layers(model: Architecture) -> float:
+    """Work of the head over that of an average layer."""
+    active = sum(count * layer.active_parameters for layer, count in model.kinds) / len(model.layers)
+    return model.vocab * model.hidden / active
 
 
 def room(layers: int, pp: Array, vp: Array) -> Array:

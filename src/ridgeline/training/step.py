@@ -30,9 +30,9 @@ from ridgeline.training.bubble import bubble_time
 from ridgeline.training.forward import Forward, forward
 from ridgeline.training.framework import Factors, Habits
 from ridgeline.training.layout import TrainingLayout
-from ridgeline.training.memory import head_in_layers, parameters
-from ridgeline.training.repeat import floats, once
-from ridgeline.training.stages import Stages, deal
+from ridgeline.training.memory import parameters
+from ridgeline.training.repeat import dealt, floats, once
+from ridgeline.training.stages import Stages
 
 FORWARD = ("tp", "cp", "ep", "etp", "micro_batch", "sp")
 """Fields of a layout on which a layer's forward pass depends."""
@@ -70,8 +70,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of one hop between stages."""
     hop_wire: Array
     reduce: Array
-    """Seconds in which a step's gradients and weights pass between ranks, once; of all layers of a device."""
-    reduce_wire: Array
+    """Seconds in which gradients pass between ranks once; of all layers of a device."""
+    reductions: Array
+    """How often they do in a step."""
+    gather: Array
+    """Seconds in which weights pass between ranks, once."""
+    shared_wire: Array
+    """Both at peak bandwidth, in a step."""
+    tied: Array
+    """Seconds in which first and last stage add up their gradients of a table that they share."""
     per_layer: Array
     """Under ZeRO-3: seconds of these messages per layer and micro-batch."""
     per_layer_wire: Array
@@ -114,13 +121,12 @@ def step_parts(
     InputError
         If the chip does not compute in a needed format, or a bandwidth that is needed is not known.
     """
-    layers, counts = len(model.layers), parameters(model)
+    counts = parameters(model)
     passes = once(
         lambda few: forward(model, system, precision, floats(few), seq, uneven=uneven, fused=fused), layout, FORWARD
     )
     messages, each = once(lambda few: _messages(model, system, floats(few), habits), layout, SHARED)
-    layout = floats(layout)
-    stages = deal(layers, layout.pp, layout.vp, layout.balanced, head_in_layers(model))
+    stages, layout = dealt(model, layout), floats(layout)
     chosen = 1.0 * (layout.recompute == 1)
     whole = 1.0 * (layout.recompute >= 2)
     tokens = layout.micro_batch * seq / layout.cp
@@ -152,8 +158,11 @@ def step_parts(
         core_again=whole + chosen,
         hop=_sent(hop, system),
         hop_wire=wire_time(hop, system),
-        reduce=(1.0 - zero3) * (every * messages[0] + messages[2]) * trained,
-        reduce_wire=(1.0 - zero3) * (every * messages[1] + messages[3]) * trained,
+        reduce=(1.0 - zero3) * messages[0] * trained,
+        reductions=every,
+        gather=(1.0 - zero3) * messages[2] * trained,
+        shared_wire=(1.0 - zero3) * (every * messages[1] + messages[3]) * trained,
+        tied=_tied(model, system, layout, habits) * trained,
         per_layer=zero3 * (each[0] + 2.0 * each[2]),
         per_layer_wire=zero3 * (each[1] + 2.0 * each[3]),
         optimizer=trained * held * (2.0 * habits.states + habits.gradients + habits.weights) / system.chip.hbm_bandwidth
@@ -173,12 +182,22 @@ def _messages(
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Seconds of data parallelism's messages: of all layers of a device, and of one layer."""
     counts = parameters(model)
-    layers = deal(len(model.layers), layout.pp, layout.vp, layout.balanced, head_in_layers(model)).middle
+    layers = dealt(model, layout).middle
     dense_layer = counts.dense / layout.tp + counts.copied
     expert_layer = counts.experts / (layout.ep * layout.etp)
     ends = (counts.embedding + (0.0 if model.tied else counts.head)) / layout.tp / layout.pp
     whole = _data(system, layout, layers * dense_layer + ends, layers * expert_layer, habits)
     return whole, _data(system, layout, dense_layer, expert_layer, habits)
+
+
+def _tied(model: Architecture, system: System, layout: TrainingLayout, habits: Habits) -> Array:
+    """Seconds of the sum of the embedding's gradients over the two stages that hold it; 0 if head and table are two."""
+    if not model.tied:
+        return 0.0
+    pair = 2.0 - 1.0 * (layout.pp == 1)
+    size = model.vocab * model.hidden * habits.sent / layout.tp
+    stride = layout.tp * layout.cp * layout.dp * namespace(layout.pp).maximum(layout.pp - 1, 1 + 0 * layout.pp)
+    return _sent(Message(name="table", kind="all_reduce", ranks=pair, stride=stride, bytes=size), system)
 
 
 def _routed(model: Architecture) -> float:
@@ -247,7 +266,9 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
     )
     waits = xp.maximum(host - kernels, 0.0 * kernels)
     rounds = 2.0 + parts.again
-    tensor = rounds * ((f.tp + (f.tp_far - f.tp) * (parts.far > 0)) * one.tp + f.tp_hop * parts.far)
+    tensor = rounds * (
+        (f.tp + (f.tp_far - f.tp) * (parts.far > 0)) * one.tp + f.tp_hop * parts.far + f.sync * parts.tensor
+    )
     context = f.cp * (2.0 + parts.core_again) * one.cp
     expert = f.ep * rounds * one.ep * stale
     layer = kernels + waits + tensor + context + expert
@@ -271,8 +292,8 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
         stages.middle * (gemm + experts) * weight,
     )
     hops = (2.0 * m * parts.vp * (hop + f.handover) + 2.0 * (parts.pp - 1) * hop) * (1.0 - lone)
-    reduce = parts.reduce
-    reduce = f.dp * reduce + (1.0 - f.dp) * xp.maximum(reduce - pace, 0.0 * pace)
+    visible = f.dp * parts.reduce + (1.0 - f.dp) * xp.maximum(parts.reduce - pace, 0.0 * pace)
+    loaded = f.dp * parts.gather + (1.0 - f.dp) * xp.maximum(parts.gather - pace, 0.0 * pace)
     count = m * stages.middle
     taken = {
         "matrices": count * (2.0 + weight) * gemm,
@@ -287,7 +308,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
         "expert messages": count * expert,
         "bubble": bubble + 0.0 * m,
         "hops": hops,
-        "data messages": count * sharded + reduce,
+        "data messages": count * sharded + parts.reductions * visible + loaded + parts.tied,
         "optimizer": parts.optimizer / STREAMING + 0.0 * m,
         "fixed": f.step + 0.0 * m,
     }
@@ -308,6 +329,6 @@ def floor_time(parts: Parts) -> Time:
     bubble = bubble_time(
         parts.schedule, parts.pp, parts.vp, forward, stages.middle * layer - forward, forward - stages.middle * one.core
     )
-    sent = m * stages.middle * ((2.0 + parts.again) * one.wire + parts.per_layer_wire) + parts.reduce_wire
+    sent = m * stages.middle * ((2.0 + parts.again) * one.wire + parts.per_layer_wire) + parts.shared_wire
     sent = sent + 2.0 * m * parts.vp * parts.hop_wire
     return Time(math=m * pace, memory=parts.optimizer + 0.0 * m, comms=sent, overhead=bubble + 0.0 * m)

@@ -101,7 +101,7 @@ def score(rows: Sequence[Mapping[str, str]], predictions: Sequence[Prediction], 
         predicted=len(held),
         overall=_by_metric(held),
         groups={name: _by_metric(of) for name, of in sorted(groups.items(), key=_place)},
-        sets={name: _score(of) for name, of in sorted(sets.items(), key=lambda item: rank(item[0]))},
+        sets={name: compare(of) for name, of in sorted(sets.items(), key=lambda item: rank(item[0]))},
         asked=asked,
         worst=[
             Worst(
@@ -147,10 +147,11 @@ def _grouped(held: Iterable[Held], names: Callable[[Mapping[str, str]], Iterable
 
 def _by_metric(held: Sequence[Held]) -> dict[str, Score]:
     of = {metric: [item for item in held if item[1].metric == metric] for metric in METRICS}
-    return {metric: _score(items) for metric, items in of.items() if items}
+    return {metric: compare(items) for metric, items in of.items() if items}
 
 
-def _score(held: Sequence[Held]) -> Score:
+def compare(held: Sequence[Held]) -> Score:
+    """Errors, bias and coverage of predictions that have measurements."""
     value = np.array([value for _, _, value in held])
     floor, low, estimate, high = (
         np.array([getattr(p, name) for _, p, _ in held]) for name in ("floor", "low", "estimate", "high")

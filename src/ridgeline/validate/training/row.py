@@ -26,62 +26,25 @@ from ridgeline.training.conventions import flop_per_token
 from ridgeline.training.framework import Habits, frameworks
 from ridgeline.training.layout import Job, TrainingLayout, check
 from ridgeline.validate.training.shape import Row, architecture, ultrascale
+from ridgeline.validate.training.sources import (
+    CONVENTION,
+    DATES,
+    DISAGREE,
+    DROPOUT,
+    FORMATS,
+    FRAMEWORKS,
+    LENGTHS,
+    NEEDED,
+    NETWORKS,
+    NEWEST,
+    PUBLISHED,
+    STAGES,
+    SWEEP,
+    SYSTEMS,
+    UNKNOWN,
+    UNSTATED,
+)
 from ridgeline.whatif import changed
-
-PUBLISHED = ("source_id", "hardware", "n_gpus", "gbs_seq", "seq")
-SWEEP = ("nodes", "gpus", "gbs_seq", "grad_acc", "zero", "mfu_pct")
-SYSTEMS = {
-    "DGX-H100": "hgx-h100", "H100": "hgx-h100", "h100_80gb": "hgx-h100", "DGX-GB200": "gb200-nvl72",
-    "Blackwell GPU (GB200)": "gb200-nvl72", "DGX-GB300": "gb300-nvl72", "DGX-B200": "hgx-b200",
-    "DGX-B300": "hgx-b300", "H200": "hgx-h200", "H800": "hgx-h800", "A100-80GB": "hgx-a100-80",
-    "a100_80gb": "hgx-a100-80", "a100_40gb": "hgx-a100-40", "A100-40GB": "hgx-a100-40", "TPUv4": "tpu-v4",
-    "TPUv5p": "tpu-v5p", "TPUv6e": "tpu-v6e", "TPUv5e": "tpu-v5e", "TPU-Ironwood(v7)": "tpu7x",
-}  # fmt: skip
-"""Hardware by the beginning of its name in tables of runs; longer names first where both fit."""
-NETWORKS = {
-    "Jean Zay": "network.bandwidth=12.5 GB/s",
-    "HBM2e-500W": "chip.hbm_capacity=96 GB,chip.hbm_bandwidth=2.4 TB/s,chip.peak.bf16=0.85x,chip.peak.fp8=0.85x",
-}
-"""What is unlike the catalogue's system: 4 Omni-Path links of 100 Gb/s for 8 GPUs; H100 with 96 GB of HBM2e, held to
-500 W of 700 W, which costs about a seventh of the clock (a guess)."""
-FORMATS = {
-    "bf16": "bf16", "fp16": "bf16", "amp_bf16": "bf16", "bf16/fp16": "bf16", "fp8": "fp8", "amp_fp8": "fp8",
-    "fp8-cs": "fp8", "fp8-mx": "mxfp8", "mxfp8": "mxfp8", "nvfp4": "nvfp4", "fp8_full": "fp8",
-    "fp8-tensorwise": "fp8", "fp8-rowwise": "mxfp8",
-}  # fmt: skip
-FRAMEWORKS = {
-    "MPT": "foundry", "TT": "torchtitan", "IRONWOOD": "maxtext", "MAXTEXT": "maxtext", "TPUREC": "maxtext",
-    "PALM": "maxtext",
-}  # fmt: skip
-"""Framework of a source; the others are Megatron's."""
-CONVENTION = {
-    "MEG21T1": "hardware", "MEG21T2": "hardware", "BLOOM": "hardware", "MTNLG": "hardware", "MCORE": "megatron",
-    "NEMOLS": "megatron", "NEMO2407": "megatron", "LLAMA3T4": "mosaicml", "PALM": "mosaicml",
-}  # fmt: skip
-"""How a source counts FLOPs, where neither step time nor token rate is given."""
-UNSTATED = {
-    "MTNLG": {"recompute": "full"}, "MCORE": {"recompute": "selective", "mbs": "2", "vp": "layers"},
-    "LLAMA3T4": {"vp": "8"}, "PALM": {"gbs_seq": "2048"},
-    "MAXTEXT": {"recompute": "full", "sharding": "FSDP", "mbs": "8"},
-    "IRONWOOD": {"recompute": "selective", "sharding": "FSDP"},
-    "TPUREC": {"recompute": "full", "sharding": "FSDP", "n_gpus": "256"},
-    "DSV3": {"schedule": "dualpipe"},
-}  # fmt: skip
-"""What papers and repositories say of all their runs (arXiv:2201.11990 s2.4, 2104.04473 s5, 2407.21783 s3.3,
-2204.02311, 2412.19437 s3.2; MaxText's and TPU recipes' defaults)."""
-STAGES = {"Megatron-22B": "1", "GPT3-175B": "8", "MT-NLG-530B": "35", "Megatron-1T": "64"}
-"""Stages of Korthikanti 2022 (table 3), for its figures of memory."""
-LENGTHS = {("TPUREC", "Llama3.1-405B"): "8192", ("TPUREC", "GPT3-175B"): "2048"}
-NEWEST = 2026 + 7 / 12
-"""Release of the newest software in the tables, in years."""
-UNKNOWN = 16
-"""Micro-batches per stage where a row with a pipeline gives no batch: its time is then not scored, its memory is."""
-DISAGREE = 0.25
-"""How far the rate by a row's step time may lie from that by its FLOP/s."""
-NEEDED = ("mbs", "tp", "pp", "seq", "gbs_seq", "n_gpus")
-"""Columns without which a row has not its full settings."""
-DROPOUT = ("KORT22F1", "KORT22", "MEG21T1", "MEG21T2", "MTNLG", "BLOOM")
-"""Sources of GPTs with dropout, whose attention was not fused."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +67,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     fused: bool
     assumed: tuple[str, ...]
     """Settings that the row does not give."""
+    stated: bool
+    """Whether the row says what is computed again, without which its memory is a guess."""
     age: float
     """Years between the software's release and NEWEST; 0 where it is not given."""
     rate: float
@@ -272,6 +237,7 @@ def _published(row: Row, number: int, table: Sequence[Row]) -> Question:
         dropout=source in DROPOUT,
         fused=source not in DROPOUT,
         assumed=tuple(sorted(set(extra) | {name for name in NEEDED if not stated.get(name)})),
+        stated=bool(stated.get("recompute")),
         age=_age(row),
         rate=0.0 if pp > 1 and "gbs_seq" in extra else _rate(row, model, seq, batch, chips, source),
         memory=_number(row, "mem_gb") * (2**30 if source in ("KORT22F1", "TT") else 1e9),
@@ -304,7 +270,9 @@ def _habits(framework: str, source: str) -> Habits:
 def _age(row: Row) -> float:
     """Years by which NVIDIA's container of a row is older than NEWEST."""
     found = re.search(r"\b(\d\d)\.(\d\d)(?:\.\d+)? NeMo Container", row.get("notes", ""))
-    return NEWEST - (2000 + int(found[1]) + (int(found[2]) - 1) / 12) if found else 0.0
+    if found:
+        return NEWEST - (2000 + int(found[1]) + (int(found[2]) - 1) / 12)
+    return NEWEST - DATES.get(row.get("source_id", ""), NEWEST)
 
 
 def _rate(row: Row, model: Architecture, seq: int, batch: int, chips: int, source: str) -> float:
@@ -349,6 +317,7 @@ def _sweep(row: Row, number: int) -> Question:
         dropout=False,
         fused=True,
         assumed=(),
+        stated=True,
         age=0.0,
         rate=_number(row, "tok_s_gpu"),
         memory=_number(row, "gpu_mem_gb") * 2**30,

@@ -2,8 +2,9 @@
 
     parameters of a GPT = 12 layers hidden^2 + vocab hidden
 
-Rows that give a number of parameters only borrow the hidden size of the row of the same table that is nearest in size,
-and take the layers that then make the parameters, in multiples of the stages. Knows no law.
+Rows that give a number of parameters only have the shape of a row of their source with the same name; else the hidden
+size of the nearest row of their experiment, and the layers that then make the parameters, in multiples of the stages.
+Knows no law.
 """
 
 from __future__ import annotations
@@ -145,26 +146,33 @@ def _dimensions(row: Row, table: Sequence[Row]) -> tuple[int, int]:
     vocab = VOCAB.get(row.get("source_id", ""), 51200)
     if hidden and layers and (not billions or _gpt_size(hidden, layers, vocab) < 1.5 * billions):
         return hidden, layers
-    known = [
-        each
-        for each in table
-        if each.get("source_id") == row.get("source_id") and each.get("hidden") and each.get("layers")
-    ]
+    known = [each for each in table if _same(each, row, "source_id") and each.get("hidden") and each.get("layers")]
     if not billions or not known:
         raise InputError(f"model {row['model'][:40]!r}", "its hidden size and layers")
-    alike = min(known, key=lambda each: abs(_size(each) - billions))
+    named = [each for each in known if each["model"] == row["model"]]
+    if not hidden and named:
+        return int(named[0]["hidden"]), int(named[0]["layers"])
     if not hidden:
-        hidden = int(alike["hidden"])
-        if abs(_size(alike) - billions) < 0.02 * billions and alike["model"] == row["model"]:
-            return hidden, int(alike["layers"])
+        beside = {each["model"] for each in table if _same(each, row, "source_id") and _section(each) == _section(row)}
+        alike = [each for each in known if each["model"] in beside] or known
+        hidden = int(min(alike, key=lambda each: abs(_size(each, vocab) - billions))["hidden"])
     stages = max(int(float(row.get("pp") or 1)), 1)
     depth = (billions * 1e9 - vocab * hidden) / (12.0 * hidden**2)
     return hidden, max(round(depth / stages), 1) * stages
 
 
-def _size(row: Row) -> float:
+def _size(row: Row, vocab: float) -> float:
     """Billions of parameters by dimensions: names of rows are at times slips."""
-    return _gpt_size(float(row["hidden"]), float(row["layers"]), 0)
+    return _gpt_size(float(row["hidden"]), float(row["layers"]), vocab)
+
+
+def _same(one: Row, other: Row, column: str) -> bool:
+    return one.get(column) == other.get(column)
+
+
+def _section(row: Row) -> str:
+    """The experiment that a row belongs to: the notes' first words."""
+    return row.get("notes", "").partition(";")[0].partition(" too close")[0]
 
 
 def _gpt_size(hidden: float, layers: float, vocab: float) -> float:
