@@ -175,7 +175,8 @@ def find_sheet(name: str, catalog: Catalog = BUILT_IN) -> Sheet:
             f"price sheet {name!r:.80}", f"is sold by {len(found)}: {', '.join(found)}", "name one in full"
         )
     if not found:
-        raise UnknownNameError("price sheet", name[:80], by_name, "`ridgeline catalog sheets` lists them")
+        names = {*by_name, *(full.partition("/")[2] for full in by_name)}
+        raise UnknownNameError("price sheet", name[:80], names, "`ridgeline catalog sheets` lists them")
     return by_name[found[0]]
 
 
