@@ -79,6 +79,18 @@ def test_zero_bubble_v_has_none(p: int, more: int, f: float) -> None:
     assert max(found.flight) == p
 
 
+@pytest.mark.parametrize(("name", "bubble", "kept"), [("v-half", (0.5, 0.68), 0.5), ("v-min", (0.6, 0.72), 1 / 3)])
+@pytest.mark.parametrize("p", [4, 6, 8, 12, 16])
+def test_controllable_memory(name: str, bubble: tuple[float, float], kept: float, p: int) -> None:
+    """About 1/2 and 2/3 of 1f1b's bubble for about 1/2 and 1/3 of its activations (arXiv 2405.15362).
+
+    V-Half's is up to 0.67 here, since its first and last passes are not reordered; both keep one or two more chunks.
+    """
+    found = run(name, p, 6 * p, 1, Pass(forward=1, gradient=1, weight=1))
+    assert bubble[0] <= found.idle / (3 * (p - 1)) <= bubble[1]
+    assert kept * p <= max(found.flight) <= kept * p + 1.5
+
+
 @pytest.mark.parametrize("name", ["dualpipe", "dualpipev"])
 @settings(max_examples=40)
 @given(half=st.integers(1, 4), more=st.integers(0, 10), f=times, beside=st.floats(2 / 3, 1.0))
@@ -154,6 +166,6 @@ def test_a_long_last_stage_sets_the_pace() -> None:
 
 def test_schedules_that_cannot_run_say_what_they_need() -> None:
     found, refused = compare(3, 4, 2, Pass(forward=1, gradient=1, weight=1))
-    assert {each.name for each in found} == {"gpipe", "1f1b", "zb-h1", "zb-h2"}
+    assert {each.name for each in found} == {"gpipe", "1f1b", "zb-h1", "zb-h2", "v-half", "v-min"}
     assert refused["interleaved"] == "a multiple of the stages"
     assert set(refused) == {"interleaved", "zb-v", "dualpipe", "dualpipev"}

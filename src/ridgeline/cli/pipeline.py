@@ -40,7 +40,9 @@ def _option(text: str, group: str = "Pipeline") -> Parameter:
     return Parameter(help=text, group=group)
 
 
-Schedule = Annotated[str, Parameter(help="gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe or dualpipev.")]
+Schedule = Annotated[
+    str, Parameter(help="gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, v-half, v-min, dualpipe or dualpipev.")
+]
 Stages = Annotated[int, _option("Devices of the pipeline \\[8].")]
 Micro = Annotated[int, _option("Micro-batches of a step \\[32].")]
 Virtual = Annotated[int, _option("Chunks of layers per device, for interleaved \\[2].")]

@@ -9,13 +9,15 @@ micro-batches, v chunks. Idle time of a step, and micro-batches of activations o
     zb-h1         (p - 1) (F + B - W)                          p
     zb-h2         (p - 1) max(F + B - 2 W, 0)                  2 p - 1
     zb-v          0 if F = B = W                               p
+    v-half        (p - 1) (F + B + W) / 2                      p / 2       both about, at F = B = W
+    v-min         (p - 1) (F + B + W) 2 / 3                    p / 3       both about, at F = B = W
     dualpipe      (p / 2 - 1) (F&B + B - 2 W)                  p + 1
     dualpipev     (p - 1) (F&B + B - 2 W) / 2                  p + 1/2
 
 F&B: a forward beside a whole backward, F + B + W where nothing is gained. Those of zb-h2 and zb-v hold for an optimiser
 that does not wait for all devices (post-validation; without, about 8% are lost); zb-h1 and zb-h2 for W <= min(F, B) and
 m >= 2 p - 1; dualpipe and dualpipev for F = B = W: elsewhere the event simulation finds more or less. Messages take no
-time.
+time. v-half here has no reordering of its first and last passes and waits about 0.6 of 1f1b's bubble.
 Sources: 1811.06965 (gpipe), 2104.04473 and 2205.05198 (interleaved), 2401.10241 (zb), README of deepseek-ai/DualPipe
 (there B is the whole backward, and dualpipev has p / 2 devices).
 """
@@ -58,6 +60,10 @@ def bubble(
             return (p - 1) * max(forward + gradient - 2 * weight, 0.0) if weight <= min(forward, gradient) else math.nan
         case "zb-v":
             return 0.0 if math.isclose(forward, gradient) and math.isclose(gradient, weight) else math.nan
+        case "v-half":
+            return whole / 2
+        case "v-min":
+            return whole * 2 / 3
         case "dualpipe":
             return (p / 2 - 1) * (both + gradient - 2 * weight)
         case "dualpipev":
@@ -76,6 +82,10 @@ def activations(name: str, p: int, micro: int, chunks: int = 1) -> float:
             return p + (p - 1) / chunks if chunks > 1 and micro > p else float(min(micro, p if chunks == 1 else micro))
         case "zb-h2":
             return float(min(2 * p - 1, micro))
+        case "v-half":
+            return p / 2
+        case "v-min":
+            return p / 3
         case "dualpipe":
             return p + 1.0
         case "dualpipev":
@@ -95,6 +105,8 @@ SHAPES: dict[str, tuple[int, float]] = {
     "zb-h1": (1, 1.0),
     "zb-h2": (1, 1.0),
     "zb-v": (1, 2.0),
+    "v-half": (1, 2.0),
+    "v-min": (1, 2.0),
     "dualpipe": (2, 1.0),
     "dualpipev": (1, 2.0),
 }

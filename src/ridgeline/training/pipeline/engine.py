@@ -97,6 +97,7 @@ def simulate(
     source, hop = _sources(found, float(message))
     ended = [-1.0] * (len(source) - 1) + [0.0]
     sleeper = [-1] * len(source)
+    free = len(source) - 2  # the place of every W, which waits for nothing
     begins: list[list[float]] = [[] for _ in found.slots]
     ends: list[list[float]] = [[] for _ in found.slots]
     awake = list(range(found.devices))
@@ -105,30 +106,32 @@ def simulate(
         begin, end, (span, key, beside) = begins[device], ends[device], columns[device]
         now = end[-1] if end else 0.0
         for index in range(len(end), len(span)):
-            own, other = key[index], beside[index]
-            need = source[own]
-            arrived, start = ended[need], now
-            if arrived >= 0:
-                start = max(start, arrived + hop[own])
+            own, other, start = key[index], beside[index], now
+            if own != free:
+                need = source[own]
+                arrived = ended[need]
+                if arrived >= 0 and other >= 0:
+                    start = max(start, arrived + hop[own])
+                    need, arrived = source[other], ended[source[other]]
+                if arrived < 0:
+                    sleeper[need] = device
+                    break
+                arrived += hop[own if other < 0 else other]
+                if arrived > start:
+                    start = arrived
+                now = ended[own] = start + span[index]
+                if sleeper[own] >= 0:
+                    awake.append(sleeper[own])
+                    sleeper[own] = -1
                 if other >= 0:
-                    need = source[other]
-                    arrived = ended[need]
-                    start = max(start, arrived + hop[other])
-            if arrived < 0:
-                sleeper[need] = device
-                break
-            now = start + span[index]
+                    ended[other] = now
+                    if sleeper[other] >= 0:
+                        awake.append(sleeper[other])
+                        sleeper[other] = -1
+            else:
+                now = start + span[index]
             begin.append(start)
             end.append(now)
-            ended[own] = now
-            if sleeper[own] >= 0:
-                awake.append(sleeper[own])
-                sleeper[own] = -1
-            if other >= 0:
-                ended[other] = now
-                if sleeper[other] >= 0:
-                    awake.append(sleeper[other])
-                    sleeper[other] = -1
     if any(len(end) < len(slots) for end, slots in zip(ends, found.slots, strict=True)):
         raise InputError(f"schedule {found.name}", "a program whose devices do not wait for each other")
     return Run(program=found, begin=tuple(map(np.array, begins)), end=tuple(map(np.array, ends)))

@@ -1,4 +1,4 @@
-"""Pipeline schedules by name: GPipe, 1F1B, interleaved 1F1B, zero bubble H1, H2 and V, DualPipe and DualPipeV.
+"""Pipeline schedules by name: GPipe, 1F1B, interleaved, zero bubble H1, H2 and V, V-Half, V-Min, DualPipe, DualPipeV.
 
 p devices, m micro-batches, v chunks of layers per device. The orders are those of the papers:
 
@@ -7,6 +7,7 @@ p devices, m micro-batches, v chunks of layers per device. The orders are those 
     interleaved   1f1b over v chunks per device, in groups of p micro-batches (Megatron-LM, 2104.04473)
     zb-h1, zb-h2  backward divided; i (2 i) gradients of weights wait on device i (2401.10241)
     zb-v          two chunks per device, placed as a V (2401.10241)
+    v-half, v-min the same V with a building block of period 6 whose offsets bound what is kept (2405.15362)
     dualpipe      two copies of the model in opposite directions; forward beside backward (DeepSeek-V3, 2412.19437)
     dualpipev     its half: one copy, two chunks per device placed as a V (github.com/deepseek-ai/DualPipe)
 
@@ -173,6 +174,46 @@ def _zero_bubble_v(p: int, m: int, _: int) -> Program:
     return Program(name="zb-v", stages=2 * p, micro=m, places=places, slots=tuple(slots), share=0.5)
 
 
+def _v_half(p: int, i: int) -> tuple[int, int, int, int]:
+    """Times of F0, F1, B1 and B0 of the first micro-batch on device i, where F = B = W = 1."""
+    room = 3 * (p % 2 == 0)
+    return 2 * i, 3 * p - i - 2, 3 * p + room + 2 * i - 1, 6 * p + room - i - 2
+
+
+def _v_min(p: int, i: int) -> tuple[int, int, int, int]:
+    """The same of V-Min."""
+    room = 2 * (p % 3 == 0)
+    return i, 2 * p - i - 1, 2 * p + room + i, 4 * p + room - i - 1
+
+
+def _block(name: str, times: Callable[[int, int], tuple[int, int, int, int]]) -> Callable[[int, int, int], Program]:
+    """A building block repeated every 6 times, gradients of weights in the gaps; the order alone is kept."""
+
+    def made(p: int, m: int, _: int) -> Program:
+        slots = []
+        for i in range(p):
+            w = Writer(2 * p, m, [(i, 0), (2 * p - 1 - i, 0)])
+            write = (
+                lambda w=w: w.forward(0),
+                lambda w=w: w.forward(1),
+                lambda w=w: w.gradient(1),
+                lambda w=w: w.gradient(0),
+            )
+            events = sorted((start + 6 * k, part) for part, start in enumerate(times(p, i)) for k in range(m))
+            before = events[0][0]
+            for at, part in events:
+                for _ in range(min(at - before - 1, len(w.pending))):
+                    w.weight()
+                write[part]()
+                before = at
+            w.flush()
+            slots.append(w.slots)
+        places = ((*range(p), *reversed(range(p))),)
+        return Program(name=name, stages=2 * p, micro=m, places=places, slots=tuple(slots), share=0.5)
+
+    return made
+
+
 def _dual(w: Writer, half: int, i: int, each: int, *, middle: bool) -> None:
     """The eight steps of DualPipe on device i of `half` devices, `each` micro-batches in each direction or chunk."""
     for _ in range(2 * (half - i - 1)):
@@ -242,6 +283,8 @@ SCHEDULES: dict[str, Callable[[int, int, int], Program]] = {
     "zb-h1": _zero_bubble("zb-h1", 1),
     "zb-h2": _zero_bubble("zb-h2", 2),
     "zb-v": _zero_bubble_v,
+    "v-half": _block("v-half", _v_half),
+    "v-min": _block("v-min", _v_min),
     "dualpipe": _dualpipe,
     "dualpipev": _dualpipev,
 }
