@@ -45,6 +45,8 @@ STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 OVERLAPPED = " overlapped"
 """Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and large SGLang deployments."""
+APART = "separate pools"
+"""Stands for a source: clients of separate pools, whose own prefill meets no decodes."""
 UNEVEN = 2.0
 """Variance of the popularity of routed experts about its mean of 1, in the traffic of the measurements."""
 LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
@@ -275,7 +277,8 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     source: str
     engines: tuple[EngineConstants, ...]
     clients: dict[str, Client]
-    """By "engine, source of the measurement" and ", source": how the clients of some benchmarks drive engines."""
+    """By "engine, source of the measurement" and ", source": how the clients of some benchmarks drive engines; by
+    APART: how prompts reach separate pools."""
     held_out: dict[str, HeldOut]
     """By "mode/metric" and by "mode/metric, engine"."""
     spread: dict[str, dict[str, tuple[float, float]]]
@@ -284,7 +287,7 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def constants(self, name: str, chip: str = "", source: str = "") -> EngineConstants:
         """Constants of an engine on chips like `chip`, else on all; of all engines ("any") if nobody measured it.
 
-        `source` names a benchmark whose clients are known.
+        `source` names a benchmark whose clients are known, or is APART.
         """
         found = {(engine.engine, engine.generation): engine for engine in self.engines}
         base = name.removesuffix(OVERLAPPED)

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from ridgeline.efficiency import Constants
     from ridgeline.estimate import Engines
 
-Points = Annotated[str, Parameter(help="Measured points, of which rows with mtp=0 are fitted: the engines' constants.")]
+Points = Annotated[
+    list[str] | None, Parameter(help="Measured points, of which rows with mtp=0 are fitted: the engines' constants.")
+]
 Kernels = Annotated[str, Parameter(help="Folder of measured kernel tables instead: the kernels' constants.")]
 Output = Annotated[str, Parameter(name=("--output", "-o"), help="Write the constants to this .json.")]
 
 
 @command()
 def calibrate(
-    points: Points = "", /, *, kernels: Kernels = "", output: Output = "", catalog: CatalogFolder = ""
+    points: Points = None, /, *, kernels: Kernels = "", output: Output = "", catalog: CatalogFolder = ""
 ) -> Report:
     """The constants of engines fitted to measured steps, or (--kernels) those of kernels to measured kernels.
 
@@ -39,11 +41,12 @@ def calibrate(
     """
     if bool(points) == bool(kernels):
         raise InputError("calibrate", "either POINTS or --kernels FOLDER")
-    fitted = _fit_kernels(kernels) if kernels else _fit_engines(points, catalog)
+    files = points or []
+    fitted = _fit_kernels(kernels) if kernels else _fit_engines(files, catalog)
     if output:
         with replacing(output, "-o") as draft:
             fitted.write(draft)
-    words = [points, *(["--kernels", kernels] if kernels else []), *(["-o", output] if output else [])]
+    words = [*files, *(["--kernels", kernels] if kernels else []), *(["-o", output] if output else [])]
     again = shlex.join(["ridgeline", "calibrate", *filter(None, words)])
     written = [f"written to {output}"] if output else []
     return Report(
@@ -62,8 +65,8 @@ class _Fitted(NamedTuple):
     write: Callable[[Path], None]
 
 
-def _fit_engines(points: str, catalog: str) -> _Fitted:
-    found = engines.calibrate(Path(points), catalog)
+def _fit_engines(points: Sequence[str], catalog: str) -> _Fitted:
+    found = engines.calibrate(*map(Path, points), catalog=catalog)
     return _Fitted(found, found.engines, _engines(found), lambda path: engines.write(found, path))
 
 

@@ -24,10 +24,11 @@ import numpy as np
 
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, Terms
+from ridgeline.estimate import APART, LEVELS, Client, EngineConstants, Engines, Terms
 from ridgeline.serving.online import online
 from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
-from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare
+from ridgeline.validate.points import EAGER, Prepared, metrics, prepare
+from ridgeline.validate.pools import PreparedPools, pool_metrics
 from ridgeline.validate.row import read_points
 
 
@@ -58,6 +59,9 @@ CLIENTS = {
     "burst": Range(0.0, 0.06, 1.0, 0.5),
 }
 RANGES = UNMEASURED | STEPS | CLIENTS
+SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05}
+"""Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
+Only `frontend`, which includes the handshake of the pools, is fitted."""
 TOGETHER = 0.5
 """`burst` where all prompts come at once: the second place from which a fit starts."""
 LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
@@ -75,31 +79,34 @@ Place = tuple[str, str]
 """Model and system: what is held out together."""
 
 
-def calibrate(path: Path, catalog: str = "") -> Engines:
-    """Constants of all engines of a points file, from the rows whose speculation is known to be off.
+def calibrate(*paths: Path, catalog: str = "") -> Engines:
+    """Constants of all engines of some files of points, from the rows whose speculation is known to be off.
 
     Raises
     ------
     InputError
         If the file cannot be read, or has fewer than LEAST usable rows of the engines whose kernels were measured.
     """
-    rows = [row for row in read_points(path) if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
-    groups = [item for item in prepare(rows, catalog) if not isinstance(item, Refusal)]
+    every = [row for path in paths for row in read_points(path)]
+    rows = [row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
+    made = list(prepare(rows, catalog))
+    groups = [item for item in made if isinstance(item, Prepared)]
+    pools = [item for item in made if isinstance(item, PreparedPools)]
     if sum(len(group.rows) for group in groups if group.engine in MEASURED) < LEAST:
         raise InputError(
-            str(path), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
+            " ".join(map(str, paths)), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
         )
-    found = learn(groups, path.name)
+    found = learn(groups, pools, ", ".join(path.name for path in paths))
     errors: Errors = {}
-    for place in sorted({_place(group) for group in groups}):
-        others = learn([group for group in groups if _place(group) != place])
-        for group in (group for group in groups if _place(group) == place):
+    for place in sorted({_place(group) for group in (*groups, *pools)}):
+        others = learn(*([group for group in some if _place(group) != place] for some in (groups, pools)))
+        for group in (group for group in (*groups, *pools) if _place(group) == place):
             add_errors(group, others, errors)
     return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors))
 
 
-def learn(groups: Sequence[Prepared], source: str = "") -> Engines:
-    """Constants of the engines and clients of `groups`, without intervals."""
+def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), source: str = "") -> Engines:
+    """Constants of the engines and clients of `groups`, and of the clients of separate `pools`, without intervals."""
     by_engine: dict[str, list[Prepared]] = {}
     for group in groups:
         by_engine.setdefault(group.engine, []).append(group)
@@ -120,7 +127,8 @@ def learn(groups: Sequence[Prepared], source: str = "") -> Engines:
                 free = [*STEPS, *CLIENTS] if profiled_chips else list(UNMEASURED)
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
     engines = Engines(source=source, engines=tuple(fitted), clients={}, held_out={}, spread={})
-    return msgspec.structs.replace(engines, clients=_clients(profiled, engines, pool))
+    apart = {f", {APART}": _client(_fit_pools(pools, engines))}
+    return msgspec.structs.replace(engines, clients=_clients(profiled, engines, pool) | apart)
 
 
 def write(engines: Engines, path: Path) -> None:
@@ -211,6 +219,25 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants)
         return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
 
     return _minimise(errors, weight, parent, CLIENTS)
+
+
+def _fit_pools(groups: Sequence[PreparedPools], engines: Engines) -> Constants:
+    """Constants of the clients of separate pools, with steps as `engines` has them; what is expected if there are none."""
+    if not groups:
+        return SEPARATE
+    keys = [[(key, j) for j, key in enumerate(group.keys)] for group in groups]
+    values = [group.number["value"] for group in groups]
+    steps = [engines.constants(group.engine, group.found.system.chip.name) for group in groups]
+
+    def errors(constants: Constants) -> np.ndarray:
+        client, out = _client(constants, digits=17), []
+        for group, picked, value, engine in zip(groups, keys, values, steps, strict=True):
+            estimates = pool_metrics(group, msgspec.structs.replace(engine, client=client))
+            out += [np.log(estimates[key][j] / value[j]) for key, j in picked if key in estimates]
+        return np.array(out)
+
+    weight = np.concatenate([np.full(len(group.rows), WEIGHT / np.sqrt(len(group.rows))) for group in groups])
+    return _minimise(errors, weight, SEPARATE, {"frontend": CLIENTS["frontend"]})
 
 
 def _minimise(

@@ -13,6 +13,7 @@ import numpy as np
 
 from ridgeline.estimate import LEVELS, Engines, HeldOut, level
 from ridgeline.validate.points import Prepared, metrics
+from ridgeline.validate.pools import PreparedPools, pool_metrics
 
 LEAST = 15
 """Rows below which an engine, a benchmark or a level has nothing of its own."""
@@ -23,12 +24,12 @@ Errors = dict[str, dict[str, list[float]]]
 """ln(measured / estimate) by what was measured and by level."""
 
 
-def add_errors(group: Prepared, others: Engines, errors: Errors) -> None:
+def add_errors(group: Prepared | PreparedPools, others: Engines, errors: Errors) -> None:
     """Add ln(measured / estimate) of a group's rows under constants fitted without its model and chip."""
     chip = group.found.system.chip.name
     constants = others.constants(group.engine, chip, group.source)
     resting = level(group.decode, constants, chip)
-    estimates = metrics(group, constants)
+    estimates = pool_metrics(group, constants) if isinstance(group, PreparedPools) else metrics(group, constants)
     for j, key in enumerate(group.keys):
         if key in estimates:
             error = float(np.log(group.number["value"][j] / estimates[key][j]))

@@ -8,6 +8,7 @@ rest.
     prefill       one step of `batch` prompts of `isl` tokens
     static        prefill of all prompts, then osl decode steps, in waves of what memory holds
     online        `serving.online`: mean latencies at `batch` open requests, or at all that memory holds
+    disaggregated `pools.py`: prefill and decode workers apart
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import Online, online
 from ridgeline.serving.point import CHUNK
 from ridgeline.timing import Step, step
-from ridgeline.validate.row import NAMES, numbers
+from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools, pool_floors, pool_metrics
+from ridgeline.validate.row import NAMES, POOLS, numbers
 from ridgeline.work import Segment
 
 FORMATS = {"fp16": "bf16"}
@@ -93,9 +95,9 @@ Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
 
 
-def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Prepared | Refusal]:
+def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Prepared | PreparedPools | Refusal]:
     """Group rows and evaluate their steps; a row that cannot be used comes out as a refusal."""
-    groups: dict[tuple[str, ...], list[Member]] = {}
+    groups: dict[tuple[str, str, str, str, str, str, bool], list[Member]] = {}
     for i, row in enumerate(rows):
         try:
             number = numbers(row)
@@ -104,7 +106,7 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             continue
         model, chip, engine, weights, kv = (row.get(name, "") for name in NAMES)
         engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
-        key = (model, chip, engine, weights, kv, row.get("source", ""))
+        key = (model, chip, engine, weights, kv, row.get("source", ""), row["mode"] == MODE)
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
     for key, members in groups.items():
         yield from _prepare_group(key, members, catalog)
@@ -115,8 +117,10 @@ def _manner(notes: str) -> str:
     return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
-def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) -> Iterator[Prepared | Refusal]:
-    model, chip, engine, weights, kv, source = key
+def _prepare_group(
+    key: tuple[str, str, str, str, str, str, bool], members: list[Member], catalog: str
+) -> Iterator[Prepared | PreparedPools | Refusal]:
+    model, chip, engine, weights, kv, source, apart = key
     formats = {"weights": FORMATS.get(weights, weights), "kv": FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")}
     try:
         found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
@@ -134,7 +138,11 @@ def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) ->
     if not kept:
         return
     try:
-        yield _evaluate(kept, found, engine, source)
+        if apart:
+            most = MOST_SEQUENCES.get(engine, np.inf)
+            yield evaluate_pools(kept, found, engine, most=most, utilisation=UTILISATION)
+        else:
+            yield _evaluate(kept, found, engine, source)
     except InputError as error:
         yield from (Refusal(row=i, reason=str(error)) for i, _, _ in kept)
 
@@ -145,9 +153,10 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
         raise InputError(found.system.name, "no known bandwidth between its chips")
     if number["chips"] > found.system.domain.size and found.system.network.bandwidth is None:
         raise InputError(found.system.name, "no known bandwidth between its domains")
-    ranks = number["tp"] * number["dp"]
-    if ranks % number["ep"] or (number["ep"] > 1 and not can.experts):
-        raise InputError(f"ep={number['ep']:g}", f"a divisor of tp * dp = {ranks:g}, for a model with experts")
+    for pool in POOLS if "prefill_tp" in number else ("",):
+        ranks, ep = number[f"{pool}tp"] * number[f"{pool}dp"], number[f"{pool}ep"]
+        if ranks % ep or (ep > 1 and not can.experts):
+            raise InputError(f"{pool}ep={ep:g}", f"a divisor of {pool}tp * {pool}dp = {ranks:g}, for a model with experts")
 
 
 def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -> Prepared:
@@ -282,7 +291,11 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
             out[item.row] = msgspec.structs.replace(out[item.row], refused=item.reason)
             continue
         engine = engine_constants(item.engine, item.found.system.chip.name, item.source)
-        estimates, bounds = metrics(item, engine), floors(item)
+        estimates, bounds = (
+            (pool_metrics(item, engine), pool_floors(item))
+            if isinstance(item, PreparedPools)
+            else (metrics(item, engine), floors(item))
+        )
         resting = level(item.decode, engine, item.found.system.chip.name)
         binding = {
             phase: np.broadcast_to(result.time.binding, len(item.rows))
