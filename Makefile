@@ -26,7 +26,7 @@ readme: .venv/dev
 
 scoreboard: .venv/dev
 	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
-	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
+	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md docs/exclusions.md
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

@@ -24,7 +24,7 @@ import numpy as np
 
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import APART, LEVELS, Client, EngineConstants, Engines, Terms
+from ridgeline.estimate import APART, FITTED, LEVELS, VERSION, Client, EngineConstants, Engines, Terms, place
 from ridgeline.serving.online import online
 from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
 from ridgeline.validate.points import EAGER, Prepared, metrics, prepare
@@ -94,15 +94,23 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
     pools = [item for item in made if isinstance(item, PreparedPools)]
     if sum(len(group.rows) for group in groups if group.engine in MEASURED) < LEAST:
         raise InputError(
-            " ".join(map(str, paths)), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
+            " ".join(map(str, paths)),
+            f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}",
         )
     found = learn(groups, pools, ", ".join(path.name for path in paths))
     errors: Errors = {}
-    for place in sorted({_place(group) for group in (*groups, *pools)}):
-        others = learn(*([group for group in some if _place(group) != place] for some in (groups, pools)))
-        for group in (group for group in (*groups, *pools) if _place(group) == place):
-            add_errors(group, others, errors)
-    return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors))
+    near: Errors = {}
+    for k in range(2):
+        half, other = ([p for p in prepare(rows[i::2], catalog) if isinstance(p, Prepared)] for i in (k, 1 - k))
+        others = learn(half)
+        for group in other:
+            add_errors(group, others, near, FITTED)
+    for absent in sorted({_place(group) for group in (*groups, *pools)}):
+        others = learn([g for g in groups if _place(g) != absent], [g for g in pools if _place(g) != absent])
+        for group in (*groups, *pools):
+            if _place(group) == absent:
+                add_errors(group, others, errors)
+    return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors, near))
 
 
 def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), source: str = "") -> Engines:
@@ -126,9 +134,10 @@ def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), sourc
             if name in MEASURED and _size(here) >= (MANY if profiled_chips else LEAST):
                 free = [*STEPS, *CLIENTS] if profiled_chips else list(UNMEASURED)
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
-    engines = Engines(source=source, engines=tuple(fitted), clients={}, held_out={}, spread={})
+    engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
+    places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in groups}))
     apart = {f", {APART}": _client(_fit_pools(pools, engines))}
-    return msgspec.structs.replace(engines, clients=_clients(profiled, engines, pool) | apart)
+    return msgspec.structs.replace(engines, places=places, clients=_clients(profiled, engines, pool) | apart)
 
 
 def write(engines: Engines, path: Path) -> None:
@@ -143,7 +152,7 @@ def _size(groups: Iterable[Prepared]) -> int:
     return sum(len(group.rows) for group in groups)
 
 
-def _place(group: Prepared) -> Place:
+def _place(group: Prepared | PreparedPools) -> Place:
     return group.found.model.name, group.found.system.name
 
 
@@ -175,16 +184,22 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
 def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
     """How the clients of each benchmark drive all engines (", benchmark"), and each of them ("engine, benchmark")."""
     out: dict[str, Client] = {}
-    for source in sorted({group.source for group in groups}):
-        everyone = [group for group in groups if group.source == source]
+    for benchmark in sorted({group.source.partition(VERSION)[0] for group in groups}):
+        everyone = [group for group in groups if group.source.partition(VERSION)[0] == benchmark]
         parent = _fit_client(everyone, engines, pool)
         if parent is pool:
             continue
-        out[f", {source}"] = _client(parent)
+        out[f", {benchmark}"] = _client(parent)
         for engine in sorted({group.engine for group in everyone}):
-            own = _fit_client([group for group in everyone if group.engine == engine], engines, parent)
-            if own is not parent:
-                out[f"{engine}, {source}"] = _client(own)
+            same = [group for group in everyone if group.engine == engine]
+            own = _fit_client(same, engines, parent)
+            if own is parent:
+                continue
+            out[f"{engine}, {benchmark}"] = _client(own)
+            for source in sorted({group.source for group in same} - {benchmark}):
+                version = _fit_client([group for group in same if group.source == source], engines, own)
+                if version is not own:
+                    out[f"{engine}, {source}"] = _client(version)
     return out
 
 
@@ -222,7 +237,7 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants)
 
 
 def _fit_pools(groups: Sequence[PreparedPools], engines: Engines) -> Constants:
-    """Constants of the clients of separate pools, with steps as `engines` has them; what is expected if there are none."""
+    """Constants of the clients of separate pools with steps as `engines` has them; SEPARATE if there are no pools."""
     if not groups:
         return SEPARATE
     keys = [[(key, j) for j, key in enumerate(group.keys)] for group in groups]
@@ -262,7 +277,7 @@ def _minimise(
     def fitted(burst: float) -> Any:
         start = np.where(np.array(names) == "burst", burst, before)
         inside = np.clip((start - low) / (high - low), 1e-6, 1.0 - 1e-6)
-        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, max_nfev=60)
+        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, ftol=3e-5, xtol=1e-4, max_nfev=60)
 
     starts = (parent["burst"], *([TOGETHER] if "burst" in names else []))
     return at(min((fitted(burst) for burst in starts), key=lambda found: found.cost).x)

@@ -20,7 +20,19 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.estimate import OVERLAPPED, EngineConstants, Terms, engine_constants, level, spread, terms
+from ridgeline.estimate import (
+    FITTED,
+    OVERLAPPED,
+    VERSION,
+    EngineConstants,
+    Terms,
+    engine_constants,
+    engines,
+    level,
+    place,
+    spread,
+    terms,
+)
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import TERMS
@@ -28,8 +40,11 @@ from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import Online, online
 from ridgeline.serving.point import CHUNK
 from ridgeline.timing import Step, step
+from ridgeline.validate.benchmarks import requests
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools, pool_floors, pool_metrics
-from ridgeline.validate.row import NAMES, POOLS, numbers
+from ridgeline.validate.row import NAMES, POOLS, numbers, single_numbers
+from ridgeline.validate.single import MODES as SINGLE
+from ridgeline.validate.single import interval, single
 from ridgeline.work import Segment
 
 FORMATS = {"fp16": "bf16"}
@@ -38,13 +53,25 @@ ENGINES = {"TensorRT-LLM": "trtllm", "vLLM": "vllm", "SGLang": "sglang"}
 """Engines whose kernels were measured, by the name that sources use."""
 EAGER = " eager"
 """Added to an engine's name where it ran without captured graphs: every kernel is then launched by the host."""
-KV_OF = {("trtllm", "fp8"): "fp8", ("trtllm", "nvfp4"): "fp8", ("vllm", "nvfp4"): "fp8", ("sglang", "nvfp4"): "fp8"}
+KV_OF = {
+    ("trtllm", "fp8"): "fp8",
+    ("vllm", "fp8"): "fp8",
+    ("trtllm", "nvfp4"): "fp8",
+    ("vllm", "nvfp4"): "fp8",
+    ("sglang", "nvfp4"): "fp8",
+}
 """Format of the cache where a row does not state it: such checkpoints are made with NVIDIA ModelOpt, whose recipes
 declare an fp8 cache, which these engines follow. All others: bf16."""
-MOST_SEQUENCES = {"trtllm": 2048, "vllm": 1024}
+CHECKPOINTS = {("vllm", "llama-3.1-405b", "fp8", ""): ("fp8,attention=bf16", "bf16")}
+"""Formats of weights and cache of checkpoints that quantise less than their name says, by engine, model and the formats
+of the row: Meta's own fp8 of Llama 3.1 405B converts feed-forwards only (its model card)."""
+MOST_SEQUENCES = {"trtllm": 4096, "vllm": 1024}
 """Sequences per rank that engines admit by default, whatever memory holds (max_batch_size, max_num_seqs)."""
 UTILISATION = 0.92
 """Share of the memory that engines of the measurements let weights and cache fill."""
+OF_FREE = {"trtllm": 0.9}
+"""Engines whose cache fills a share of what weights leave, and which reserve room for a request's whole output before
+they admit it (TensorRT-LLM: free_gpu_memory_fraction, and the scheduler policy GUARANTEED_NO_EVICT)."""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +126,8 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
     """Group rows and evaluate their steps; a row that cannot be used comes out as a refusal."""
     groups: dict[tuple[str, str, str, str, str, str, bool], list[Member]] = {}
     for i, row in enumerate(rows):
+        if row.get("mode") in SINGLE:
+            continue
         try:
             number = numbers(row)
         except InputError as error:
@@ -106,7 +135,8 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             continue
         model, chip, engine, weights, kv = (row.get(name, "") for name in NAMES)
         engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
-        key = (model, chip, engine, weights, kv, row.get("source", ""), row["mode"] == MODE)
+        source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
+        key = (model, chip, engine, weights, kv, source, row["mode"] == MODE)
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
     for key, members in groups.items():
         yield from _prepare_group(key, members, catalog)
@@ -124,6 +154,10 @@ def _prepare_group(
     formats = {"weights": FORMATS.get(weights, weights), "kv": FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")}
     try:
         found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
+        special = CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv))
+        if special:
+            formats = dict(zip(("weights", "kv"), special, strict=True))
+            found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
     except InputError as error:
         yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
         return
@@ -156,7 +190,9 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
     for pool in POOLS if "prefill_tp" in number else ("",):
         ranks, ep = number[f"{pool}tp"] * number[f"{pool}dp"], number[f"{pool}ep"]
         if ranks % ep or (ep > 1 and not can.experts):
-            raise InputError(f"{pool}ep={ep:g}", f"a divisor of {pool}tp * {pool}dp = {ranks:g}, for a model with experts")
+            raise InputError(
+                f"{pool}ep={ep:g}", f"a divisor of {pool}tp * {pool}dp = {ranks:g}, for a model with experts"
+            )
 
 
 def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -> Prepared:
@@ -174,11 +210,18 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
         found.precision,
         capacity=found.system.chip.usable,
         seqs=1.0 + 0 * context,
-        context=context,
+        context=np.where((mode == "static") | (engine in OF_FREE), np.maximum(n["isl"] + n["osl"], 1.0), context),
         utilisation=UTILISATION,
     )
+    fits = held.most_sequences
+    if engine in OF_FREE:
+        free = np.maximum(held.capacity - held.weights - held.activations, 0.0)
+        fits = np.floor(OF_FREE[engine] * free / (held.cache_per_sequence + held.logits_per_sequence))
     most = MOST_SEQUENCES.get(engine.removesuffix(EAGER), np.inf)
-    capacity = np.maximum(np.minimum(held.most_sequences, most) * layout.dp, 1.0)
+    capacity = np.maximum(np.minimum(fits, most) * layout.dp, 1.0)
+    sent = np.array([requests(source, isl, osl) for isl, osl in zip(n["isl"], n["osl"], strict=True)])
+    n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
+    capacity = np.minimum(capacity, n["requests"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
     batch = np.where((mode == "online") | (mode == "static"), np.minimum(asked, capacity), n["batch"])
     batch = np.maximum(batch, 1.0)
@@ -234,6 +277,7 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         capacity=group.capacity,
         osl=osl,
         client=engine.client,
+        requests=n["requests"],
     )
     waves = np.maximum(n["batch"], 1.0) / n["inside"]
     return _answers(n, decode, prefill, waves, served)
@@ -285,7 +329,11 @@ def _answers(
 
 def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Prediction]:
     """A prediction for each row, in the rows' order."""
+    fitted_places = frozenset(engines().places)
     out = [Prediction(id=row.get("id", ""), metric=row.get("metric", ""), refused="no law for it") for row in rows]
+    for i, row in enumerate(rows):
+        if row.get("mode") in SINGLE:
+            out[i] = _single(row, out[i])
     for item in prepare(rows, catalog):
         if isinstance(item, Refusal):
             out[item.row] = msgspec.structs.replace(out[item.row], refused=item.reason)
@@ -297,6 +345,8 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
             else (metrics(item, engine), floors(item))
         )
         resting = level(item.decode, engine, item.found.system.chip.name)
+        known = place(item.engine, item.found.model.name, item.found.system.name) in fitted_places
+        sides = {key: spread("/".join(key), FITTED if known else resting) for key in set(item.keys)}
         binding = {
             phase: np.broadcast_to(result.time.binding, len(item.rows))
             for phase, result in (("decode", item.decode_step), ("prefill", item.prefill_step))
@@ -307,7 +357,7 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
             rate = key[1].endswith("tok_s")
             bound, estimate = float(bounds[key][i]), float(estimates[key][i])
             estimate = min(estimate, bound) if rate else max(estimate, bound)
-            low, high = (estimate * math.exp(side) for side in spread("/".join(key), resting))
+            low, high = (estimate * math.exp(side) for side in sides[key])
             low, high = (low, min(high, bound)) if rate else (max(low, bound), high)
             phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
             out[row] = Prediction(
@@ -321,3 +371,15 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
                 provenance=resting,
             )
     return out
+
+
+def _single(row: Mapping[str, str], blank: Prediction) -> Prediction:
+    """A single collective or kernel."""
+    try:
+        answer = single(row, single_numbers(row))
+    except InputError as error:
+        return msgspec.structs.replace(blank, refused=str(error))
+    (floor, estimate, _, binding, resting), (low, high) = answer, interval(answer)
+    return msgspec.structs.replace(
+        blank, floor=floor, low=low, estimate=estimate, high=high, binding=binding, provenance=resting, refused=""
+    )

@@ -24,12 +24,13 @@ NAMES = ("model", "chip", "engine", "weight_dtype", "kv_dtype")
 NEEDED = ("model", "chip", "weight_dtype", "mode", "metric")
 """Columns without which no row can be predicted."""
 MODES = ("decode_step", "prefill", "static", "online", "disaggregated")
-METRICS = ("tpot_s", "ttft_s", "e2e_s", "out_tok_s", "in_tok_s", "total_tok_s")
+METRICS = ("tpot_s", "ttft_s", "e2e_s", "out_tok_s", "in_tok_s", "total_tok_s", "latency_s")
+"""`latency_s` is that of a single collective or kernel (`single.py`)."""
 DEGREES = ("tp", "pp", "dp", "ep", "cp", "chips")
 POOLS = ("prefill_", "decode_")
 POOL_DEGREES = ("workers", "tp", "pp", "dp", "ep")
 """Columns of a worker of each pool, with the pool's name in front; blank: 1."""
-COUNTS = ("isl", "osl", "context", "batch", "value")
+COUNTS = ("isl", "osl", "context", "batch", "requests", "value")
 """Columns of numbers that are 0 where they are blank."""
 MOST = 1e12
 """Beyond it a number is a slip."""
@@ -38,16 +39,22 @@ MOST = 1e12
 def read_points(path: Path) -> list[dict[str, str]]:
     """Rows of a points file, as text; a cell that a row lacks is blank, cells beyond the columns are under "".
 
+    Files of other columns and folders of runs become rows of points where they can (`sources.py`, `runs.py`).
+
     Raises
     ------
     InputError
         If the file cannot be read as CSV, or has none of the columns.
     """
+    if path.is_dir():
+        from ridgeline.validate.runs import run_points
+
+        return run_points(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="")
             columns = reader.fieldnames or ()
-            if not any(name in columns for name in NEEDED):
+            if not any(name in columns for name in (*NEEDED, "op", "metric_name")):
                 raise InputError(str(path), f"expected columns {', '.join(NEEDED)}", "docs/accuracy.md lists all")
             return points(columns, list(reader))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -63,15 +70,13 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
         For a column that is missing, an unknown mode or metric, what is not a finite, non-negative number, a length
         or batch that the mode needs, and degrees that do not make the chips.
     """
+    _refused(row)
     for name in NEEDED:
         if name not in row:
             raise InputError(name, "no such column")
     for name, known in (("mode", MODES), ("metric", METRICS)):
         if row[name] not in known:
             raise InputError(f"{name} {row[name][:40]!r}", f"one of {', '.join(known)}")
-    if row.get("refused"):
-        given, _, expected = row["refused"].partition(": ")
-        raise InputError(given, expected)
     mode = row["mode"]
     out = {name: _number(row, name, 0.0) for name in COUNTS}
     out |= _pools(row) if mode == "disaggregated" else _degrees(row)
@@ -95,6 +100,20 @@ def _number(row: Mapping[str, str], name: str, blank: float) -> float:
     if not 0 <= value < MOST:
         raise InputError(f"{name} {text[:40]!r}", f"a number in SI units, not negative, below {MOST:g}")
     return value
+
+
+def single_numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The numbers of a single collective or kernel; 0 where one is blank (InputError as `numbers`)."""
+    _refused(row)
+    out = {name: _number(row, name, 0.0) for name in ("bytes", "m", "n", "k", "value")}
+    return out | {"chips": max(_number(row, "chips", 1.0), 1.0)}
+
+
+def _refused(row: Mapping[str, str]) -> None:
+    """A row that says itself why it cannot be used."""
+    if row.get("refused"):
+        given, _, expected = row["refused"].partition(": ")
+        raise InputError(given, expected)
 
 
 def _degrees(row: Mapping[str, str]) -> dict[str, float]:
