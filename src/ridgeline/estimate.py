@@ -44,6 +44,8 @@ KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
 SHARED = ("gemm",)
 """Families whose kernels all engines take from the same libraries; tables by engine differ in what else is timed."""
+CLEAN = ("sglang",)
+"""Engines whose tables of them time captured kernels only, quantisation included, so that their own are used."""
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 OVERLAPPED = " overlapped"
@@ -163,7 +165,8 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 work = work + layer.count * time.memory
                 continue
             family = KERNEL_OF.get(operation.family, operation.family)
-            constants = kernel_constants(family, chip, operation.stored, ANY if family in SHARED else engine)
+            whose = ANY if family in SHARED and engine not in CLEAN else engine
+            constants = kernel_constants(family, chip, operation.stored, whose)
             worst = max(worst, provenance(constants, chip), key=LEVELS.index)
             read, busiest = routed(operation.routing, UNEVEN) if operation.routing else (1.0, 1.0)
             if operation.routing and (engine, operation.stored, generation(chip.name)) in WHOLE:
@@ -173,7 +176,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             seconds = kernel_time(constants, math, memory, streamed, depth, operation.scores)
             launch = 0.0 if operation.joined else 1.0
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
-                wide = min(kernel_constants("gemm", chip, "bf16").fixed, constants.fixed)
+                wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, constants.fixed)
                 quantising = launch * (constants.fixed - wide) + constants.passes * streamed
                 narrow = narrow + layer.count * quantising
                 fixed = fixed + layer.count * launch * wide

@@ -110,7 +110,7 @@ def test_littles_law_of_two_pools(workers: int, decoders: int, concurrency: int,
 
 
 def test_overloaded_prefill_pool_waits_in_proportion_to_the_clients() -> None:
-    """Prefill of 1 s on one worker: 1 request/s, each decoding 10 s, so all but 10 of C requests wait: C - 10 seconds."""
+    """Prefill of 1 s on one worker, decode of 10 s: all but 10 of C requests wait, C - 10 seconds."""
     for clients in (40, 80, 160):
         out = pools(prefill=1.0, step=1.0, alone=1.0, prefill_workers=1, concurrency=clients)
         assert out.request_rate == pytest.approx(1.0, rel=0.05)

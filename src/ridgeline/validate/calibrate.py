@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,11 +88,8 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
     InputError
         If the file cannot be read, or has fewer than LEAST usable rows of the engines whose kernels were measured.
     """
-    every = [row for path in paths for row in read_points(path)]
-    rows = [row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
-    made = list(prepare(rows, catalog))
-    groups = [item for item in made if isinstance(item, Prepared)]
-    pools = [item for item in made if isinstance(item, PreparedPools)]
+    rows = _usable(paths)
+    groups, pools = _prepared(rows, catalog)
     if sum(len(group.rows) for group in groups if group.engine in MEASURED) < LEAST:
         raise InputError(
             " ".join(map(str, paths)),
@@ -100,8 +98,8 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
     found = learn(groups, pools, ", ".join(path.name for path in paths))
     errors: Errors = {}
     near: Errors = {}
-    for k in range(2):
-        half, other = ([p for p in prepare(rows[i::2], catalog) if isinstance(p, Prepared)] for i in (k, 1 - k))
+    halves = [_prepared(half, catalog)[0] for half in _halves(rows)]
+    for half, other in (halves, halves[::-1]):
         others = learn(half)
         for group in other:
             add_errors(group, others, near, FITTED)
@@ -111,6 +109,31 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
             if _place(group) == absent:
                 add_errors(group, others, errors)
     return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors, near))
+
+
+def calibration_rows(*paths: Path, catalog: str = "") -> tuple[list[Prepared], list[PreparedPools]]:
+    """What is fitted of some files: groups of rows of one pool, and of separate pools."""
+    return _prepared(_usable(paths), catalog)
+
+
+def _usable(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Rows whose speculation is known to be off and that have a value."""
+    every = (row for path in paths for row in read_points(path))
+    return [row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
+
+
+def _prepared(rows: Sequence[dict[str, str]], catalog: str) -> tuple[list[Prepared], list[PreparedPools]]:
+    made = list(prepare(rows, catalog))
+    return [g for g in made if isinstance(g, Prepared)], [g for g in made if isinstance(g, PreparedPools)]
+
+
+def _halves(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Rows dealt out to two halves by chance, but always in the same way; all numbers of one run go together."""
+    out: tuple[list[dict[str, str]], list[dict[str, str]]] = ([], [])
+    for row in rows:
+        run, colon, _ = row.get("id", "").rpartition(":")
+        out[zlib.crc32((run if colon else row.get("id", "")).encode()) % 2].append(row)
+    return out
 
 
 def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), source: str = "") -> Engines:
