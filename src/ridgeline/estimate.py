@@ -3,8 +3,8 @@
     t = host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow
         + messages * sent + sync * meetings + streamed
 
-`work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, the fixed part
-of kernels in wide formats, and the fixed part and the passes over activations of fp8 and fp4 matrices, of which
+`work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work; the fixed part,
+for fp8 and fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which
 engines keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent`
 is `efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single
 kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides,

@@ -138,7 +138,7 @@ def test_documentation_shows_the_scoreboard_of_today(shared: Path, page: str) ->
 def test_shipped_constants_regenerate(shared: Path) -> None:
     """`ridgeline calibrate` on the development data gives the constants of the package.
 
-    Its intervals need a fit without each model on each system, minutes of them; here they are only held to be intervals.
+    Its intervals need a fit without each model on each system, which takes minutes: here they only have to be some.
     """
     again, shipped = learn(*calibration_rows(*(shared / "measured" / name for name in FITTED_TO))), engines()
     assert shipped.source == ", ".join(FITTED_TO)
