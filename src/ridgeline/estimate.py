@@ -25,7 +25,6 @@ import msgspec
 from ridgeline.arrays import Array, namespace
 from ridgeline.collectives import wire_time
 from ridgeline.efficiency import (
-    ANY,
     generation,
     kernel_constants,
     kernel_time,
@@ -42,10 +41,9 @@ from ridgeline.work import routed
 
 KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
-SHARED = ("gemm",)
-"""Families whose kernels all engines take from the same libraries; tables by engine differ in what else is timed."""
-CLEAN = ("sglang",)
-"""Engines whose tables of them time captured kernels only, quantisation included, so that their own are used."""
+MATRICES_OF = "sglang"
+"""Engine whose tables of matrices stand for all engines: they take such kernels from the same libraries, and these
+tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 OVERLAPPED = " overlapped"
@@ -165,7 +163,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 work = work + layer.count * time.memory
                 continue
             family = KERNEL_OF.get(operation.family, operation.family)
-            whose = ANY if family in SHARED and engine not in CLEAN else engine
+            whose = MATRICES_OF if operation.family == "gemm" else engine
             constants = kernel_constants(family, chip, operation.stored, whose)
             worst = max(worst, provenance(constants, chip), key=LEVELS.index)
             read, busiest = routed(operation.routing, UNEVEN) if operation.routing else (1.0, 1.0)
