@@ -32,7 +32,7 @@ site: .venv/dev
 
 scoreboard: .venv/dev
 	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
-	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
+	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md docs/exclusions.md
 	test -z "$(RUNS)" || .venv/bin/python docs/trainingboard.py "$(RUNS)" README.md docs/accuracy.md docs/train.md
 
 clean:

@@ -2,16 +2,19 @@
 
     <!-- scoreboard -->     the table of sets            <!-- exclusions -->     rows without a prediction, and why
     <!-- apart -->          rows with speculation        <!-- ablation -->       what each term of the estimate buys
+    <!-- unfitted -->       rows that no constant saw    <!-- parts -->          collectives, kernels, real runs
 
 `python docs/scoreboard.py POINTS.csv FILE ...` rewrites the blocks of the files that have them (`make scoreboard`), so
-that no number there is typed. Knows no law.
+that no number there is typed, and prints the last of them. Other measurements that lie beside the points (BESIDE) are
+taken in. Knows no law.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,16 +22,23 @@ from ridgeline.estimate import engines
 from ridgeline.validate.ablation import ablation
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
-from ridgeline.validate.score import Score, score, select
+from ridgeline.validate.score import Score, score
 from ridgeline.validate.sets import SETS
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+POOLS = "disagg_dev.csv"
+PARTS = ("comm_dev.csv", "kernels_small_dev.csv", "vllm_runs")
+UNTOLD = ("vllm_h100_actuals.csv",)
+"""Measurements beside the points: separate pools, parts of steps and real runs, and what cannot be predicted."""
+
+
 def blocks(points: Path) -> dict[str, str]:
     """Text of each block by its marker."""
-    rows = read_points(points)
-    known, apart = select(rows, ["mtp=0"]), select(rows, ["mtp!=0"])
+    rows = read_points(points) + _beside(points, (POOLS,))
+    known, apart = [row for row in rows if row.get("mtp") == "0"], [row for row in rows if row.get("mtp") != "0"]
+    parts, untold = _beside(points, PARTS), _beside(points, UNTOLD)
     made = predict(known)
     board, others = score(known, made), score(apart, predict(apart))
     today = datetime.now(UTC).date().isoformat()
@@ -37,18 +47,29 @@ def blocks(points: Path) -> dict[str, str]:
         f"{board.predicted:,} of {board.rows:,} rows without speculation are predicted; "
         f"{sum(public):,} of the {len(public):,} whose config and chip are public"
     )
-    refused = [f"| {count:,} | {reason.replace('|', ' ')} |" for reason, count in board.refused.items()]
+    single = score(parts, predict(parts))
+    refused = board.refused, others.refused, single.refused, score(untold, predict(untold)).refused
+    reasons = [f"| {count:,} | {reason.replace('|', ' ')} |" for of in refused for reason, count in of.items()]
+    unfitted = Counter((row.get("source", ""), row.get("mtp") or "unknown") for row in apart)
+    marks = [f"| {n:,} | {source} | {mtp} |" for (source, mtp), n in unfitted.most_common()]
     bought = [f"| {name} | {median:.1%} | {p90:.0%} |" for name, (median, p90) in ablation(known).items()]
     return {
         "scoreboard": "\n".join([*_table(board.sets, board.asked), "", f"{share} ({today})."]),
         "apart": "\n".join(_table(others.sets, others.asked)),
-        "exclusions": "\n".join(["| rows | reason |", "| --: | :-- |", *refused]),
+        "parts": "\n".join(_table(single.sets, single.asked)),
+        "exclusions": "\n".join(["| rows | reason |", "| --: | :-- |", *reasons]),
+        "unfitted": "\n".join(["| rows | source | speculation |", "| --: | :-- | :-- |", *marks]),
         "ablation": "\n".join(["| online TPOT | median error | 90% of errors |", "| :-- | --: | --: |", *bought]),
     }
 
 
+def _beside(points: Path, names: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of other files in the folder of the points, of those that are there."""
+    return [row for name in names if (path := points.with_name(name)).exists() for row in read_points(path)]
+
+
 def _public(row: Mapping[str, str]) -> bool:
-    return "0" not in (row.get("has_config"), row.get("has_chip"))
+    return "0" not in (row.get("has_config"), row.get("has_chip")) and row.get("layout_complete") != "0"
 
 
 def rewritten(text: str, blocks: dict[str, str]) -> str:
@@ -85,4 +106,6 @@ def _unseen(name: str) -> str:
 if __name__ == "__main__":
     made = blocks(Path(sys.argv[1]))
     for page in map(Path, sys.argv[2:]):
-        page.write_text(rewritten(page.read_text(encoding="utf-8"), made), encoding="utf-8")
+        text = rewritten(page.read_text(encoding="utf-8"), made)
+        page.write_text(text, encoding="utf-8")
+    print(text)

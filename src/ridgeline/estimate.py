@@ -3,8 +3,8 @@
     t = host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow
         + messages * sent + sync * meetings + streamed
 
-`work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, the fixed part
-of kernels in wide formats, and the fixed part and the passes over activations of fp8 and fp4 matrices, of which
+`work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work; the fixed part,
+for fp8 and fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which
 engines keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent`
 is `efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single
 kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides,
@@ -41,12 +41,24 @@ from ridgeline.work import routed
 
 KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
+MATRICES_OF = "sglang"
+"""Engine whose tables of matrices stand for all engines: they take such kernels from the same libraries, and these
+tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 OVERLAPPED = " overlapped"
 """Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and large SGLang deployments."""
+VERSION = " at "
+"""Between a benchmark's name and the version of the engine that it ran."""
+APART = "separate pools"
+"""Stands for a source: clients of separate pools, whose own prefill meets no decodes."""
 UNEVEN = 2.0
 """Variance of the popularity of routed experts about its mean of 1, in the traffic of the measurements."""
+WHOLE = {("vllm", "fp8", "hopper")}
+"""Engine, format and generation whose kernel reads every expert, visited or not: per-tensor fp8 experts in vLLM take
+the same time from 4 to 48 sequences (Qwen3-235B on H200, vLLM 0.12)."""
+FITTED = "fitted"
+"""Key of the interval where constants were fitted to this model on this system by this engine."""
 LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
 """What an estimate rests on, best first."""
 
@@ -150,21 +162,25 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             if operation.family == "lookup":
                 work = work + layer.count * time.memory
                 continue
-            constants = kernel_constants(
-                KERNEL_OF.get(operation.family, operation.family), chip, operation.stored, engine
-            )
+            family = KERNEL_OF.get(operation.family, operation.family)
+            whose = MATRICES_OF if operation.family == "gemm" else engine
+            constants = kernel_constants(family, chip, operation.stored, whose)
             worst = max(worst, provenance(constants, chip), key=LEVELS.index)
             read, busiest = routed(operation.routing, UNEVEN) if operation.routing else (1.0, 1.0)
+            if operation.routing and (engine, operation.stored, generation(chip.name)) in WHOLE:
+                read = operation.routing.experts / (operation.routing.ranks * operation.depth)
             streamed = operation.activations * (busiest / chip.hbm_bandwidth)
             math, memory, depth = time.math * busiest, time.memory * read, operation.depth * read
             seconds = kernel_time(constants, math, memory, streamed, depth, operation.scores)
-            launch = 0.0 if operation.joined else constants.fixed
+            launch = 0.0 if operation.joined else 1.0
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
-                quantising = constants.passes * streamed
-                narrow = narrow + layer.count * (launch + quantising)
-                work = work + layer.count * (seconds - constants.fixed - quantising)
+                wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, constants.fixed)
+                quantising = launch * (constants.fixed - wide) + constants.passes * streamed
+                narrow = narrow + layer.count * quantising
+                fixed = fixed + layer.count * launch * wide
+                work = work + layer.count * (seconds - constants.fixed - constants.passes * streamed)
             else:
-                fixed = fixed + layer.count * launch
+                fixed = fixed + layer.count * launch * constants.fixed
                 work = work + layer.count * (seconds - constants.fixed)
         for message, _ in layer.messages:
             if isinstance(message.ranks, int) and message.ranks == 1:
@@ -234,7 +250,8 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
     xp = namespace(floor, found.work)
     seconds = xp.maximum(found.total(constants) + 0.0 * floor, floor + 0.0 * found.work)
     resting = level(found, constants, system.chip.name)
-    low, high = spread("prefill/ttft_s" if step.prefill else "decode_step/tpot_s", resting)
+    known = place(engine, model.name, system.name) in engines().places
+    low, high = spread("prefill/ttft_s" if step.prefill else "decode_step/tpot_s", FITTED if known else resting)
     return Estimate(
         seconds=seconds,
         floor=floor,
@@ -247,10 +264,15 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
 
 
 def spread(metric: str, resting: str) -> tuple[float, float]:
-    """ln(measured / estimate) between which four of five held-out measurements of a metric lie, at a level."""
+    """ln(measured / estimate) between which four of five held-out measurements of a metric lie, at a level (FITTED)."""
     table = engines().spread
     by_level = table.get(metric) or table.get(metric.partition("/")[2]) or table["all"]
-    return by_level.get(resting) or by_level["any"]
+    return by_level.get(resting) or by_level[LEVELS[0] if resting == FITTED else "any"]
+
+
+def place(engine: str, model: str, system: str) -> str:
+    """How a model on a system by an engine is named in `Engines.places`."""
+    return f"{engine}, {model}, {system}"
 
 
 def level(found: Terms, engine: EngineConstants, chip: str) -> str:
@@ -274,8 +296,11 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     source: str
     engines: tuple[EngineConstants, ...]
+    places: tuple[str, ...]
+    """Model, system and engine of all rows that constants were fitted to, as `place` names them."""
     clients: dict[str, Client]
-    """By "engine, source of the measurement" and ", source": how the clients of some benchmarks drive engines."""
+    """By "engine, source of the measurement" and ", source": how the clients of some benchmarks drive engines; by
+    APART: how prompts reach separate pools."""
     held_out: dict[str, HeldOut]
     """By "mode/metric" and by "mode/metric, engine"."""
     spread: dict[str, dict[str, tuple[float, float]]]
@@ -284,13 +309,15 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def constants(self, name: str, chip: str = "", source: str = "") -> EngineConstants:
         """Constants of an engine on chips like `chip`, else on all; of all engines ("any") if nobody measured it.
 
-        `source` names a benchmark whose clients are known.
+        `source` names a benchmark whose clients are known, or is APART.
         """
         found = {(engine.engine, engine.generation): engine for engine in self.engines}
         base = name.removesuffix(OVERLAPPED)
         places = ((who, place) for who in (base, "any") for place in (generation(chip), ""))
         constants = next(found[place] for place in places if place in found)
-        client = self.clients.get(f"{base}, {source}") or self.clients.get(f", {source}")
+        benchmark = source.partition(VERSION)[0]
+        known = (f"{base}, {source}", f"{base}, {benchmark}", f", {benchmark}")
+        client = next((self.clients[key] for key in known if key in self.clients), None)
         if client:
             constants = msgspec.structs.replace(constants, client=client)
         return constants if base == name else msgspec.structs.replace(constants, overlap=1.0)

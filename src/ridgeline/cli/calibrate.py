@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from ridgeline.estimate import Engines
     from ridgeline.training.framework import Frameworks
 
-Points = Annotated[str, Parameter(help="Measured points, of which rows with mtp=0 are fitted: the engines' constants.")]
-With = Annotated[
-    list[str] | None, Parameter(name="--with", help="Another table of training runs, fitted together with POINTS.")
+Points = Annotated[
+    list[str] | None,
+    Parameter(help="Measured points, of which rows with mtp=0 are fitted: the engines' constants; or training runs."),
 ]
 Kernels = Annotated[str, Parameter(help="Folder of measured kernel tables instead: the kernels' constants.")]
 Output = Annotated[str, Parameter(name=("--output", "-o"), help="Write the constants to this .json.")]
@@ -39,13 +39,7 @@ Output = Annotated[str, Parameter(name=("--output", "-o"), help="Write the const
 
 @command()
 def calibrate(
-    points: Points = "",
-    /,
-    *,
-    also: With = None,
-    kernels: Kernels = "",
-    output: Output = "",
-    catalog: CatalogFolder = "",
+    points: Points = None, /, *, kernels: Kernels = "", output: Output = "", catalog: CatalogFolder = ""
 ) -> Report:
     """The constants of engines fitted to measured steps, those of training frameworks to tables of training runs, or
     (--kernels) those of kernels to measured kernels.
@@ -55,19 +49,15 @@ def calibrate(
     """
     if bool(points) == bool(kernels):
         raise InputError("calibrate", "either POINTS or --kernels FOLDER")
-    if points and (also or training.read(Path(points))[1]):
-        fitted = _fit_frameworks([points, *(also or [])])
+    files = points or []
+    if files and training.read(Path(files[0]))[1]:
+        fitted = _fit_frameworks(files)
     else:
-        fitted = _fit_kernels(kernels) if kernels else _fit_engines(points, catalog)
+        fitted = _fit_kernels(kernels) if kernels else _fit_engines(files, catalog)
     if output:
         with replacing(output, "-o") as draft:
             fitted.write(draft)
-    words = [
-        points,
-        *(word for each in also or [] for word in ("--with", each)),
-        *(["--kernels", kernels] if kernels else []),
-        *(["-o", output] if output else []),
-    ]
+    words = [*files, *(["--kernels", kernels] if kernels else []), *(["-o", output] if output else [])]
     again = shlex.join(["ridgeline", "calibrate", *filter(None, words)])
     written = [f"written to {output}"] if output else []
     return Report(
@@ -86,8 +76,8 @@ class _Fitted(NamedTuple):
     write: Callable[[Path], None]
 
 
-def _fit_engines(points: str, catalog: str) -> _Fitted:
-    found = engines.calibrate(Path(points), catalog)
+def _fit_engines(points: Sequence[str], catalog: str) -> _Fitted:
+    found = engines.calibrate(*map(Path, points), catalog=catalog)
     return _Fitted(found, found.engines, _engines(found), lambda path: engines.write(found, path))
 
 

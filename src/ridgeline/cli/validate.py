@@ -26,6 +26,7 @@ Where = Annotated[
     list[str] | None, Parameter(help="Only rows of which this holds: mtp=0, engine!=vLLM. Once for each condition.")
 ]
 _UNITS = {"tpot_s": "s", "ttft_s": "s", "e2e_s": "s", "out_tok_s": "tok/s", "in_tok_s": "tok/s", "total_tok_s": "tok/s"}
+_UNITS["latency_s"] = "s"
 _HEADINGS = (
     "rows",
     "predicted",

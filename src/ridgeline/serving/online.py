@@ -10,16 +10,28 @@ request's own first token, because prompts arrive together or go first, and the 
     waiting = (C - B) (p + osl d / (accepted B))                       for a place, beyond what memory holds
 
 `first` is the own prefill over that of a prompt alone: it shares its steps with decodes and other prompts. What enters
-one time leaves the other: ttft + osl * tpot does not depend on `burst`. With 1/2 all prompts come together.
-Knows no distribution: means only.
+one time leaves the other: ttft + osl * tpot does not depend on `burst`. With 1/2 all prompts come together; if clients
+send n requests one after another and only the first come together, it is 1 / (2 n).
+
+A run of N requests on B places ends with a round that is not full. Requests of one length that begin together end
+together; a prefill at a time keeps them apart. With s = B p / (B p + osl d) and x = N / B = whole + part,
+
+    rounds = s x + (1 - s) (whole + (1 + part) / 2 if part)             rate = x / rounds * steady rate
+
+since half of a decode step's time, roughly, does not shrink with the batch. Knows no distribution: means only.
 """
 
 from __future__ import annotations
+
+import math
 
 import msgspec
 
 from ridgeline.arrays import Array, namespace
 from ridgeline.estimate import Client
+
+MANY = 1e6
+"""Rounds of requests of a run without end."""
 
 
 class Online(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +57,7 @@ def online(
     osl: Array,
     client: Client,
     accepted: Array = 1.0,
+    requests: Array = math.inf,
 ) -> Online:
     """Mean latencies of `concurrency` open requests on one replica.
 
@@ -56,6 +69,8 @@ def online(
         Seconds of the replica per prompt in full prefill steps; `alone` those of a step with a single prompt.
     capacity
         Sequences that memory holds.
+    requests
+        Requests of the whole run, of which the rate is that of.
     """
     xp = namespace(decode, prefill, concurrency, capacity, osl)
     batch = xp.minimum(concurrency + 0.0 * capacity, capacity + 0.0 * concurrency)
@@ -68,6 +83,16 @@ def online(
         ttft=ttft,
         tpot=tpot,
         e2e=ttft + (osl - 1.0) * tpot,
-        request_rate=1.0 / per_request,
+        request_rate=_full(batch, requests, prefill / per_request) / per_request,
         batch=batch,
     )
+
+
+def _full(batch: Array, requests: Array, prefilling: Array) -> Array:
+    """Steady rounds over the rounds that a run of `requests` takes."""
+    xp = namespace(batch, requests, prefilling)
+    rounds = xp.minimum(requests / batch, MANY + 0.0 * batch)
+    whole = xp.floor(rounds + 1e-9)
+    part = xp.maximum(rounds - whole, 0.0 * rounds)
+    last = xp.where(part > 1e-9, 0.5 * (1.0 + part), 0.0 * part)
+    return rounds / (prefilling * rounds + (1.0 - prefilling) * (whole + last))

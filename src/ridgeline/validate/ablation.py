@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.estimate import EngineConstants, engine_constants
-from ridgeline.validate.points import Prepared, Refusal, metrics, prepare
+from ridgeline.validate.points import Prepared, metrics, prepare
 
 Change = Callable[[EngineConstants], EngineConstants]
 
@@ -40,7 +40,7 @@ def ablation(
     rows: Sequence[Mapping[str, str]], key: tuple[str, str] = ("online", "tpot_s")
 ) -> dict[str, tuple[float, float]]:
     """Median and 90th percentile of |estimate / measured - 1| of one mode and metric, by what is left out."""
-    groups = [item for item in prepare(rows) if not isinstance(item, Refusal)]
+    groups = [item for item in prepare(rows) if isinstance(item, Prepared)]
     out: dict[str, tuple[float, float]] = {}
     for name, change in ENGINE.items():
         errors = np.concatenate(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +25,11 @@ import numpy as np
 
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import LEVELS, Client, EngineConstants, Engines, Terms
+from ridgeline.estimate import APART, FITTED, LEVELS, VERSION, Client, EngineConstants, Engines, Terms, place
 from ridgeline.serving.online import online
 from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
-from ridgeline.validate.points import EAGER, Prepared, Refusal, metrics, prepare
+from ridgeline.validate.points import EAGER, Prepared, metrics, prepare
+from ridgeline.validate.pools import PreparedPools, pool_metrics
 from ridgeline.validate.row import read_points
 
 
@@ -58,6 +60,9 @@ CLIENTS = {
     "burst": Range(0.0, 0.06, 1.0, 0.5),
 }
 RANGES = UNMEASURED | STEPS | CLIENTS
+SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05}
+"""Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
+Only `frontend`, which includes the handshake of the pools, is fitted."""
 TOGETHER = 0.5
 """`burst` where all prompts come at once: the second place from which a fit starts."""
 LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
@@ -75,31 +80,64 @@ Place = tuple[str, str]
 """Model and system: what is held out together."""
 
 
-def calibrate(path: Path, catalog: str = "") -> Engines:
-    """Constants of all engines of a points file, from the rows whose speculation is known to be off.
+def calibrate(*paths: Path, catalog: str = "") -> Engines:
+    """Constants of all engines of some files of points, from the rows whose speculation is known to be off.
 
     Raises
     ------
     InputError
         If the file cannot be read, or has fewer than LEAST usable rows of the engines whose kernels were measured.
     """
-    rows = [row for row in read_points(path) if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
-    groups = [item for item in prepare(rows, catalog) if not isinstance(item, Refusal)]
+    rows = _usable(paths)
+    groups, pools = _prepared(rows, catalog)
     if sum(len(group.rows) for group in groups if group.engine in MEASURED) < LEAST:
         raise InputError(
-            str(path), f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}"
+            " ".join(map(str, paths)),
+            f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}",
         )
-    found = learn(groups, path.name)
+    found = learn(groups, pools, ", ".join(path.name for path in paths))
     errors: Errors = {}
-    for place in sorted({_place(group) for group in groups}):
-        others = learn([group for group in groups if _place(group) != place])
-        for group in (group for group in groups if _place(group) == place):
-            add_errors(group, others, errors)
-    return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors))
+    near: Errors = {}
+    halves = [_prepared(half, catalog)[0] for half in _halves(rows)]
+    for half, other in (halves, halves[::-1]):
+        others = learn(half)
+        for group in other:
+            add_errors(group, others, near, FITTED)
+    for absent in sorted({_place(group) for group in (*groups, *pools)}):
+        others = learn([g for g in groups if _place(g) != absent], [g for g in pools if _place(g) != absent])
+        for group in (*groups, *pools):
+            if _place(group) == absent:
+                add_errors(group, others, errors)
+    return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors, near))
 
 
-def learn(groups: Sequence[Prepared], source: str = "") -> Engines:
-    """Constants of the engines and clients of `groups`, without intervals."""
+def calibration_rows(*paths: Path, catalog: str = "") -> tuple[list[Prepared], list[PreparedPools]]:
+    """What is fitted of some files: groups of rows of one pool, and of separate pools."""
+    return _prepared(_usable(paths), catalog)
+
+
+def _usable(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Rows whose speculation is known to be off and that have a value."""
+    every = (row for path in paths for row in read_points(path))
+    return [row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
+
+
+def _prepared(rows: Sequence[dict[str, str]], catalog: str) -> tuple[list[Prepared], list[PreparedPools]]:
+    made = list(prepare(rows, catalog))
+    return [g for g in made if isinstance(g, Prepared)], [g for g in made if isinstance(g, PreparedPools)]
+
+
+def _halves(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Rows dealt out to two halves by chance, but always in the same way; all numbers of one run go together."""
+    out: tuple[list[dict[str, str]], list[dict[str, str]]] = ([], [])
+    for row in rows:
+        run, colon, _ = row.get("id", "").rpartition(":")
+        out[zlib.crc32((run if colon else row.get("id", "")).encode()) % 2].append(row)
+    return out
+
+
+def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), source: str = "") -> Engines:
+    """Constants of the engines and clients of `groups`, and of the clients of separate `pools`, without intervals."""
     by_engine: dict[str, list[Prepared]] = {}
     for group in groups:
         by_engine.setdefault(group.engine, []).append(group)
@@ -119,8 +157,10 @@ def learn(groups: Sequence[Prepared], source: str = "") -> Engines:
             if name in MEASURED and _size(here) >= (MANY if profiled_chips else LEAST):
                 free = [*STEPS, *CLIENTS] if profiled_chips else list(UNMEASURED)
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
-    engines = Engines(source=source, engines=tuple(fitted), clients={}, held_out={}, spread={})
-    return msgspec.structs.replace(engines, clients=_clients(profiled, engines, pool))
+    engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
+    places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in groups}))
+    apart = {f", {APART}": _client(_fit_pools(pools, engines))}
+    return msgspec.structs.replace(engines, places=places, clients=_clients(profiled, engines, pool) | apart)
 
 
 def write(engines: Engines, path: Path) -> None:
@@ -135,7 +175,7 @@ def _size(groups: Iterable[Prepared]) -> int:
     return sum(len(group.rows) for group in groups)
 
 
-def _place(group: Prepared) -> Place:
+def _place(group: Prepared | PreparedPools) -> Place:
     return group.found.model.name, group.found.system.name
 
 
@@ -167,16 +207,22 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
 def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
     """How the clients of each benchmark drive all engines (", benchmark"), and each of them ("engine, benchmark")."""
     out: dict[str, Client] = {}
-    for source in sorted({group.source for group in groups}):
-        everyone = [group for group in groups if group.source == source]
+    for benchmark in sorted({group.source.partition(VERSION)[0] for group in groups}):
+        everyone = [group for group in groups if group.source.partition(VERSION)[0] == benchmark]
         parent = _fit_client(everyone, engines, pool)
         if parent is pool:
             continue
-        out[f", {source}"] = _client(parent)
+        out[f", {benchmark}"] = _client(parent)
         for engine in sorted({group.engine for group in everyone}):
-            own = _fit_client([group for group in everyone if group.engine == engine], engines, parent)
-            if own is not parent:
-                out[f"{engine}, {source}"] = _client(own)
+            same = [group for group in everyone if group.engine == engine]
+            own = _fit_client(same, engines, parent)
+            if own is parent:
+                continue
+            out[f"{engine}, {benchmark}"] = _client(own)
+            for source in sorted({group.source for group in same} - {benchmark}):
+                version = _fit_client([group for group in same if group.source == source], engines, own)
+                if version is not own:
+                    out[f"{engine}, {source}"] = _client(version)
     return out
 
 
@@ -213,6 +259,25 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants)
     return _minimise(errors, weight, parent, CLIENTS)
 
 
+def _fit_pools(groups: Sequence[PreparedPools], engines: Engines) -> Constants:
+    """Constants of the clients of separate pools with steps as `engines` has them; SEPARATE if there are no pools."""
+    if not groups:
+        return SEPARATE
+    keys = [[(key, j) for j, key in enumerate(group.keys)] for group in groups]
+    values = [group.number["value"] for group in groups]
+    steps = [engines.constants(group.engine, group.found.system.chip.name) for group in groups]
+
+    def errors(constants: Constants) -> np.ndarray:
+        client, out = _client(constants, digits=17), []
+        for group, picked, value, engine in zip(groups, keys, values, steps, strict=True):
+            estimates = pool_metrics(group, msgspec.structs.replace(engine, client=client))
+            out += [np.log(estimates[key][j] / value[j]) for key, j in picked if key in estimates]
+        return np.array(out)
+
+    weight = np.concatenate([np.full(len(group.rows), WEIGHT / np.sqrt(len(group.rows))) for group in groups])
+    return _minimise(errors, weight, SEPARATE, {"frontend": CLIENTS["frontend"]})
+
+
 def _minimise(
     errors: Callable[[Constants], np.ndarray], weight: np.ndarray, parent: Constants, free: Mapping[str, Range]
 ) -> Constants:
@@ -235,7 +300,7 @@ def _minimise(
     def fitted(burst: float) -> Any:
         start = np.where(np.array(names) == "burst", burst, before)
         inside = np.clip((start - low) / (high - low), 1e-6, 1.0 - 1e-6)
-        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, max_nfev=60)
+        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, ftol=3e-5, xtol=1e-4, max_nfev=60)
 
     starts = (parent["burst"], *([TOGETHER] if "burst" in names else []))
     return at(min((fitted(burst) for burst in starts), key=lambda found: found.cost).x)

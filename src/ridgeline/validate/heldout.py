@@ -1,8 +1,10 @@
-"""Intervals from what was left out: errors of predictions whose constants were fitted without the row's model and chip.
+"""Intervals from what was left out: errors of predictions whose constants were fitted without the rows predicted.
 
-Split-conformal: the 10th and 90th percentile of ln(measured / estimate) per mode, metric and level of provenance are
-the interval of 80%. A level of which there are too few rows gets the interval of measured kernels, widened as kernels'
-own errors widen when their chip is left out. Knows no fit.
+Split-conformal: the 10th and 90th percentile of ln(measured / estimate) per mode and metric are the interval of 80%.
+Where the constants were fitted to the same model on the same system by the same engine, the errors are those of rows
+drawn at random and left out (FITTED); elsewhere those of whole models on systems that were left out, by level of
+provenance. A level of which there are too few rows gets the interval of measured kernels, widened as kernels' own
+errors widen when their chip is left out. Knows no fit.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ridgeline.estimate import LEVELS, Engines, HeldOut, level
+from ridgeline.estimate import FITTED, LEVELS, Engines, HeldOut, level
 from ridgeline.validate.points import Prepared, metrics
+from ridgeline.validate.pools import PreparedPools, pool_metrics
 
 LEAST = 15
 """Rows below which an engine, a benchmark or a level has nothing of its own."""
@@ -23,12 +26,12 @@ Errors = dict[str, dict[str, list[float]]]
 """ln(measured / estimate) by what was measured and by level."""
 
 
-def add_errors(group: Prepared, others: Engines, errors: Errors) -> None:
-    """Add ln(measured / estimate) of a group's rows under constants fitted without its model and chip."""
+def add_errors(group: Prepared | PreparedPools, others: Engines, errors: Errors, resting: str = "") -> None:
+    """Add ln(measured / estimate) of a group's rows under constants fitted without them, at a level ("": its own)."""
     chip = group.found.system.chip.name
     constants = others.constants(group.engine, chip, group.source)
-    resting = level(group.decode, constants, chip)
-    estimates = metrics(group, constants)
+    resting = resting or level(group.decode, constants, chip)
+    estimates = pool_metrics(group, constants) if isinstance(group, PreparedPools) else metrics(group, constants)
     for j, key in enumerate(group.keys):
         if key in estimates:
             error = float(np.log(group.number["value"][j] / estimates[key][j]))
@@ -36,8 +39,11 @@ def add_errors(group: Prepared, others: Engines, errors: Errors) -> None:
                 errors.setdefault(name, {}).setdefault(resting, []).append(error)
 
 
-def spread(errors: Errors) -> dict[str, dict[str, tuple[float, float]]]:
-    """10th and 90th percentile by metric and level, with the widened ones where there are too few rows."""
+def spread(errors: Errors, near: Errors) -> dict[str, dict[str, tuple[float, float]]]:
+    """10th and 90th percentile by metric and level, with the widened ones where there are too few rows.
+
+    `errors`: of models on systems that were left out; `near`: of rows drawn at random.
+    """
     out: dict[str, dict[str, tuple[float, float]]] = {}
     for name, by_level in sorted((name, found) for name, found in errors.items() if ", " not in name):
         every = [error for found in by_level.values() for error in found]
@@ -49,6 +55,9 @@ def spread(errors: Errors) -> dict[str, dict[str, tuple[float, float]]]:
         for resting, factor in WIDER.items():
             own = by_level.get(resting, [])
             spread[resting] = _percentiles(own) if len(own) >= LEAST else (factor * low, factor * high)
+        known = near.get(name, {}).get(FITTED, [])
+        if len(known) >= LEAST:
+            spread[FITTED] = _percentiles(known)
         out[name] = spread
     return out
 

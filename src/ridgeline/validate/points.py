@@ -8,6 +8,7 @@ rest.
     prefill       one step of `batch` prompts of `isl` tokens
     static        prefill of all prompts, then osl decode steps, in waves of what memory holds
     online        `serving.online`: mean latencies at `batch` open requests, or at all that memory holds
+    disaggregated `pools.py`: prefill and decode workers apart
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.estimate import OVERLAPPED, EngineConstants, Terms, engine_constants, level, spread, terms
+from ridgeline.estimate import (
+    FITTED,
+    OVERLAPPED,
+    VERSION,
+    EngineConstants,
+    Terms,
+    engine_constants,
+    engines,
+    level,
+    place,
+    spread,
+    terms,
+)
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import TERMS
@@ -27,7 +40,11 @@ from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import Online, online
 from ridgeline.serving.point import CHUNK
 from ridgeline.timing import Step, step
-from ridgeline.validate.row import NAMES, numbers
+from ridgeline.validate.benchmarks import requests
+from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools, pool_floors, pool_metrics
+from ridgeline.validate.row import NAMES, POOLS, numbers, single_numbers
+from ridgeline.validate.single import MODES as SINGLE
+from ridgeline.validate.single import interval, single
 from ridgeline.work import Segment
 
 FORMATS = {"fp16": "bf16"}
@@ -36,13 +53,25 @@ ENGINES = {"TensorRT-LLM": "trtllm", "vLLM": "vllm", "SGLang": "sglang"}
 """Engines whose kernels were measured, by the name that sources use."""
 EAGER = " eager"
 """Added to an engine's name where it ran without captured graphs: every kernel is then launched by the host."""
-KV_OF = {("trtllm", "fp8"): "fp8", ("trtllm", "nvfp4"): "fp8", ("vllm", "nvfp4"): "fp8", ("sglang", "nvfp4"): "fp8"}
+KV_OF = {
+    ("trtllm", "fp8"): "fp8",
+    ("vllm", "fp8"): "fp8",
+    ("trtllm", "nvfp4"): "fp8",
+    ("vllm", "nvfp4"): "fp8",
+    ("sglang", "nvfp4"): "fp8",
+}
 """Format of the cache where a row does not state it: such checkpoints are made with NVIDIA ModelOpt, whose recipes
 declare an fp8 cache, which these engines follow. All others: bf16."""
-MOST_SEQUENCES = {"trtllm": 2048, "vllm": 1024}
+CHECKPOINTS = {("vllm", "llama-3.1-405b", "fp8", ""): ("fp8,attention=bf16", "bf16")}
+"""Formats of weights and cache of checkpoints that quantise less than their name says, by engine, model and the formats
+of the row: Meta's own fp8 of Llama 3.1 405B converts feed-forwards only (its model card)."""
+MOST_SEQUENCES = {"trtllm": 4096, "vllm": 1024}
 """Sequences per rank that engines admit by default, whatever memory holds (max_batch_size, max_num_seqs)."""
 UTILISATION = 0.92
 """Share of the memory that engines of the measurements let weights and cache fill."""
+OF_FREE = {"trtllm": 0.9}
+"""Engines whose cache fills a share of what weights leave, and which reserve room for a request's whole output before
+they admit it (TensorRT-LLM: free_gpu_memory_fraction, and the scheduler policy GUARANTEED_NO_EVICT)."""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +122,12 @@ Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
 
 
-def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Prepared | Refusal]:
+def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Prepared | PreparedPools | Refusal]:
     """Group rows and evaluate their steps; a row that cannot be used comes out as a refusal."""
-    groups: dict[tuple[str, ...], list[Member]] = {}
+    groups: dict[tuple[str, str, str, str, str, str, bool], list[Member]] = {}
     for i, row in enumerate(rows):
+        if row.get("mode") in SINGLE:
+            continue
         try:
             number = numbers(row)
         except InputError as error:
@@ -104,7 +135,8 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             continue
         model, chip, engine, weights, kv = (row.get(name, "") for name in NAMES)
         engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
-        key = (model, chip, engine, weights, kv, row.get("source", ""))
+        source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
+        key = (model, chip, engine, weights, kv, source, row["mode"] == MODE)
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
     for key, members in groups.items():
         yield from _prepare_group(key, members, catalog)
@@ -115,11 +147,17 @@ def _manner(notes: str) -> str:
     return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
-def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) -> Iterator[Prepared | Refusal]:
-    model, chip, engine, weights, kv, source = key
+def _prepare_group(
+    key: tuple[str, str, str, str, str, str, bool], members: list[Member], catalog: str
+) -> Iterator[Prepared | PreparedPools | Refusal]:
+    model, chip, engine, weights, kv, source, apart = key
     formats = {"weights": FORMATS.get(weights, weights), "kv": FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")}
     try:
         found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
+        special = CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv))
+        if special:
+            formats = dict(zip(("weights", "kv"), special, strict=True))
+            found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
     except InputError as error:
         yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
         return
@@ -134,7 +172,11 @@ def _prepare_group(key: tuple[str, ...], members: list[Member], catalog: str) ->
     if not kept:
         return
     try:
-        yield _evaluate(kept, found, engine, source)
+        if apart:
+            most = MOST_SEQUENCES.get(engine, np.inf)
+            yield evaluate_pools(kept, found, engine, most=most, utilisation=UTILISATION)
+        else:
+            yield _evaluate(kept, found, engine, source)
     except InputError as error:
         yield from (Refusal(row=i, reason=str(error)) for i, _, _ in kept)
 
@@ -145,9 +187,12 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
         raise InputError(found.system.name, "no known bandwidth between its chips")
     if number["chips"] > found.system.domain.size and found.system.network.bandwidth is None:
         raise InputError(found.system.name, "no known bandwidth between its domains")
-    ranks = number["tp"] * number["dp"]
-    if ranks % number["ep"] or (number["ep"] > 1 and not can.experts):
-        raise InputError(f"ep={number['ep']:g}", f"a divisor of tp * dp = {ranks:g}, for a model with experts")
+    for pool in POOLS if "prefill_tp" in number else ("",):
+        ranks, ep = number[f"{pool}tp"] * number[f"{pool}dp"], number[f"{pool}ep"]
+        if ranks % ep or (ep > 1 and not can.experts):
+            raise InputError(
+                f"{pool}ep={ep:g}", f"a divisor of {pool}tp * {pool}dp = {ranks:g}, for a model with experts"
+            )
 
 
 def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -> Prepared:
@@ -165,11 +210,18 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
         found.precision,
         capacity=found.system.chip.usable,
         seqs=1.0 + 0 * context,
-        context=context,
+        context=np.where((mode == "static") | (engine in OF_FREE), np.maximum(n["isl"] + n["osl"], 1.0), context),
         utilisation=UTILISATION,
     )
+    fits = held.most_sequences
+    if engine in OF_FREE:
+        free = np.maximum(held.capacity - held.weights - held.activations, 0.0)
+        fits = np.floor(OF_FREE[engine] * free / (held.cache_per_sequence + held.logits_per_sequence))
     most = MOST_SEQUENCES.get(engine.removesuffix(EAGER), np.inf)
-    capacity = np.maximum(np.minimum(held.most_sequences, most) * layout.dp, 1.0)
+    capacity = np.maximum(np.minimum(fits, most) * layout.dp, 1.0)
+    sent = np.array([requests(source, isl, osl) for isl, osl in zip(n["isl"], n["osl"], strict=True)])
+    n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
+    capacity = np.minimum(capacity, n["requests"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
     batch = np.where((mode == "online") | (mode == "static"), np.minimum(asked, capacity), n["batch"])
     batch = np.maximum(batch, 1.0)
@@ -225,6 +277,7 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         capacity=group.capacity,
         osl=osl,
         client=engine.client,
+        requests=n["requests"],
     )
     waves = np.maximum(n["batch"], 1.0) / n["inside"]
     return _answers(n, decode, prefill, waves, served)
@@ -276,14 +329,24 @@ def _answers(
 
 def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Prediction]:
     """A prediction for each row, in the rows' order."""
+    fitted_places = frozenset(engines().places)
     out = [Prediction(id=row.get("id", ""), metric=row.get("metric", ""), refused="no law for it") for row in rows]
+    for i, row in enumerate(rows):
+        if row.get("mode") in SINGLE:
+            out[i] = _single(row, out[i])
     for item in prepare(rows, catalog):
         if isinstance(item, Refusal):
             out[item.row] = msgspec.structs.replace(out[item.row], refused=item.reason)
             continue
         engine = engine_constants(item.engine, item.found.system.chip.name, item.source)
-        estimates, bounds = metrics(item, engine), floors(item)
+        estimates, bounds = (
+            (pool_metrics(item, engine), pool_floors(item))
+            if isinstance(item, PreparedPools)
+            else (metrics(item, engine), floors(item))
+        )
         resting = level(item.decode, engine, item.found.system.chip.name)
+        known = place(item.engine, item.found.model.name, item.found.system.name) in fitted_places
+        sides = {key: spread("/".join(key), FITTED if known else resting) for key in set(item.keys)}
         binding = {
             phase: np.broadcast_to(result.time.binding, len(item.rows))
             for phase, result in (("decode", item.decode_step), ("prefill", item.prefill_step))
@@ -294,7 +357,7 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
             rate = key[1].endswith("tok_s")
             bound, estimate = float(bounds[key][i]), float(estimates[key][i])
             estimate = min(estimate, bound) if rate else max(estimate, bound)
-            low, high = (estimate * math.exp(side) for side in spread("/".join(key), resting))
+            low, high = (estimate * math.exp(side) for side in sides[key])
             low, high = (low, min(high, bound)) if rate else (max(low, bound), high)
             phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
             out[row] = Prediction(
@@ -308,3 +371,15 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
                 provenance=resting,
             )
     return out
+
+
+def _single(row: Mapping[str, str], blank: Prediction) -> Prediction:
+    """A single collective or kernel."""
+    try:
+        answer = single(row, single_numbers(row))
+    except InputError as error:
+        return msgspec.structs.replace(blank, refused=str(error))
+    (floor, estimate, _, binding, resting), (low, high) = answer, interval(answer)
+    return msgspec.structs.replace(
+        blank, floor=floor, low=low, estimate=estimate, high=high, binding=binding, provenance=resting, refused=""
+    )

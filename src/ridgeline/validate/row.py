@@ -2,6 +2,9 @@
 
     chips = tp * pp * dp * cp          ep divides tp * dp
 
+A row of separate pools has degrees of a prefill worker and of a decode worker (`prefill_tp`, `decode_tp`, ...) and how
+many there are of each (`prefill_workers`, `decode_workers`); `chips` is then their sum, and not needed.
+
 Columns are in SI units without unit signs: seconds, tokens, tokens per second. Blank degrees are 1, blank `tp` is what
 `chips` leaves for it, blank `chips` what the degrees make. Knows no model, no chip and no law.
 """
@@ -14,15 +17,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ridgeline.errors import InputError
+from ridgeline.validate.sources import points
 
 NAMES = ("model", "chip", "engine", "weight_dtype", "kv_dtype")
 """Columns of names; blank where a row does not say."""
 NEEDED = ("model", "chip", "weight_dtype", "mode", "metric")
 """Columns without which no row can be predicted."""
-MODES = ("decode_step", "prefill", "static", "online")
-METRICS = ("tpot_s", "ttft_s", "e2e_s", "out_tok_s", "in_tok_s", "total_tok_s")
+MODES = ("decode_step", "prefill", "static", "online", "disaggregated")
+METRICS = ("tpot_s", "ttft_s", "e2e_s", "out_tok_s", "in_tok_s", "total_tok_s", "latency_s")
+"""`latency_s` is that of a single collective or kernel (`single.py`)."""
 DEGREES = ("tp", "pp", "dp", "ep", "cp", "chips")
-COUNTS = ("isl", "osl", "context", "batch", "value")
+POOLS = ("prefill_", "decode_")
+POOL_DEGREES = ("workers", "tp", "pp", "dp", "ep")
+"""Columns of a worker of each pool, with the pool's name in front; blank: 1."""
+COUNTS = ("isl", "osl", "context", "batch", "requests", "value")
 """Columns of numbers that are 0 where they are blank."""
 MOST = 1e12
 """Beyond it a number is a slip."""
@@ -31,18 +39,24 @@ MOST = 1e12
 def read_points(path: Path) -> list[dict[str, str]]:
     """Rows of a points file, as text; a cell that a row lacks is blank, cells beyond the columns are under "".
 
+    Files of other columns and folders of runs become rows of points where they can (`sources.py`, `runs.py`).
+
     Raises
     ------
     InputError
         If the file cannot be read as CSV, or has none of the columns.
     """
+    if path.is_dir():
+        from ridgeline.validate.runs import run_points
+
+        return run_points(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="")
             columns = reader.fieldnames or ()
-            if not any(name in columns for name in NEEDED):
+            if not any(name in columns for name in (*NEEDED, "op", "metric_name")):
                 raise InputError(str(path), f"expected columns {', '.join(NEEDED)}", "docs/accuracy.md lists all")
-            return list(reader)
+            return points(columns, list(reader))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(path), f"cannot be read as CSV ({getattr(error, 'strerror', None) or error})") from None
 
@@ -56,20 +70,21 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
         For a column that is missing, an unknown mode or metric, what is not a finite, non-negative number, a length
         or batch that the mode needs, and degrees that do not make the chips.
     """
+    _refused(row)
     for name in NEEDED:
         if name not in row:
             raise InputError(name, "no such column")
     for name, known in (("mode", MODES), ("metric", METRICS)):
         if row[name] not in known:
             raise InputError(f"{name} {row[name][:40]!r}", f"one of {', '.join(known)}")
-    out = {name: _number(row, name, math.nan) for name in DEGREES} | {name: _number(row, name, 0.0) for name in COUNTS}
-    _complete(out)
     mode = row["mode"]
+    out = {name: _number(row, name, 0.0) for name in COUNTS}
+    out |= _pools(row) if mode == "disaggregated" else _degrees(row)
     if mode != "online" and not out["batch"]:
         raise InputError("batch", "missing")
     if mode != "decode_step" and not out["isl"]:
         raise InputError("isl", "missing")
-    if mode in ("static", "online") and not out["osl"]:
+    if mode in ("static", "online", "disaggregated") and not out["osl"]:
         raise InputError("osl", "missing")
     return out
 
@@ -87,11 +102,24 @@ def _number(row: Mapping[str, str], name: str, blank: float) -> float:
     return value
 
 
-def _complete(out: dict[str, float]) -> None:
-    """Fill in blank degrees; where chips and degrees disagree the chips are certain, and `tp` follows from them."""
-    given = [out[name] for name in DEGREES if not math.isnan(out[name])]
-    if any(value < 1 or value != int(value) for value in given):
-        raise InputError("tp, pp, dp, ep, cp, chips", "whole numbers from 1")
+def single_numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The numbers of a single collective or kernel; 0 where one is blank (InputError as `numbers`)."""
+    _refused(row)
+    out = {name: _number(row, name, 0.0) for name in ("bytes", "m", "n", "k", "value")}
+    return out | {"chips": max(_number(row, "chips", 1.0), 1.0)}
+
+
+def _refused(row: Mapping[str, str]) -> None:
+    """A row that says itself why it cannot be used."""
+    if row.get("refused"):
+        given, _, expected = row["refused"].partition(": ")
+        raise InputError(given, expected)
+
+
+def _degrees(row: Mapping[str, str]) -> dict[str, float]:
+    """Degrees without blanks; where chips and degrees disagree the chips are certain, and `tp` follows from them."""
+    out = {name: _number(row, name, math.nan) for name in DEGREES}
+    _whole(out)
     for name in ("pp", "dp", "ep", "cp"):
         out[name] = 1.0 if math.isnan(out[name]) else out[name]
     others = out["pp"] * out["dp"] * out["cp"]
@@ -100,3 +128,18 @@ def _complete(out: dict[str, float]) -> None:
     out["tp"] = out["chips"] / others
     if out["tp"] != int(out["tp"]):
         raise InputError(f"chips {out['chips']:g}", f"a multiple of pp * dp * cp = {others:g}")
+    return out
+
+
+def _pools(row: Mapping[str, str]) -> dict[str, float]:
+    """Degrees and numbers of the workers of both pools, and their chips."""
+    out = {pool + name: _number(row, pool + name, 1.0) for pool in POOLS for name in POOL_DEGREES}
+    _whole(out)
+    each = {pool: out[pool + "tp"] * out[pool + "pp"] * out[pool + "dp"] for pool in POOLS}
+    return out | {"chips": max(each.values()), "cp": 1.0}
+
+
+def _whole(degrees: Mapping[str, float]) -> None:
+    given = [value for value in degrees.values() if not math.isnan(value)]
+    if any(value < 1 or value != int(value) for value in given):
+        raise InputError(", ".join(degrees), "whole numbers from 1")

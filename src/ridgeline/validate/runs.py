@@ -7,12 +7,14 @@ queue, first and last token of every request). Source: casys-kaist/LLMServingSim
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment, deployment
 from ridgeline.workload import Requests
@@ -59,3 +61,52 @@ def measured_run(folder: Path, name: str) -> MeasuredRun:
             blocks=meta.get("kv_cache", {}).get("num_gpu_blocks", 0),
         ),
     )
+
+
+def run_points(folder: Path) -> list[dict[str, str]]:
+    """Rows of points of all runs in a folder: means over the requests, at the mean number of open ones (Little's law).
+
+    Raises
+    ------
+    InputError
+        If the folder has none of the runs.
+    """
+    names = [name for name in RUNS if (folder / name / "meta.json").is_file()]
+    if not names:
+        raise InputError(str(folder), f"one of the runs {', '.join(RUNS)}")
+    return [row for name in names for row in _means(folder, name)]
+
+
+def _means(folder: Path, name: str) -> Iterator[dict[str, str]]:
+    run, meta = measured_run(folder, name), json.loads((folder / name / "meta.json").read_text(encoding="utf-8"))
+    sent, spoken = run.requests.arrival, run.requests.output
+    whole = run.finish.max() - sent.min()
+    base = {
+        "source": "LLMServingSim",
+        "source_ref": "casys-kaist/LLMServingSim, measured runs",
+        "date": meta["started_at"][:10],
+        "model": RUNS[name]["model"],
+        "chip": RUNS[name]["system"],
+        "chips": str(RUNS[name].get("chips", 1)),
+        "engine": "vLLM",
+        "engine_version": meta["vllm_version"],
+        "weight_dtype": "bf16",
+        "mode": "online",
+        "isl": f"{run.requests.prompt.mean():.6g}",
+        "osl": f"{spoken.mean():.6g}",
+        "batch": f"{(run.finish - sent).sum() / whole:.6g}",
+        "batch_kind": "mean_concurrency",
+        "mtp": "0",
+        "has_config": "1",
+        "has_chip": "1",
+        "grade": "A",
+    }
+    more = spoken > 1
+    values = {
+        "ttft_s": (run.first_token - sent).mean(),
+        "tpot_s": ((run.finish - run.first_token)[more] / (spoken[more] - 1)).mean(),
+        "e2e_s": (run.finish - sent).mean(),
+        "out_tok_s": spoken.sum() / whole,
+    }
+    for metric, value in values.items():
+        yield base | {"id": f"{name}:{metric.removesuffix('_s')}", "metric": metric, "value": f"{value:.6g}"}

@@ -25,6 +25,11 @@ SETS = {
     "throughput at a given concurrency": "",
     "decode step": "decode_step/tpot_s",
     "prefill and static batches": "",
+    "separate pools, TPOT": "disaggregated/tpot_s",
+    "separate pools, TTFT": "disaggregated/ttft_s",
+    "separate pools, throughput": "disaggregated/out_tok_s",
+    "single collectives": "",
+    "single kernels": "",
 }
 """Sets in the order of the scoreboard; where there is one, the key of `Engines.held_out` of the same rows."""
 _APART = {"0": "", "1": "; speculation on", "unknown": "; speculation not recorded"}
@@ -33,7 +38,11 @@ _APART = {"0": "", "1": "; speculation on", "unknown": "; speculation not record
 def set_of(row: Mapping[str, str]) -> str:
     """The set that a row belongs to."""
     mode, metric = row.get("mode", ""), row.get("metric", "")
-    if mode in ("prefill", "static"):
+    if mode == "disaggregated":
+        name = "separate pools, " + {"tpot_s": "TPOT", "ttft_s": "TTFT"}.get(metric, "throughput")
+    elif mode in ("collective", "kernel"):
+        name = f"single {mode}s"
+    elif mode in ("prefill", "static"):
         name = "prefill and static batches"
     elif mode == "decode_step":
         name = "decode step"

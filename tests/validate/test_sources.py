@@ -1,0 +1,83 @@
+"""Measurements in other columns become rows of points, or say why they cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ridgeline.errors import InputError
+from ridgeline.validate.points import predict
+from ridgeline.validate.row import read_points
+
+POOLS = (
+    "id,model,chip,backend,weight_dtype,isl,osl,concurrency,prefill_num_workers,prefill_tp_size,decode_batch_size,"
+    "decode_num_workers,decode_tp_size,decode_attention_dp_size,silicon_ttft_ms,silicon_tpot_ms,out_tok_s,mtp,layout_complete"
+)
+RUN = "r1,llama-3-70b,h100,vllm,fp8,1024,512,{c},1,4,16,2,4,1,250,20,,0,{complete}"
+
+
+def written(path: Path, head: str, *lines: str) -> list[dict[str, str]]:
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return read_points(path)
+
+
+def test_a_row_for_each_number_of_a_deployment(tmp_path: Path) -> None:
+    """Milliseconds become seconds; the two latencies share their id up to the colon."""
+    first, token = written(tmp_path / "p.csv", POOLS, RUN.format(c=32, complete=1))
+    assert [(row["id"], row["metric"], float(row["value"])) for row in (first, token)] == [
+        ("r1:ttft", "ttft_s", 0.25),
+        ("r1:tpot", "tpot_s", 0.02),
+    ]
+    found = predict([first, token])
+    assert all(not each.refused and each.floor <= each.low <= each.estimate <= each.high for each in found), found
+
+
+def test_concurrency_follows_from_the_batches(tmp_path: Path) -> None:
+    """decode_batch_size x workers x ranks, where the client's number is blank."""
+    assert written(tmp_path / "p.csv", POOLS, RUN.format(c="", complete=1))[0]["batch"] == "32"
+
+
+def test_more_clients_than_the_prefill_pool_serves_wait(tmp_path: Path) -> None:
+    """Ten times the clients of a full prefill pool wait about ten times as long; decode does not get slower."""
+    lines = [RUN.format(c=c, complete=1).replace("r1", f"r{c}").replace("1024,512", "8192,16") for c in (64, 640)]
+    rows = written(tmp_path / "p.csv", POOLS, *lines)
+    ttft, tpot, more_ttft, more_tpot = (each.estimate for each in predict(rows))
+    assert 8 < more_ttft / ttft < 12
+    assert more_tpot == pytest.approx(tpot, rel=0.02)
+
+
+def test_what_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    rows = written(tmp_path / "p.csv", POOLS, RUN.format(c=32, complete=0))
+    assert all(each.refused.startswith("layout_complete=0") for each in predict(rows))
+    rows = written(
+        tmp_path / "a.csv", "exp_id,model,hardware,workload,stage_index,metric_name,actual", "1,m,H100,chat,0,ttft,3"
+    )
+    assert predict(rows)[0].refused.startswith("workload 'chat'")
+
+
+def test_parts_of_steps(tmp_path: Path) -> None:
+    """A large all-reduce takes its bytes over the link at least, a matrix its FLOPs; other kernels are refused."""
+    head = "id,op,chip,chips,library,bytes_per_rank,latency_s"
+    (row,) = written(tmp_path / "c.csv", head, "a,all_reduce,h100,8,NCCL,1e9,0.004")
+    (found,) = predict([row])
+    assert 1.75e9 / 450e9 * 0.5 <= found.floor <= found.estimate < 10 * found.floor
+    head = "id,op,chip,library,dtype,m,n,k,latency_s,flop_per_s"
+    rows = written(
+        tmp_path / "k.csv", head, "g,gemm,h100,cuBLAS,bf16,4096,8192,8192,,7e14", "x,moe_layer,h100,,bf16,,,,1e-4,"
+    )
+    matrix, other = predict(rows)
+    assert matrix.floor == pytest.approx(2 * 4096 * 8192 * 8192 / 989.5e12, rel=0.01)
+    assert float(rows[0]["value"]) == pytest.approx(2 * 4096 * 8192 * 8192 / 7e14)
+    assert other.refused.startswith("op 'moe_layer'")
+
+
+def test_real_runs_are_means_at_their_mean_concurrency(shared: Path) -> None:
+    rows = read_points(shared / "measured" / "vllm_runs")
+    assert len(rows) == 12
+    assert not any(each.refused for each in predict(rows))
+
+
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one of the runs"):
+        read_points(tmp_path)
