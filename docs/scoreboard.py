@@ -4,29 +4,34 @@
     <!-- apart -->          rows with speculation        <!-- ablation -->       what each term of the estimate buys
 
 `python docs/scoreboard.py POINTS.csv FILE ...` rewrites the blocks of the files that have them (`make scoreboard`), so
-that no number there is typed. Knows no law.
+that no number there is typed; a file that ends in .json becomes the table of sets and the exclusions, for the page of
+accuracy in the explorer. Knows no law.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import asdict
 
 from ridgeline.estimate import engines
 from ridgeline.validate.ablation import ablation
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
-from ridgeline.validate.score import Score, score, select
+from ridgeline.validate.score import Score, Scoreboard, score, select
 from ridgeline.validate.sets import SETS
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def blocks(points: Path) -> dict[str, str]:
-    """Text of each block by its marker."""
+def scored(points: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Text of each block by its marker, and the table of sets as a record."""
     rows = read_points(points)
     known, apart = select(rows, ["mtp=0"]), select(rows, ["mtp!=0"])
     made = predict(known)
@@ -39,12 +44,27 @@ def blocks(points: Path) -> dict[str, str]:
     )
     refused = [f"| {count:,} | {reason.replace('|', ' ')} |" for reason, count in board.refused.items()]
     bought = [f"| {name} | {median:.1%} | {p90:.0%} |" for name, (median, p90) in ablation(known).items()]
-    return {
+    text = {
         "scoreboard": "\n".join([*_table(board.sets, board.asked), "", f"{share} ({today})."]),
         "apart": "\n".join(_table(others.sets, others.asked)),
         "exclusions": "\n".join(["| rows | reason |", "| --: | :-- |", *refused]),
         "ablation": "\n".join(["| online TPOT | median error | 90% of errors |", "| :-- | --: | --: |", *bought]),
     }
+    return text, record(board, today)
+
+
+def record(board: Scoreboard, date: str) -> dict[str, Any]:
+    """The sets and what was refused, in numbers."""
+    sets: list[dict[str, Any]] = []
+    for name, found in board.sets.items():
+        unseen = engines().held_out.get(SETS.get(name, ""))
+        sets.append(
+            {"name": name, "rows": found.n, "asked": board.asked.get((name, ""), 0)}
+            | {key: value for key, value in asdict(found).items() if key != "n"}
+            | ({"unseen_median": unseen.median_abs_error, "unseen_p90": unseen.p90_abs_error} if unseen else {})
+        )
+    refused = [{"rows": count, "reason": reason} for reason, count in board.refused.items()]
+    return {"date": date, "rows": board.rows, "predicted": board.predicted, "sets": sets, "refused": refused}
 
 
 def _public(row: Mapping[str, str]) -> bool:
@@ -83,6 +103,9 @@ def _unseen(name: str) -> str:
 
 
 if __name__ == "__main__":
-    made = blocks(Path(sys.argv[1]))
+    made, board = scored(Path(sys.argv[1]))
     for page in map(Path, sys.argv[2:]):
+        if page.suffix == ".json":
+            page.write_text(json.dumps(board, indent=1) + "\n", encoding="utf-8")
+            continue
         page.write_text(rewritten(page.read_text(encoding="utf-8"), made), encoding="utf-8")
