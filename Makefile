@@ -26,7 +26,7 @@ readme: .venv/dev
 
 scoreboard: .venv/dev
 	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
-	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md
+	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md src/ridgeline/catalog/scoreboard.json
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
@@ -40,4 +40,7 @@ clean:
 
 .venv/dev: .venv/core
 	$(PIP) --editable '.[dev]'
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+		echo "no chromium: the explorer's tests in a browser will be skipped"
 	@touch $@

@@ -35,6 +35,7 @@ COMMANDS = {
     "capacity": "The highest rate of requests that one replica serves within its objectives.",
     "pipeline": "Schedules of pipeline parallelism, simulated and drawn; when a pipeline pays.",
     "scaling": "Scaling laws: what a budget buys, over-training, repeated data, experts; fits of your own runs.",
+    "web": "The explorer in the browser: sliders, pictures, and every number down to its source.",
     "predict": "Floor, estimate and interval of every row of a file of points.",
     "validate": "Predictions of a file of points held against what was measured.",
     "calibrate": "The constants of engines or kernels, fitted to measurements.",
@@ -58,7 +59,8 @@ def app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for i, (name, text) in enumerate(COMMANDS.items()):
-        program.command(f"ridgeline.cli.{name}:{name}", name=name, help=text, sort_key=i)
+        home = "ridgeline.web.command" if name == "web" else f"ridgeline.cli.{name}"
+        program.command(f"{home}:{name}", name=name, help=text, sort_key=i)
     return program
 
 
