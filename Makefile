@@ -32,7 +32,7 @@ site: .venv/dev
 
 scoreboard: .venv/dev
 	@test -n "$(POINTS)" || { echo "no measured points: make scoreboard RIDGELINE_POINTS=FILE"; exit 2; }
-	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md docs/exclusions.md
+	.venv/bin/python docs/scoreboard.py "$(POINTS)" README.md docs/accuracy.md docs/exclusions.md src/ridgeline/catalog/scoreboard.json
 	test -z "$(RUNS)" || .venv/bin/python docs/trainingboard.py "$(RUNS)" README.md docs/accuracy.md docs/train.md
 
 clean:
@@ -47,4 +47,7 @@ clean:
 
 .venv/dev: .venv/core
 	$(PIP) --editable '.[dev]'
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+		echo "no chromium: the explorer's tests in a browser will be skipped"
 	@touch $@

@@ -5,29 +5,43 @@
     <!-- unfitted -->       rows that no constant saw    <!-- parts -->          collectives, kernels, real runs
 
 `python docs/scoreboard.py POINTS.csv FILE ...` rewrites the blocks of the files that have them (`make scoreboard`), so
+<<<<<<< HEAD
 that no number there is typed, and prints the last of them. Other measurements that lie beside the points (BESIDE) are
 taken in. Knows no law.
+=======
+that no number there is typed; a file that ends in .json becomes the table of sets and the exclusions, for the page of
+accuracy in the explorer. Knows no law.
+>>>>>>> web
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import asdict
 
 from ridgeline.estimate import engines
 from ridgeline.validate.ablation import ablation
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
+<<<<<<< HEAD
 from ridgeline.validate.score import Score, score
+=======
+from ridgeline.validate.score import Score, Scoreboard, score, select
+>>>>>>> web
 from ridgeline.validate.sets import SETS
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+<<<<<<< HEAD
 POOLS = "disagg_dev.csv"
 PARTS = ("comm_dev.csv", "kernels_small_dev.csv", "vllm_runs")
 UNTOLD = ("vllm_h100_actuals.csv",)
@@ -39,6 +53,12 @@ def blocks(points: Path) -> dict[str, str]:
     rows = read_points(points) + _beside(points, (POOLS,))
     known, apart = [row for row in rows if row.get("mtp") == "0"], [row for row in rows if row.get("mtp") != "0"]
     parts, untold = _beside(points, PARTS), _beside(points, UNTOLD)
+=======
+def scored(points: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Text of each block by its marker, and the table of sets as a record."""
+    rows = read_points(points)
+    known, apart = select(rows, ["mtp=0"]), select(rows, ["mtp!=0"])
+>>>>>>> web
     made = predict(known)
     board, others = score(known, made), score(apart, predict(apart))
     today = datetime.now(UTC).date().isoformat()
@@ -53,7 +73,7 @@ def blocks(points: Path) -> dict[str, str]:
     unfitted = Counter((row.get("source", ""), row.get("mtp") or "unknown") for row in apart)
     marks = [f"| {n:,} | {source} | {mtp} |" for (source, mtp), n in unfitted.most_common()]
     bought = [f"| {name} | {median:.1%} | {p90:.0%} |" for name, (median, p90) in ablation(known).items()]
-    return {
+    text = {
         "scoreboard": "\n".join([*_table(board.sets, board.asked), "", f"{share} ({today})."]),
         "apart": "\n".join(_table(others.sets, others.asked)),
         "parts": "\n".join(_table(single.sets, single.asked)),
@@ -61,6 +81,21 @@ def blocks(points: Path) -> dict[str, str]:
         "unfitted": "\n".join(["| rows | source | speculation |", "| --: | :-- | :-- |", *marks]),
         "ablation": "\n".join(["| online TPOT | median error | 90% of errors |", "| :-- | --: | --: |", *bought]),
     }
+    return text, record(board, today)
+
+
+def record(board: Scoreboard, date: str) -> dict[str, Any]:
+    """The sets and what was refused, in numbers."""
+    sets: list[dict[str, Any]] = []
+    for name, found in board.sets.items():
+        unseen = engines().held_out.get(SETS.get(name, ""))
+        sets.append(
+            {"name": name, "rows": found.n, "asked": board.asked.get((name, ""), 0)}
+            | {key: value for key, value in asdict(found).items() if key != "n"}
+            | ({"unseen_median": unseen.median_abs_error, "unseen_p90": unseen.p90_abs_error} if unseen else {})
+        )
+    refused = [{"rows": count, "reason": reason} for reason, count in board.refused.items()]
+    return {"date": date, "rows": board.rows, "predicted": board.predicted, "sets": sets, "refused": refused}
 
 
 def _beside(points: Path, names: Sequence[str]) -> list[dict[str, str]]:
@@ -104,8 +139,15 @@ def _unseen(name: str) -> str:
 
 
 if __name__ == "__main__":
-    made = blocks(Path(sys.argv[1]))
+    made, board = scored(Path(sys.argv[1]))
     for page in map(Path, sys.argv[2:]):
+<<<<<<< HEAD
         text = rewritten(page.read_text(encoding="utf-8"), made)
         page.write_text(text, encoding="utf-8")
     print(text)
+=======
+        if page.suffix == ".json":
+            page.write_text(json.dumps(board, indent=1) + "\n", encoding="utf-8")
+            continue
+        page.write_text(rewritten(page.read_text(encoding="utf-8"), made), encoding="utf-8")
+>>>>>>> web

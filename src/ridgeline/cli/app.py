@@ -41,6 +41,7 @@ COMMANDS = {
     "lecture": "Every claim of the lecture, recomputed: as said, with real inputs, and a verdict.",
     "reversible": "Activations stored, recomputed and rebuilt: bytes, seconds, gradients, losses, measured here.",
     "cipher": "How a small change spreads through ciphers and through networks, side by side by depth.",
+    "web": "The explorer in the browser: sliders, pictures, and every number down to its source.",
     "predict": "Floor, estimate and interval of every row of a file of points.",
     "validate": "Predictions of a file of points held against what was measured.",
     "calibrate": "The constants of engines or kernels, fitted to measurements.",
@@ -64,7 +65,8 @@ def app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for i, (name, text) in enumerate(COMMANDS.items()):
-        program.command(f"ridgeline.cli.{name}:{name}", name=name, help=text, sort_key=i)
+        home = "ridgeline.web.command" if name == "web" else f"ridgeline.cli.{name}"
+        program.command(f"{home}:{name}", name=name, help=text, sort_key=i)
     return program
 
 

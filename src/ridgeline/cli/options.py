@@ -90,7 +90,7 @@ def command(
     groups: Mapping[str, Sequence[str]] = GROUPS,
 ) -> Callable[[Callable[..., Report]], Callable[..., int]]:
     """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these
-    options, which come to it as `read` makes of their texts: a scenario.
+    options, which come to it as `read` makes of their texts: a scenario. Its `report` answers without printing.
 
     `model` is the help of MODEL if that may be something else; without `system`, SYSTEM may be left out. `of` is the
     kind of question whose fields they are, `groups` their headings.
@@ -106,15 +106,18 @@ def command(
         positional = [p for p in tail if p.kind is not p.KEYWORD_ONLY]
         named = {p.name for p in keywords}
 
-        def run(*arguments: Any, json: bool = False, csv: bool = False, **options: Any) -> int:
-            if json and csv:
-                raise InputError("--json --csv", "one of them")
+        def reported(*arguments: Any, **options: Any) -> Report:
             mine = {name: options.pop(name) for name in tuple(options) if name in named}
             if head:
                 words = dict(zip(("model", "system"), arguments[:2], strict=False)) | options
                 question = read({name: text for name, text in words.items() if text is not None})
                 arguments = (question, *arguments[2:])
-            report = answer(*arguments, **mine)
+            return answer(*arguments, **mine)
+
+        def run(*arguments: Any, json: bool = False, csv: bool = False, **options: Any) -> int:
+            if json and csv:
+                raise InputError("--json --csv", "one of them")
+            report = reported(*arguments, **options)
             report.show(json=json, csv=csv)
             return report.code
 
@@ -123,6 +126,7 @@ def command(
         command.__signature__ = signature
         command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
         command.__name__, command.__doc__ = answer.__name__, answer.__doc__
+        command.report = reported
         return command
 
     return wrap
@@ -142,6 +146,12 @@ def _option(name: str, of: type, groups: Mapping[str, Sequence[str]]) -> inspect
     )
     hint = Annotated[str | None, note]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+
+
+def described(parameter: inspect.Parameter) -> str:
+    """The help of a command's parameter."""
+    notes = getattr(parameter.annotation, "__metadata__", ())
+    return next((note.help for note in notes if isinstance(note, Parameter) and note.help), "")
 
 
 def _flag(name: str, text: str) -> inspect.Parameter:

@@ -16,12 +16,12 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from ridgeline.cli.breakdown import breakdown
 from ridgeline.cli.document import line
 from ridgeline.cli.figure import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, apart, label, picture, ticks
 from ridgeline.cli.front import Front, front
 from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.page import page
+from ridgeline.cli.series import along, roofline, speed_and_cost, times
 from ridgeline.errors import InputError
 from ridgeline.planner import PlanResult
 from ridgeline.scenario import Scenario
@@ -80,11 +80,10 @@ def draw_fronts(curves: Sequence[tuple[str, Front]], path: str, head: Sequence[s
 
 def draw_point(found: Point, path: str) -> None:
     """A point's roofline and times, and the trade along its layout's batches."""
-    along = _along(found)
     trade = None
     if found.serving is not None:
-        x, y = _speed_and_cost(along)
-        speed, cost = _speed_and_cost(found)
+        x, y = speed_and_cost(along(found))
+        speed, cost = speed_and_cost(found)
         mark = (float(speed), float(cost), f"batch {found.scenario.batch:,}")
         trade = Trade(cloud=(x, y), best=(x, y), marks=[mark], label=_cost_label(found))
     _draw(found, trade, path, line(found))
@@ -109,23 +108,6 @@ def draw_sweep(scenario: Scenario, blocks: Sequence[Block], path: str, again: st
     _draw(found, trade, path, again)
 
 
-def _along(found: Point) -> Point:
-    """The same point at every batch that fits, as arrays."""
-    most = max(float(found.memory.most_sequences * found.scenario.dp), float(found.scenario.batch), 2.0)
-    return point(replace(found.scenario, batch=np.geomspace(1.0, most, 120)))
-
-
-def _speed_and_cost(found: Point) -> tuple[Any, Any]:
-    """Tokens per second of a user, and dollars (else chip-seconds) per million output tokens."""
-    numbers = found.numbers
-    cost = (
-        numbers["usd_per_output_token_estimate"].value
-        if found.usd_per_chip_second
-        else 1.0 / numbers["output_tokens_per_s_per_chip_estimate"].value
-    )
-    return 1.0 / numbers["tpot_estimate_s"].value, 1e6 * cost
-
-
 def _cost_label(found: Point) -> str:
     return f"{'$' if found.usd_per_chip_second else 'chip-seconds'} per million output tokens"
 
@@ -141,63 +123,38 @@ def _draw(found: Point, trade: Trade | None, path: str, again: str) -> None:
 
 
 def _roofline(axes: Any, found: Point) -> None:
-    chip = found.subject.system.chip
-    points: dict[tuple[str, str], list[float]] = {}
-    for row in breakdown(found.step):
-        size = row["weights_bytes"] + row["kv_read_bytes"] + row["kv_write_bytes"]
-        if row["flop"] and size:
-            sums = points.setdefault((row["family"], row["format"]), [0.0] * 3)
-            for i, value in enumerate((row["flop"], size, max(row["math_s"], row["memory_s"]))):
-                sums[i] += value
-    total = sum(seconds for _, _, seconds in points.values())
-    formats = dict.fromkeys(number for _, number in points)
-    intensity = [flop / size for flop, size, _ in points.values()]
-    ridges = [chip.ridge(number) for number in formats]
+    chip, roofs = found.subject.system.chip, roofline(found)
+    intensity = [dot.intensity for dot in roofs.dots]
+    ridges = [peak / roofs.bandwidth for peak in roofs.peaks.values()]
     x = np.geomspace(min(*intensity, *ridges) / 4, max(*intensity, *ridges) * 6, 200)
-    for number in formats:
-        peak = chip.math_rate(number)
-        axes.plot(x, np.minimum(peak, x * chip.hbm_bandwidth), color=GREY, lw=1.2, zorder=1)
+    for number, peak in roofs.peaks.items():
+        axes.plot(x, np.minimum(peak, x * roofs.bandwidth), color=GREY, lw=1.2, zorder=1)
         label(axes, f"{number}, {show(peak, 'FLOP/s')}", (x[-1], peak), GREY, (0, 4), ha="right")
-    label(
-        axes, f"HBM, {show(chip.hbm_bandwidth, 'B/s')}", (x[60], x[60] * chip.hbm_bandwidth), GREY, (-8, 2), ha="right"
-    )
+    label(axes, f"HBM, {show(roofs.bandwidth, 'B/s')}", (x[60], x[60] * roofs.bandwidth), GREY, (-8, 2), ha="right")
     axes.set(xscale="log", yscale="log", title=f"Roofline of one {chip.name}: where a {found.scenario.phase} step lies",
              xlabel="arithmetic intensity, FLOP per byte of HBM", ylabel="arithmetic per second")  # fmt: skip
-    for (family, _), (flop, size, seconds) in points.items():
-        colour = FAMILY.get(family, GREEN)
-        axes.scatter(
-            flop / size, flop / seconds, s=20 + 500 * seconds / total, color=colour, alpha=0.75, lw=0, zorder=3
-        )
-    large = {key: flop / seconds for key, (flop, _, seconds) in points.items() if seconds > SMALL * total}
-    for (family, number), height in apart(large, axes).items():
-        flop, size, seconds = points[family, number]
-        text = f"{family} {number}, {seconds / total:.0%}"
-        label(axes, text, (flop / size, height), FAMILY.get(family, GREEN), (13, -5), va="center")
+    for dot in roofs.dots:
+        colour = FAMILY.get(dot.family, GREEN)
+        axes.scatter(dot.intensity, dot.rate, s=20 + 500 * dot.share, color=colour, alpha=0.75, lw=0, zorder=3)
+    large = {dot: dot.rate for dot in roofs.dots if dot.share > SMALL}
+    for dot, height in apart(large, axes).items():
+        text = f"{dot.family} {dot.format}, {dot.share:.0%}"
+        label(axes, text, (dot.intensity, height), FAMILY.get(dot.family, GREEN), (13, -5), va="center")
     ticks(axes.xaxis, lambda value: f"{value:,g}")
     ticks(axes.yaxis, lambda value: show(value, "FLOP/s"))
 
 
 def _times(axes: Any, found: Point) -> None:
-    along = _along(found)
-    x, time, work = along.scenario.batch, along.step.time, along.step.work
-    bandwidth = found.subject.system.chip.hbm_bandwidth
-    lines = {
-        "estimate": along.estimate.seconds,
-        "floor": time.lower,
-        "weights": work.weights / bandwidth,
-        "cache": (work.kv_read + work.kv_write) / bandwidth,
-        "math": time.math,
-        "messages": time.comms,
-    }
-    lines = {name: np.broadcast_to(values, x.shape) for name, values in lines.items() if np.any(values)}
-    axes.fill_between(x, along.estimate.low, along.estimate.high, color=TERM["estimate"], alpha=0.15, lw=0)
-    for name, values in lines.items():
-        axes.plot(x, values, color=TERM[name], lw=3.2 if name in BOLD else 1.8)
+    curve = times(along(found))
+    axes.fill_between(curve.batch, curve.low, curve.high, color=TERM["estimate"], alpha=0.15, lw=0)
+    for name, values in curve.lines.items():
+        axes.plot(curve.batch, values, color=TERM[name], lw=3.2 if name in BOLD else 1.8)
     axes.axvline(float(found.scenario.batch), color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
     axes.set(xscale="log", yscale="log", title=f"Time of a {found.scenario.phase} step, {found.scenario.layout}",
              xlabel="batch, sequences in the replica", ylabel="time")  # fmt: skip
-    for name, height in apart({name: float(values[-1]) for name, values in lines.items()}, axes).items():
-        label(axes, name, (x[-1], height), TERM[name], (5, 0), va="center", weight="bold" if name in BOLD else None)
+    for name, height in apart({name: float(values[-1]) for name, values in curve.lines.items()}, axes).items():
+        bold = "bold" if name in BOLD else None
+        label(axes, name, (curve.batch[-1], height), TERM[name], (5, 0), va="center", weight=bold)
     ticks(axes.xaxis, lambda value: f"{value:,g}")
     ticks(axes.yaxis, lambda value: show(value, "s"))
 

@@ -40,6 +40,11 @@ def read_json(path: Path) -> dict[str, Any]:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise InputError(where, f"cannot be read ({error.strerror or type(error).__name__})") from None
+    return parse_json(content, where)
+
+
+def parse_json(content: bytes, where: str) -> dict[str, Any]:
+    """The JSON object in the content of a file; errors as :func:`read_json`."""
     if len(content) > MOST_BYTES:
         raise InputError(where, f"is larger than {MOST_BYTES // 10**6} MB, not a model's config")
     if _depth(content) > MOST_DEPTH:

@@ -21,7 +21,7 @@ def load_spec(name: str, catalog: Catalog = BUILT_IN) -> Spec:
     ----------
     name
         A name or alias in the catalogue ("deepseek-v3", "deepseek-ai/DeepSeek-V3", "lecture:deepseek"), a path to a
-        model file (`.toml`), to a `config.json`, or to a folder that has one.
+        model file (`.toml`), to a `config.json`, or to a folder that has one; or the text of a `config.json`.
 
     Raises
     ------
@@ -32,6 +32,8 @@ def load_spec(name: str, catalog: Catalog = BUILT_IN) -> Spec:
     """
     if not name.strip():
         raise InputError("model ''", "a name or a file", "`ridgeline catalog models` lists the names")
+    if _is_text(name):
+        return _from_json(name)
     path = Path(name)
     if path.suffix in (".json", ".toml") or path.is_dir() or (path.exists() and path.is_absolute()):
         return _from_file(path / "config.json" if path.is_dir() else path)
@@ -44,10 +46,29 @@ def load_spec(name: str, catalog: Catalog = BUILT_IN) -> Spec:
     return from_toml(_text(found), where=str(found))
 
 
-@lru_cache(maxsize=64)
 def load(name: str, catalog: Catalog = BUILT_IN) -> Architecture:
-    """The architecture of a model; parameters and errors as :func:`load_spec`."""
+    """The architecture of a model; parameters and errors as :func:`load_spec`. A config that is given as text is not
+    kept.
+    """
+    return build(_from_json(name)) if _is_text(name) else _kept(name, catalog)
+
+
+@lru_cache(maxsize=64)
+def _kept(name: str, catalog: Catalog) -> Architecture:
     return build(load_spec(name, catalog))
+
+
+def _is_text(name: str) -> bool:
+    return name.lstrip().startswith("{")
+
+
+def _from_json(text: str) -> Spec:
+    from ridgeline.model.config import from_config, parse_json
+
+    config = parse_json(text.encode("utf-8", "replace"), "config.json")
+    title = config.get("_name_or_path")
+    name = title.rstrip("/").rsplit("/", 1)[-1] if isinstance(title, str) else ""
+    return from_config(config, name=name[:60] or "config.json", source="config.json")
 
 
 def _from_file(path: Path) -> Spec:

@@ -1,0 +1,71 @@
+// Plan: which layout and batch to run, why the others lose, and the command that starts the best.
+import { ask, Refused } from "../api.js";
+import { formats, model, own, system } from "../controls.js";
+import { el, table } from "../dom.js";
+import { digits, show } from "../format.js";
+import { plot, span } from "../plot.js";
+import { facts, figure, view } from "../view.js";
+
+const fields = [
+  model("deepseek-v3"), system("gb200-nvl72"),
+  { name: "chips", label: "Chips", empty: "the system's" },
+  { name: "isl", label: "Prompt, tokens", value: "4096" }, { name: "osl", label: "Answer, tokens", value: "1024" },
+  { name: "tpot", label: "Time per output token at most", value: "25ms" }, { name: "ttft", label: "Time to first token at most", empty: "no limit, or 2s" },
+  { name: "objective", label: "Best is", options: [["", "cheapest"], ["speed", "fastest"]], value: "" },
+  { name: "top", label: "Plans shown", value: "5" }, ...formats, ...own,
+];
+const degrees = (l) => ["tp", "pp", "dp", "ep", "cp"].filter((name) => l[name] > 1).map((name) => `${name}${l[name]}`).join(" ") || "one chip";
+const named = (p) => (p.deployment.prefill ? `prefill ${degrees(p.deployment.prefill.layout)}; decode ${degrees(p.layout)}` : degrees(p.layout));
+const words = (line) => [...line.matchAll(/--([a-z-]+) ('[^']*'|\S+)/g)].map(([, name, value]) => [name.replaceAll("-", "_"), value.replace(/^'|'$/g, "")]);
+
+const page = {
+  title: "Plan", command: "plan", python: "plan", slow: true, fields,
+  lead: "The best layouts and batches within the limits, one engine against two pools, and why the others lose.",
+  trust: "all but the column of floors are estimates, with intervals of 80%; layouts within a few percent of each other are equal for all this can tell: measure both.",
+  facts: (a) => {
+    const best = a.plans[0], d = best.deployment;
+    return [["best layout", named(best)], ["batch", best.batch, "1"], ["TPOT", d.tpot_s, "s"], ["TTFT", d.ttft_s, "s"], ["tok/s per user", d.tokens_per_s_per_user, "tok/s"], ["tok/s per chip", d.output_tokens_per_s_per_chip, "tok/s"], ["input", d.usd_per_input_token, "USD/tok"], ["output", d.usd_per_output_token, "USD/tok"], ["points searched", a.evaluated, "1"]].filter(([, value]) => value !== null && value !== undefined);
+  },
+  rows: (a) => ({ names: ["layout", "batch", "chips", "tpot_s", "ttft_s", "tokens_per_s_per_user", "output_tokens_per_s_per_chip", "usd_per_input_token", "usd_per_output_token", "why"], rows: a.plans.map((p) => [named(p), p.batch, p.deployment.chips, p.deployment.tpot_s, p.deployment.ttft_s, p.deployment.tokens_per_s_per_user, p.deployment.output_tokens_per_s_per_chip, p.deployment.usd_per_input_token, p.deployment.usd_per_output_token, p.why]) }),
+  draw: (a, { params, pins }) => {
+    const board = (p) => `/board?${new URLSearchParams({ ...Object.fromEntries(words(p.line)), model: params.model, system: params.system, tp: p.layout.tp, pp: p.layout.pp, dp: p.layout.dp, ep: p.layout.ep, batch: p.batch, context: String(Number(params.isl ?? 4096) + Number(params.osl ?? 1024) / 2) })}`;
+    const columns = [["layout", false], ["chips", true], ["batch", true], ["TPOT", true], ["80% interval", true], ["floor", true], ["TTFT", true], ["tok/s/user", true], ["tok/s/chip", true], ["$/Mtok in", true], ["$/Mtok out", true], ["why it loses", false]];
+    const rows = a.plans.map((p) => {
+      const d = p.deployment;
+      return [el("a", { href: board(p) }, named(p)), d.chips, digits(p.batch), show(d.tpot_s, "s"), `${show(d.tpot_interval_s.low_s, "s")} – ${show(d.tpot_interval_s.high_s, "s")}`, show(p.tpot_s, "s"), show(d.ttft_s, "s"), digits(d.tokens_per_s_per_user), digits(d.output_tokens_per_s_per_chip), d.usd_per_input_token === null ? "–" : digits(d.usd_per_input_token * 1e6), d.usd_per_output_token === null ? "–" : digits(d.usd_per_output_token * 1e6), p.why || "the best"].map((cell) => (cell instanceof Node ? cell : String(cell)));
+    });
+    return [facts(page.facts(a), params), el("div", { class: "pictures" }, figure("The front: cost of a request against speed", front(a, pins))), el("h2", {}, "Plans, the best first"), table(columns, rows, "Plans"), el("p", { class: "note" }, "A layout opens on the Blackboard."), launch(params)];
+  },
+};
+
+const cost = (row) => row.usd_per_request_estimate ?? row.chip_s_per_request_estimate;
+
+function front(a, pins) {
+  const line = (rows) => rows.map((row) => [1 / row.tpot_estimate_s, cost(row)]), priced = a.front.some((row) => row.usd_per_request_estimate), here = line(a.front);
+  const best = a.plans[0].deployment;
+  return plot({
+    title: "Cost of a request against tokens per second of a user: the best that any deployment can do",
+    x: { log: true, range: span(here.map(([x]) => x), 1.2), label: "tokens/s of a user", show: (v) => digits(v) },
+    y: { log: true, range: span(here.map(([, y]) => y), 1.5), label: priced ? "$ per request" : "chip-s per request", show: (v) => (priced ? `$${digits(v)}` : digits(v)) },
+    lines: [{ points: here, color: "var(--red)", bold: true, name: "" }, ...pins.filter(Boolean).map((pin, i) => ({ points: line(pin.front), color: "var(--grey)", dashed: true, name: `pin ${i + 1}` }))],
+    dots: [{ point: [best.tokens_per_s_per_user, best.usd_per_request ?? best.chip_s_per_request], color: "var(--red)", radius: 7, name: "best" }],
+  });
+}
+
+function launch(params) {
+  const place = el("div", { role: "status" }), engines = ["vllm", "sglang", "dynamo"];
+  const open = async (engine) => {
+    place.replaceChildren(el("p", {}, "Working …"));
+    try {
+      const found = await ask("plan", { ...params, emit: engine });
+      place.replaceChildren(el("p", { class: "note" }, `${found.engine} ${found.version}`), el("pre", { tabindex: "0" }, found.script));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      place.replaceChildren(el("p", { class: "error" }, error.message));
+    }
+  };
+  return el("section", { "aria-label": "Launch command" }, el("h2", {}, "Launch the best"), el("div", { class: "row" }, engines.map((engine) => el("button", { type: "button", onclick: () => open(engine) }, engine))), place);
+}
+
+const opened = (main) => view(main, page);
+export { opened as show };

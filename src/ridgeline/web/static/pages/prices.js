@@ -1,0 +1,44 @@
+// Prices: what to charge for each kind of token, and what a provider's prices would leave.
+import { formats, model, own, system } from "../controls.js";
+import { el, table } from "../dom.js";
+import { digits } from "../format.js";
+import { plot, span } from "../plot.js";
+import { figure, view } from "../view.js";
+
+const fields = [
+  model("deepseek-v3"), system("gb200-nvl72"),
+  { name: "tpot", label: "Time per output token at most", value: "40ms" },
+  { name: "isl", label: "Prompt, tokens", value: "4096" }, { name: "osl", label: "Answer, tokens", value: "1024" },
+  { name: "margin", label: "Margin, share of the price", value: "0%", stops: ["0%", "10%", "20%", "30%", "40%", "50%", "60%", "70%", "80%", "90%"] },
+  { name: "utilisation", label: "Utilisation", empty: "100%" },
+  { name: "beside", label: "Price sheet beside", options: [["", "none"]], from: "sheets" }, ...formats, ...own,
+];
+const cents = (value) => (value === null || value === undefined ? "–" : `$${digits(value * 1e6)}`);
+
+const page = {
+  title: "Prices", command: "menu", slow: true, fields,
+  lead: "A menu of prices from costs: input, output, cached, long, fast, slow and batch tokens, each with what it costs beneath.",
+  trust: "a cost is that of chips at the utilisation given, without staff, research or idle fleets; the low and high are the estimate's interval, not the market's.",
+  facts: (a) => a.lines.map((line) => [line.line, line.price_usd_per_tok, "USD/tok"]),
+  rows: (a) => ({ names: Object.keys(a.lines[0]), rows: a.lines.map((line) => Object.values(line)) }),
+  draw: (a) => [
+    el("p", { class: "note" }, Object.entries(a.deployments).map(([mode, one]) => `${mode}: ${one.deployment}`).join(" · ")),
+    el("div", { class: "pictures" }, figure("Price, cost and interval of each line, $/Mtok", picture(a))),
+    table([["", false], ["price $/Mtok", true], ["cost", true], ["low", true], ["high", true], ["floor", true], ["", false]], a.lines.map((line) => [line.line, cents(line.price_usd_per_tok), cents(line.cost_usd_per_tok), cents(line.low_usd_per_tok), cents(line.high_usd_per_tok), cents(line.floor_usd_per_tok), line.note ?? ""]), "Menu"),
+    ...a.beside.flatMap((sheet) => [el("h2", {}, `Beside: ${sheet.provider} ${sheet.sheet}, ${sheet.date}`), table([["", false], ["their price $/Mtok", true], ["cost here", true], ["leaves", true]], sheet.lines.map((line) => [line.line, cents(line.price_usd_per_tok), cents(line.cost_usd_per_tok), line.leaves === null || line.leaves === undefined ? "–" : `${digits(100 * line.leaves)}%`]), "Their prices over these costs")]),
+  ],
+};
+
+function picture(a) {
+  const lines = a.lines.filter((line) => line.cost_usd_per_tok > 0), value = (x) => x * 1e6, row = (i) => lines.length - i;
+  return plot({
+    title: "Dollars per million tokens of each line of the menu: cost with its interval, and price",
+    x: { log: true, range: span(lines.flatMap((line) => [line.low_usd_per_tok ?? line.cost_usd_per_tok, line.price_usd_per_tok]).map(value), 2.2), label: "$/Mtok", show: (v) => `$${digits(v)}` },
+    y: { log: false, range: [0, lines.length + 0.6], label: "", show: () => "" },
+    lines: lines.map((line, i) => ({ points: [[value(line.low_usd_per_tok ?? line.cost_usd_per_tok), row(i)], [value(line.high_usd_per_tok ?? line.cost_usd_per_tok), row(i)]], color: "var(--blue)", bold: true, name: "" })),
+    dots: lines.map((line, i) => ({ point: [value(line.price_usd_per_tok), row(i)], color: "var(--red)", radius: 5.6, name: line.line })),
+  });
+}
+
+const opened = (main) => view(main, page);
+export { opened as show };

@@ -1,0 +1,119 @@
+// A page that asks one question: inputs on the left, the answer on the right, what is pinned beside it.
+import { ask, latest, Refused } from "./api.js";
+import { controls } from "./controls.js";
+import { el, said, table } from "./dom.js";
+import { number } from "./explain.js";
+import { show } from "./format.js";
+import { toolbar } from "./save.js";
+import { PINS, asked, keep, read, unpinned, written } from "./state.js";
+
+const names = {};
+
+export async function view(main, page) {
+  const flat = page.fields.flatMap((field) => field.group ?? [field]);
+  const { state, pins } = read(flat);
+  let answer = null, compared = [], leave = new AbortController(), timer = 0;
+  const place = el("div", { "aria-live": "off" }), form = el("div"), pinned = el("div"), problem = el("div", { role: "alert" });
+  const params = (of = state) => (page.question ?? asked)(flat, of);
+
+  const draw = latest(async () => {
+    const signal = leave.signal, began = performance.now();
+    place.classList.add("busy");
+    if (page.slow) place.replaceChildren(el("p", { role: "status" }, "Working … ", el("button", { type: "button", onclick: () => leave.abort() }, "Cancel")));
+    try {
+      answer = await ask(page.command, params(), signal);
+      if (leave.gone) return;
+      problem.replaceChildren();
+      place.replaceChildren(...page.draw(answer, { state, params: params(), pins: compared }).filter(Boolean));
+      place.dataset.ms = (performance.now() - began).toFixed(1);
+      compare();
+    } catch (error) {
+      if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) place.replaceChildren(el("p", {}, "Cancelled.")); } return; }
+      if (!(error instanceof Refused)) throw error;
+      if (page.slow) place.replaceChildren();
+      problem.replaceChildren(el("p", { class: "error" }, error.message));
+    } finally {
+      place.classList.remove("busy");
+      place.dataset.drawn = String(Number(place.dataset.drawn ?? 0) + 1);
+    }
+  });
+
+  function changed(field, moving) {
+    if (field.redraw) fill();
+    keep(written(flat, state, pins), { entry: false });
+    clearTimeout(timer);
+    if (page.changed && !moving) page.changed(field, state, { refill: fill, redraw: later, problem });
+    else later();
+  }
+  function later() {
+    keep(written(flat, state, pins));
+    if (!page.slow) return draw();
+    leave.abort();
+    timer = setTimeout(draw, 150);
+  }
+  function fill() { form.replaceChildren(controls(page.fields, state, changed)); }
+
+  async function pin() {
+    if (pins.length === PINS) return said(`At most ${PINS} are pinned: take one away first.`);
+    const query = written(flat, state);
+    if (pins.includes(query)) return said("It is pinned already.");
+    pins.push(query);
+    compared.push(answer);
+    keep(written(flat, state, pins));
+    said("Pinned.");
+    return later();
+  }
+  function compare() {
+    if (!pins.length) return pinned.replaceChildren();
+    const now = page.facts(answer), columns = [["", false], ["now", true], ...pins.map((_, i) => [`pin ${i + 1}`, true])];
+    const others = compared.map((each) => (each ? page.facts(each) : []));
+    const rows = now.map(([label, value, unit]) => [label, show(value, unit), ...others.map((facts) => {
+      const other = facts.find(([name]) => name === label);
+      if (!other) return "–";
+      const change = typeof value === "number" && typeof other[1] === "number" && value ? other[1] / value - 1 : null;
+      return `${show(other[1], unit)}${change === null ? "" : ` (${change >= 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(1)}%)`}`;
+    })]);
+    pinned.replaceChildren(el("h2", {}, "Compared"), table(columns, rows, "Pinned scenarios against the one now"),
+      el("ul", {}, pins.map((query, i) => el("li", {}, `pin ${i + 1}: `, el("a", { href: `${location.pathname}?${query}` }, describe(query)), " ",
+        el("button", { type: "button", "aria-label": `Take away pin ${i + 1}`, onclick: () => { pins.splice(i, 1); compared.splice(i, 1); keep(written(flat, state, pins)); later(); } }, "take away")))));
+  }
+  const describe = (query) => decodeURIComponent(query.replaceAll("+", " ").replaceAll("&", ", ")).slice(0, 160) || "as the page opens";
+
+  const facts = (of) => page.facts(of).map(([label, value, unit]) => [label, value, unit]);
+  const bar = toolbar({
+    pin, answer: () => answer, line: () => answer?.line ?? "",
+    python: () => python(page, params(), answer),
+    rows: () => (page.rows ? page.rows(answer) : { names: ["number", "value", "unit"], rows: facts(answer) }),
+  });
+  const presets = page.presets?.length ? el("p", { class: "presets" }, "Chapters of the lecture: ", page.presets.flatMap(([text, query], i) => [i ? " · " : "", el("a", { href: `${location.pathname}?${query}` }, text)])) : null;
+  main.replaceChildren(el("h1", {}, page.title), el("p", { class: "lead" }, page.lead), presets ?? "", el("div", { class: "layout" }, form, el("div", {}, problem, place, bar, pinned, el("p", { class: "note" }, el("b", {}, "When not to trust it: "), page.trust))));
+  fill();
+  const ready = [...page.fields.filter((field) => field.from).map(async (field) => { field.options = [...field.options.filter(([value]) => !value), ...(await listed(field.from))]; }), ...pins.map(async (query, i) => {
+    try { compared[i] = await ask(page.command, params(unpinned(flat, query)), leave.signal); } catch { compared[i] = null; }
+  })];
+  const first = draw();
+  await Promise.allSettled(ready);
+  fill();
+  if (pins.length) await first.then(later);
+  return () => { leave.gone = true; leave.abort(); clearTimeout(timer); };
+}
+
+export async function listed(kind) {
+  names[kind] ??= ask("catalog", { kind }).then((answer) => answer.entries.map(({ name }) => [name, name]));
+  return names[kind];
+}
+
+export function facts(list, params) {
+  return el("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => el("li", {}, `${label} `, el("b", {}, number(show(value, unit), name, params)))));
+}
+
+export function figure(title, picture) {
+  return el("figure", {}, el("figcaption", {}, title), picture);
+}
+
+function python(page, params, answer) {
+  const value = (text) => (/^\d+(\.\d+)?$/.test(text) ? text : JSON.stringify(text));
+  const scenario = `Scenario(${Object.entries(params).filter(([name]) => name !== "top").map(([name, text]) => `${name}=${value(text)}`).join(", ")})`;
+  if (page.python) return `from ridgeline import Scenario, ${page.python}\n\nfound = ${page.python}(${scenario})\n`;
+  return `import json\nimport shlex\nimport subprocess\n\nline = ${JSON.stringify(answer?.line ?? "")}\nfound = json.loads(subprocess.check_output([*shlex.split(line), "--json"]))\n`;
+}

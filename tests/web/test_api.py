@@ -1,0 +1,189 @@
+"""The API: the same answers as the command line, refusals that help, and nothing that breaks or reads a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from ridgeline import Scenario, step
+from ridgeline.cli.app import main
+from ridgeline.web.app import BODY, HEADERS, app
+from ridgeline.web.question import QUESTIONS
+
+POINT = "model=llama-3-70b&system=hgx-h100&tp=8&batch=64&context=8k"
+LLAMA = {
+    "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "torch_dtype": "bfloat16",
+    "tie_word_embeddings": False, "max_position_embeddings": 8192,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(app(), raise_server_exceptions=False) as found:
+        yield found
+
+
+def test_a_point_is_that_of_the_command_line(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """One function answers both; no digit differs."""
+    answer = client.get(f"/api/step?{POINT}").json()
+    assert main(["step", "llama-3-70b", "hgx-h100", "--tp", "8", "--batch", "64", "--context", "8k", "--json"]) == 0
+    assert answer == json.loads(capsys.readouterr().out)
+
+
+def test_the_board_draws_the_point_that_was_asked(client: TestClient) -> None:
+    """Curves pass through the point; roofline's dots lie on their roofs."""
+    board = client.get(f"/api/board?{POINT}").json()
+    found = step(Scenario(model="llama-3-70b", system="hgx-h100", tp=8, batch=64, context="8k"))
+    assert board["estimate_s"] == pytest.approx(float(found.estimate.seconds))
+    x, y = board["times"]["batch"], board["times"]["lines"]["floor"]
+    left = max(i for i, batch in enumerate(x) if batch <= 64)
+    assert y[left] <= board["floor_s"] <= y[left + 1]
+    for dot in board["roofline"]["dots"]:
+        roof = min(board["roofline"]["peaks"][dot["format"]], board["roofline"]["bandwidth"] * dot["intensity"])
+        assert dot["rate"] <= roof * 1.0001
+    assert sum(dot["share"] for dot in board["roofline"]["dots"]) == pytest.approx(1.0)
+
+
+def test_a_slow_question_is_answered_by_a_worker(client: TestClient) -> None:
+    """And what it refuses comes back as a refusal."""
+    found = client.get("/api/simulate?model=llama-3-8b&system=hgx-h100&chips=1&rate=20&requests=200")
+    assert (found.status_code, found.json()["completed"]) == (200, 200)
+    refused = client.get("/api/simulate?model=llama-3-8b&system=hgx-h100&chips=1&arrivals=never")
+    assert (refused.status_code, "never" in refused.text) == (422, True)
+
+
+def test_a_config_of_ones_own(client: TestClient) -> None:
+    """As the body of a question or in its query; read by the same strict rules."""
+    point = {"system": "hgx-h100", "chips": 1, "batch": 8, "context": "4k"}
+    own = client.post("/api/step", json={"model": LLAMA, **point})
+    known = client.get("/api/step", params={"model": "llama-3-8b", **point})
+    assert own.status_code == known.status_code == 200, own.text
+    assert own.json()["floor_s"] == pytest.approx(known.json()["floor_s"])
+    again = client.get("/api/step", params={"model": json.dumps(LLAMA), **point}).json()
+    assert again | {"line": ""} == own.json() | {"line": ""}
+    strange = client.post("/api/step", json={"model": LLAMA | {"num_secret_experts": 8}, **point})
+    assert strange.status_code == 422
+    assert "num_secret_experts" in strange.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "says"),
+    [
+        ("/api/step?model=llama-3-70b&system=hgx-h100&tp=7", 422, "try 4 or 8"),
+        ("/api/step?model=/etc/passwd&system=hgx-h100", 422, "unknown model"),
+        ("/api/step?model=../../secret.toml&system=hgx-h100", 422, "unknown model"),
+        ("/api/step?model=llama-3-70b&system=/tmp/x.toml", 422, "a name of the catalogue"),
+        ("/api/step?model=llama-3-70b&system=hgx-h100&catalog=/tmp", 422, "unknown option"),
+        ("/api/plan?model=llama-3-70b&system=hgx-h100&plot=/tmp/x.svg", 422, "unknown option"),
+        ("/api/simulate?model=llama-3-8b&system=hgx-h100&trace=/etc/passwd", 422, "unknown option"),
+        ("/api/simulate?model=llama-3-8b&system=hgx-h100&requests=1G", 422, "at most 200,000"),
+        ("/api/menu?model=llama-3-8b&system=hgx-h100&beside=/etc/x.toml", 422, "price sheets"),
+        ("/api/train?model=llama-3-8b&system=hgx-h100&storage=x", 422, "unknown option"),
+        ("/api/validate?points=/etc/passwd", 404, "unknown question"),
+        ("/api/step?model=llama-3-70b&system=hgx-h100&batch=" + "9" * 300, 422, "at most 200"),
+        ("/api/step?model=llama-3-70b&system=hgx-h100&batch=nan", 422, "batch"),
+        ("/api/step?model=llama-3-70b&system=hgx-h100&batch=1e400", 422, "batch"),
+        ("/api/step?system=hgx-h100&model=%7B%22model_type%22%3A", 422, "JSON"),
+        ("/api/step?system=hgx-h100", 422, "model is needed"),
+        ("/api/pipeline?schedule=--plot%3D/tmp/never.svg&stages=2", 422, "schedule"),
+        ("/api/step?model=%00", 422, ""),
+        ("/api/step?" + "a=b&" * 5000, 413, "at most"),
+    ],
+)
+def test_what_may_not_be_asked(client: TestClient, query: str, status: int, says: str) -> None:
+    """Files, sizes and nonsense: a message with the reason, never a traceback."""
+    answer = client.get(query)
+    assert answer.status_code == status, answer.text
+    assert says in answer.text
+    assert set(answer.json()["error"]) == {"given", "expected", "fix"}
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 100_000, 422), (b'{"model":' * 20_000, 422), (b"x" * (BODY + 1), 413), (b"\xff\xfe", 422), (b"[]", 422),
+        (b'{"model": {"model_type": {"a": {"b": {"c": {"d": {"e": {"f": {"g": 1}}}}}}}}}', 422),
+        (b'{"model": null}', 422), (b'{"set": [["x"]]}', 422), (b"", 422),
+        (b'{"model": {"model_type": "llama", "hidden_size": 1e308}, "system": "hgx-h100"}', 422),
+        (b'{"model": {"model_type": "llama", "num_hidden_layers": 1000000000}, "system": "hgx-h100"}', 422),
+    ],
+)  # fmt: skip
+def test_hostile_bodies(client: TestClient, body: bytes, status: int) -> None:
+    """Deep, large or broken JSON is refused before anything is built of it."""
+    assert client.post("/api/step", content=body).status_code == status
+
+
+def test_headers(client: TestClient) -> None:
+    """On pages, files and answers alike; scripts only from here, and none written into a page."""
+    for path in ("/", "/static/main.js", "/api/catalog", "/api/nope", "/static/../app.py", "/static/%2e%2e/app.py"):
+        answer = client.get(path)
+        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS, path
+        assert "import annotations" not in answer.text
+    page = client.get("/").text
+    assert "<script>" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_document_names_what_is_read(client: TestClient) -> None:
+    """Every question is in it with its options, and no option names a file."""
+    paths = client.get("/api/openapi.json").json()["paths"]
+    assert {f"/api/{name}" for name in QUESTIONS} < set(paths)
+    named = {p["name"] for path in paths.values() for p in path["get"]["parameters"]}
+    assert named.isdisjoint({"catalog", "trace", "plot", "timeline", "output", "storage"})
+
+
+def _operations() -> list[tuple[str, list[str]]]:
+    with TestClient(app()) as client:
+        paths = client.get("/api/openapi.json").json()["paths"]
+    quick = [f"/api/{name}" for name, known in QUESTIONS.items() if not known.slow]
+    return [(path, [p["name"] for p in paths[path]["get"]["parameters"]]) for path in [*quick, "/api/board"]]
+
+
+_HONEST = {
+    "model": ["llama-3-8b", "deepseek-v3"],
+    "system": ["hgx-h100", "gb200-nvl72"],
+    "phase": ["decode", "prefill"],
+}
+_VALUES = st.one_of(
+    st.integers(-3, 10**7).map(str),
+    st.floats(allow_nan=True).map(str),
+    st.sampled_from(["", "0", "1:8", "1,2", "fp8", "nvfp4", "any", "8k", "25ms", "$2/h", "-1", "1e308",
+                     "chip.hbm_bandwidth=2x",
+                     "experts.count=2x", "domain.size=0", "chip.hbm_bandwidth=0", "{}", "vllm", "on", "1e-300", "99%"]),
+    st.text(max_size=20),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_fuzz_from_the_document(client: TestClient, data: st.DataObject) -> None:
+    """Any values of any options that the document names: an answer or a refusal, never a failure of the server."""
+    path, names = data.draw(st.sampled_from(OPERATIONS))
+    chosen = data.draw(st.lists(st.sampled_from(names), max_size=4, unique=True))
+    params: dict[str, Any] = {
+        name: data.draw(st.sampled_from(values)) for name, values in _HONEST.items() if name in names
+    }
+    params |= {name: data.draw(_VALUES) for name in chosen}
+    answer = client.get(path, params=params)
+    assert answer.status_code in (200, 422), (params, answer.text)
+    answer.json()
+
+
+OPERATIONS = _operations()
+
+
+def test_nothing_is_written(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server in an empty folder leaves it empty."""
+    monkeypatch.chdir(tmp_path)
+    client.get(f"/api/explain?{POINT}&numbers=tpot_estimate_s")
+    client.post("/api/step", json={"model": LLAMA, "system": "hgx-h100", "chips": 1})
+    assert not list(tmp_path.iterdir())
