@@ -78,8 +78,10 @@ def _compiled(*modules: str) -> Any:
             if not numba:
                 space[name] = made[name] = twin
                 continue
-            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in ENTRIES}
-            space[name] = made[name] = numba.njit(cache=folder is not None, **options)(twin)
+            entry = name in ENTRIES
+            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": not entry}
+            options |= {"no_cpython_wrapper": not entry, "no_cfunc_wrapper": True}
+            space[name] = made[name] = numba.njit(cache=folder is not None and entry, **options)(twin)
     return SimpleNamespace(**made)
 
 

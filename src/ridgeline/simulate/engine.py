@@ -234,10 +234,8 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cach
     b[QUEUED] += 1
 
 
-def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
-    """Put a request into the heap of those that will arrive, earliest first, then lowest number."""
-    place = g[COMING]
-    g[COMING] += 1
+def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:
+    """Put a request into the heap of those that will arrive, earliest first, then lowest number: at a place or above."""
     when = jobs[ARRIVAL, job]
     while place > 0:
         above = heap[(place - 1) // 2]
@@ -248,12 +246,9 @@ def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
     heap[place] = job
 
 
-def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
-    """Take the earliest request out of the heap."""
-    job = heap[0]
-    g[COMING] -= 1
-    last = heap[g[COMING]]
-    when, place = jobs[ARRIVAL, last], 0
+def sink(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, place: int, job: int) -> None:
+    """Put a request into the heap at a place or below."""
+    when = jobs[ARRIVAL, job]
     while 2 * place + 1 < g[COMING]:
         below = 2 * place + 1
         if below + 1 < g[COMING]:
@@ -263,12 +258,41 @@ def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
             ):
                 below += 1
         one = heap[below]
-        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and last < one):
+        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and job < one):
             break
         heap[place] = one
         place = below
-    heap[place] = last
+    heap[place] = job
+
+
+def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
+    """Let a request arrive."""
+    g[COMING] += 1
+    rise(jobs, heap, g[COMING] - 1, job)
+
+
+def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
+    """Take the earliest request out of the heap."""
+    job = heap[0]
+    g[COMING] -= 1
+    sink(jobs, heap, g, 0, heap[g[COMING]])
     return job
+
+
+def sooner(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, when: int) -> None:
+    """In a closed loop without anybody left to start: the last of those started since comes at a time, if later.
+
+    Replicas are not simulated in the order of time, so that a place that was free later has been filled before.
+    """
+    last = -1
+    for i in range(g[COMING]):
+        if links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > when:
+            if last < 0 or jobs[ARRIVAL, heap[i]] > jobs[ARRIVAL, heap[last]]:
+                last = i
+    if last >= 0:
+        job = heap[last]
+        jobs[ARRIVAL, job] = when
+        rise(jobs, heap, last, job)
 
 
 def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, job: int) -> None:
@@ -283,6 +307,8 @@ def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray,
             jobs[ARRIVAL, g[LATER]] = b[NOW]
             push(jobs, heap, g, g[LATER])
             g[LATER] += 1
+        else:
+            sooner(jobs, links, heap, g, b[NOW])
     while child >= 0:
         jobs[ARRIVAL, child] = b[NOW] + links[THINK, child]
         push(jobs, heap, g, child)

@@ -48,6 +48,7 @@ from ridgeline.simulate.engine import (
     pop,
     push,
     queue,
+    sink,
 )
 from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found
@@ -84,6 +85,8 @@ def bound(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, fleet: np.ndarray,
     begin = b[NOW]
     if b[HEAD] >= 0 and b[DECODES] == 0 and b[PARTIAL] < 0:
         begin = max(begin, jobs[ARRIVAL, b[HEAD]])
+    if b[QUEUED] > 0:  # preempted, anywhere in the queue; what is left may be one token
+        due = min(due, b[NOW] + least)
     for job in (b[HEAD], seats[JOB, b[PARTIAL]] if b[PARTIAL] >= 0 else -1):
         if job >= 0:
             due = min(due, begin + (1 if jobs[PREEMPTIONS, job] else fleet[LEAST_OUTPUT, r]) * least)
@@ -102,10 +105,11 @@ def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarra
     wanted = g[SENT]
     g[SENT] += 1
     if wanted != job:
+        jobs[ARRIVAL, job], jobs[ARRIVAL, wanted] = jobs[ARRIVAL, wanted], jobs[ARRIVAL, job]
         for i in range(g[COMING]):
             if heap[i] == wanted:
-                heap[i] = job
-        jobs[ARRIVAL, job], jobs[ARRIVAL, wanted] = jobs[ARRIVAL, wanted], jobs[ARRIVAL, job]
+                sink(jobs, heap, g, i, job)
+                break
     return wanted
 
 
