@@ -54,6 +54,9 @@ class Server:
     now: int = 0
     seen: int = 0
     wake: int | None = None
+    """When it plans again."""
+    idle: bool = True
+    """Whether nothing runs until then."""
     link: int = 0
     waiting: deque[Job] = field(default_factory=deque)
     running: list[Job] = field(default_factory=list)
@@ -83,9 +86,9 @@ class Server:
             hit.append(self.pool.known[name])
         return hit
 
-    def burden(self, job: Job) -> int:
-        used = len({id(block) for mine in self.blocks.values() for block in mine})
-        used += len({id(block) for _, _, mine in self.sending for block in mine})
+    def burden(self, job: Job, when: int) -> int:
+        held = [*self.blocks.values(), *(mine for at, _, mine in self.sending if at > when)]
+        used = len({id(block) for mine in held for block in mine})
         queue = sum(self.blocks_for(other.prompt) for other in self.waiting)
         return self.blocks_for(job.prompt) - len(self.found(job, job.prompt)) + used + queue
 
@@ -109,7 +112,10 @@ class Server:
 
     def plan(self, fleet: Fleet) -> None:
         """Plan and make the step that begins now, or find out when to try again."""
-        e, now = self.engine, self.now
+        assert self.wake is not None
+        if self.idle:
+            self.now = self.seen = self.wake
+        e, now, self.idle = self.engine, self.now, False
         while self.sending and self.sending[0][0] <= now:
             _, _, mine = self.sending.popleft()
             self.pool.give(mine)
@@ -173,11 +179,11 @@ class Server:
                 self.wake = None
                 return
             head = self.waiting[0]
+            self.idle, self.wake = True, now
             if head.arrival > self.seen:
-                self.now = max(now, head.arrival)
+                self.wake = max(now, head.arrival)
             elif not freed:
-                self.now = max(now, self.sending[0][0])
-            self.seen = self.wake = self.now
+                self.wake = max(now, self.sending[0][0])
             return
         ticks = self.ticks(plan)
         self.seen = now if e.async_scheduling else now + ticks
@@ -318,7 +324,7 @@ class Fleet:
         job.server = server.number
         server.waiting.append(job)
         if server.wake is None:
-            server.now = server.seen = server.wake = max(server.now, when)
+            server.wake, server.idle = max(server.now, when), True
 
     def choose(self, job: Job, pool: list[Server], when: int) -> Server | None:
         up = [s for s in pool if s.state == "up"]
@@ -338,7 +344,7 @@ class Fleet:
                 return self.servers[home]
         if not up:
             return None
-        best = min(up, key=lambda s: s.burden(job) if router == "prefix" else s.open(when))
+        best = min(up, key=lambda s: s.burden(job, when) if router == "prefix" else s.open(when))
         if router == "sticky":
             self.home[self.session[job.name]] = best.number
         return best

@@ -90,7 +90,7 @@ def same(slow: Slow, fast: Fleet) -> None:
     fast.serve()
     jobs, tick = fast.base.jobs.copy(), LAW.tick
     everyone = slow.jobs
-    arrival = jobs[source.CAME] if len(jobs) > source.JOB_ROWS else jobs[source.ARRIVAL]
+    arrival = jobs[source.CAME] if fast.moved else jobs[source.ARRIVAL]
     assert arrival.tolist() == [job.came for job in everyone]
     assert fast.replica.tolist() == [job.server for job in everyone]
     assert jobs[source.START].tolist() == [job.start for job in everyone]

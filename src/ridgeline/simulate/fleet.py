@@ -121,7 +121,8 @@ class Fleet:
         chained = bool(requests.concurrency or requests.after is not None)
         n, kept = len(requests), np.delete(np.arange(len(requests)), base.refused)
         self.kept = np.zeros(0, np.int64) if chained else kept
-        if prefill or not keeping.fixed:
+        self.moved = prefill is not None or not keeping.fixed
+        if self.moved:
             moved = np.full((engine.MOVED_ROWS - engine.JOB_ROWS, n), -1)
             moved[engine.LOADED - engine.JOB_ROWS] = 0
             if prefill:
@@ -160,7 +161,7 @@ class Fleet:
         """What `upkeep.py` reads."""
         u, tick = self.keeping, self.law.tick
         made = np.zeros(upkeep.POLICY, np.int64)
-        made[upkeep.PREFILLS] = first
+        made[upkeep.PREFILLS], made[upkeep.MOVED] = first, self.moved
         made[upkeep.RETRY] = round(u.retry / tick)
         if u.fewest:
             made[upkeep.FEWEST], made[upkeep.TARGET] = u.fewest, u.target
@@ -205,6 +206,7 @@ class Fleet:
                 self.replica,
                 self.router,
                 self.keeping.between_failures > 0,
+                True,
             )
             if code == engine.FULL:
                 base.widen()
@@ -234,7 +236,7 @@ class Fleet:
         for most in (engine.LAST, engine.PEAK):
             b[most] = self.boards[:, most].max()
         arrival = base.jobs[engine.ARRIVAL]
-        if len(base.jobs) > engine.JOB_ROWS:
+        if self.moved:
             came = base.jobs[engine.CAME]
             arrival[:] = np.where(came >= 0, came, arrival)
         begin, end = int(arrival.min()), int(b[engine.LAST])

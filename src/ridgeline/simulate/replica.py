@@ -136,7 +136,7 @@ class Replica:
         self.samples = np.empty((self.room if series else 2, 4), np.int64)
         self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
-        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN]] = -1
+        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN, engine.SENDING]] = -1
         first = settings.first_ratio
         b[engine.RATIO] = b[engine.FIRST_RATIO] = round(first * sglang.ONE)
         b[engine.LEAST_RATIO] = round(0.14 * first * sglang.ONE)

@@ -28,7 +28,6 @@ from ridgeline.simulate.engine import (
     CLOSED,
     COMING,
     DECODES,
-    ENDS,
     FULL,
     HANDED,
     HEAD,
@@ -45,6 +44,7 @@ from ridgeline.simulate.engine import (
     SENT,
     STEP,
     advance,
+    free_sent,
     pop,
     push,
     queue,
@@ -60,6 +60,7 @@ from ridgeline.simulate.upkeep import (
     HANDLED,
     LEAST_OUTPUT,
     LEAST_STEP,
+    MOVED,
     PREFILLS,
     READY,
     SHORT,
@@ -86,7 +87,7 @@ def bound(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, fleet: np.ndarray,
     if b[HEAD] >= 0 and b[DECODES] == 0 and b[PARTIAL] < 0:
         begin = max(begin, jobs[ARRIVAL, b[HEAD]])
     if b[QUEUED] > 0:  # preempted, anywhere in the queue; what is left may be one token
-        due = min(due, b[NOW] + least)
+        due = min(due, begin + least)
     for job in (b[HEAD], seats[JOB, b[PARTIAL]] if b[PARTIAL] >= 0 else -1):
         if job >= 0:
             due = min(due, begin + (1 if jobs[PREEMPTIONS, job] else fleet[LEAST_OUTPUT, r]) * least)
@@ -216,14 +217,15 @@ def route(
     replica: np.ndarray,
     router: int,
     failing: bool,
+    skip: bool,
 ) -> int:
     """Serve all requests; FULL when the rows of gaps are full, SHORT when the failures are used up, and it must be
-    called again with more.
+    called again with more. Without `skip` each step is made for itself.
 
     `law` is of the replicas that decode, `first_law` of the first PREFILLS ones, which only prefill.
     """
     replicas, prefills = len(boards), int(policy[PREFILLS])
-    moved = len(jobs) > CAME
+    moved = policy[MOVED] > 0
     chained = links.shape[1] > 0 or prefills > 0
     blind = router == ROUND_ROBIN and not chained
     policy[EVENT] = next_event(fleet, policy, failures)
@@ -255,7 +257,7 @@ def route(
             mine = part(cache, held, refs, queues, runs, spare, boards[r], r)
             code = advance(
                 first_law if r < prefills else law, jobs, seats[r], calendars[r], links, heap, gaps, counts, samples,
-                mine, g, boards[r], until, True,
+                mine, g, boards[r], until, skip,
             )  # fmt: skip
             fleet[DUE, r] = bound(jobs, seats[r], boards[r], fleet, r)
             if code == FULL:
@@ -265,9 +267,9 @@ def route(
             continue
         if event:
             if nothing:
-                still = 0
+                still = g[COMING]
                 for r in range(replicas):
-                    still += fleet[HANDLED, r] - boards[r, ENDS]
+                    still += open_requests(boards[r], fleet[HANDLED, r], when)
                 if still == 0:
                     return 0
             upkeep(
@@ -282,11 +284,15 @@ def route(
             g[NEXT] += 1
         else:
             job = int(pop(jobs, heap, g))
-            if boards[0, CLOSED] and not (moved and jobs[CAME, job] >= 0):
+            if boards[0, CLOSED]:
                 job = in_order(jobs, links, heap, g, job)
+                if links[PARENT, job] == -1:
+                    links[PARENT, job] = -2  # it may come again
         loaded = moved and jobs[LOADED, job] == 1
         if moved and jobs[CAME, job] < 0:
             jobs[CAME, job] = when
+        for r in range(prefills if router == PREFIX and not loaded else 0):
+            free_sent(seats[r], part(cache, held, refs, queues, runs, spare, boards[r], r), boards[r], when)
         best = chosen(
             jobs, cache, held, refs, queues, runs, spare, g, boards, fleet, policy, session, home, router, job, when,
             loaded,

@@ -58,12 +58,13 @@ FLEET_ROWS = 8
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
 """States of a replica."""
 
-EVENT, FAILURE, LOOK, EVERY, TARGET, FEWEST, START, KEEP, ENOUGH, RETRY, RETRIED, PREFILLS, TURN, FAILURES = range(14)
+EVENT, FAILURE, LOOK, EVERY, TARGET, FEWEST, START, KEEP, ENOUGH, RETRY, RETRIED, PREFILLS, TURN, FAILURES, MOVED = range(15)
 """Scalars of the fleet: when something happens next; number of the next failure; next look at the load, ticks between
 two of them, open requests per replica; fewest replicas; ticks to start one, and for which fewer must be enough; when
 fewer were not; ticks until a request of a failed replica arrives anew, and how many did; replicas of the prefill pool;
-whose turn it is in the decode pool; failures that happened."""
-POLICY = 14
+whose turn it is in the decode pool; failures that happened; whether requests may be handed
+out more than once."""
+POLICY = 15
 
 SHORT = 3
 """Why `route` came back: more failures must be drawn."""
