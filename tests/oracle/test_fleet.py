@@ -63,10 +63,11 @@ def both(
     names = [ids[a:b] for a, b in pairwise(first.place.tolist())] if ids else [[] for _ in range(len(requests))]
     pools = [(prefill.engine, True)] * prefill.replicas if prefill else []
     pools += [(decode, False)] * replicas
+    delay = round(prefill.delay / tick) if prefill else 0
     servers = [
-        Server(i, LAW, each, sends=sends, takes=prefill is not None and not sends, delay=round(prefill.delay / tick) if prefill else 0)
+        Server(i, LAW, each, sends=sends, takes=prefill is not None and not sends, delay=delay)
         for i, (each, sends) in enumerate(pools)
-    ]  # fmt: skip
+    ]
     ticks = np.rint(requests.arrival / tick).astype(int).tolist()
     rows = zip(ticks, requests.prompt.tolist(), requests.output.tolist(), names, strict=True)
     jobs = [Job(i, *row) for i, row in enumerate(rows)]
@@ -119,7 +120,7 @@ def pool(requests: Requests, settings: Engine, replicas: int, slow_link: bool) -
     return PrefillPool(replicas=replicas, law=LAW, engine=settings, seconds=each, delay=1e-7)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(workloads, engines, engines, st.integers(1, 3), st.integers(1, 3), st.sampled_from(ROUTERS), st.booleans(),
        st.sampled_from([0, 0, 3]), st.integers(0, 10**6))  # fmt: skip
 def test_two_pools(given_load, prefill, decode, first, second, router, slow_link, concurrency, seed) -> None:
@@ -144,10 +145,12 @@ def fitting(requests: Requests, *engines: Engine) -> Requests:
     return msgspec.structs.replace(requests, prompt=prompt, **ids)
 
 
-failing = st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 3), st.sampled_from([1, 3_000, 80_000])), min_size=1, max_size=8)  # fmt: skip
+failing = st.lists(
+    st.tuples(st.integers(0, 400_000), st.integers(0, 3), st.sampled_from([1, 3_000, 80_000])), min_size=1, max_size=8
+)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(workloads, engines, st.integers(1, 3), st.integers(0, 2), st.sampled_from(ROUTERS), failing, st.booleans(),
        st.integers(0, 10**6))  # fmt: skip
 def test_failures(given_load, settings_, replicas, first, router, failures, slow_link, seed) -> None:
@@ -162,7 +165,7 @@ def test_failures(given_load, settings_, replicas, first, router, failures, slow
     same(*both(requests, settings_, replicas, router, apart, keeping, planned))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(workloads, engines, st.integers(1, 5), st.sampled_from(ROUTERS[:3]), st.integers(1, 4),
        st.sampled_from([0.0, 2e-6, 3e-5]), st.sampled_from([0.0, 1e-5, 1e-4]), st.one_of(st.just([]), failing),
        st.integers(0, 10**6))  # fmt: skip

@@ -69,7 +69,7 @@ ARRIVAL, PROMPT, OUTPUT, BEHIND, START, FIRST, FINISH, GIVEN, PREEMPTIONS = rang
 GIVEN: tokens it had got by then."""
 JOB_ROWS = 9
 CAME, LOADED, SEND = range(9, 12)
-"""Only in fleets that hand requests out more than once. CAME: when it arrived first, ARRIVAL being when it arrived last.
+"""Only in fleets that hand requests out more than once. CAME: when it arrived first; ARRIVAL is when it arrived last.
 LOADED: 1 if it arrived with its cache. SEND: ticks that its prompt's cache takes on the link."""
 MOVED_ROWS = 12
 
@@ -235,7 +235,7 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cach
 
 
 def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:
-    """Put a request into the heap of those that will arrive, earliest first, then lowest number: at a place or above."""
+    """Put a request into the heap of those that will arrive, earliest first, lowest number first: here or above."""
     when = jobs[ARRIVAL, job]
     while place > 0:
         above = heap[(place - 1) // 2]
@@ -286,9 +286,9 @@ def sooner(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray,
     """
     last = -1
     for i in range(g[COMING]):
-        if links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > when:
-            if last < 0 or jobs[ARRIVAL, heap[i]] > jobs[ARRIVAL, heap[last]]:
-                last = i
+        mine = links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > when
+        if mine and (last < 0 or jobs[ARRIVAL, heap[i]] > jobs[ARRIVAL, heap[last]]):
+            last = i
     if last >= 0:
         job = heap[last]
         jobs[ARRIVAL, job] = when

@@ -225,7 +225,7 @@ class Fleet:
         waiting = self.failures[:, self.policy[upkeep.FAILURE] :]
         rows = np.array([np.rint(new[0] / tick).astype(np.int64), new[1], np.full(len(new[0]), round(u.repair / tick))])
         rows = np.concatenate([waiting, rows], axis=1)
-        self.failures = rows[:, np.lexsort((rows[1], rows[0]))]
+        self.failures = np.ascontiguousarray(rows[:, np.lexsort((rows[1], rows[0]))])
         self.policy[upkeep.FAILURE] = 0
 
     def result(self) -> Run:

@@ -106,7 +106,7 @@ class Replica:
     def __init__(
         self, requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False, fewest: int = 0
     ) -> None:
-        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ, and which checked its law."""
+        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws."""
         self.requests, self.law, self.settings = requests, law, settings
         if not fewest:
             check_law(law, settings)

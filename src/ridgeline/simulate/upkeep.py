@@ -58,7 +58,9 @@ FLEET_ROWS = 8
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
 """States of a replica."""
 
-EVENT, FAILURE, LOOK, EVERY, TARGET, FEWEST, START, KEEP, ENOUGH, RETRY, RETRIED, PREFILLS, TURN, FAILURES, MOVED = range(15)
+EVENT, FAILURE, LOOK, EVERY, TARGET, FEWEST, START, KEEP, ENOUGH, RETRY, RETRIED, PREFILLS, TURN, FAILURES, MOVED = (
+    range(15)
+)
 """Scalars of the fleet: when something happens next; number of the next failure; next look at the load, ticks between
 two of them, open requests per replica; fewest replicas; ticks to start one, and for which fewer must be enough; when
 fewer were not; ticks until a request of a failed replica arrives anew, and how many did; replicas of the prefill pool;
