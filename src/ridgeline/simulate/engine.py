@@ -275,7 +275,7 @@ def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
     """Take the earliest request out of the heap."""
     job = heap[0]
     g[COMING] -= 1
-    sink(jobs, heap, g, 0, heap[g[COMING]])
+    sink(jobs, heap, g, 0, int(heap[g[COMING]]))
     return job
 
 

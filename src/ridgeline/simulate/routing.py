@@ -163,7 +163,7 @@ def chosen(
                 return r
         return -1
     if router == STICKY and home[session[job]] >= 0 and fleet[STATE, home[session[job]]] == UP:
-        return home[session[job]]
+        return int(home[session[job]])
     best, least = -1, FAR
     for r in range(low, high):
         if fleet[STATE, r] != UP:
