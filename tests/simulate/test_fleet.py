@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ridgeline.errors import InputError
-from ridgeline.simulate import routing
+from ridgeline.simulate import upkeep
 from ridgeline.simulate.fleet import ROUTERS, Fleet, serve_fleet
 from ridgeline.simulate.law import affine
 from ridgeline.simulate.replica import Engine, serve
@@ -17,10 +17,14 @@ from ridgeline.workload import Requests, Workload
 
 LAW = affine(step=4e-3, token=2e-5, sequence=1e-5, context=2e-8, pair=1e-9)
 SMALL = Engine(max_num_batched_tokens=512, max_num_seqs=24, blocks=150)
+RETRACTING = Engine(
+    scheduler="sglang", max_num_batched_tokens=512, max_num_seqs=24, blocks=150, schedule_conservativeness=0.1
+)
 LOADS: dict[str, dict[str, Any]] = {
     "open": {"rate": 60},
     "sessions": {"rate": 40, "turns": "uniform:low=1,high=5", "think": "300 ms", "prefix": 64, "groups": 3},
     "closed": {"concurrency": 40},
+    "closed sessions": {"concurrency": 40, "turns": "uniform:low=1,high=5", "think": "300 ms"},
 }
 
 
@@ -46,15 +50,16 @@ def test_one_replica_is_a_replica(kind: str, planned: bool) -> None:
 
 @pytest.mark.parametrize("kind", LOADS)
 @pytest.mark.parametrize("router", ROUTERS)
-def test_looking_more_often_changes_nothing(kind: str, router: str) -> None:
+@pytest.mark.parametrize("settings", [SMALL, RETRACTING], ids=["vllm", "sglang"])
+def test_looking_more_often_changes_nothing(kind: str, router: str, settings: Engine) -> None:
     """Replicas advance only to lower bounds of their next end; with bounds that are far too low, all is the same."""
     requests = load(kind)
     if router == "sticky" and requests.session is None:
         pytest.skip("needs sessions")
-    eager = Fleet(requests, LAW, SMALL, 5, router)
-    eager.fleet[routing.LEAST_STEP] //= 50
+    eager = Fleet(requests, LAW, settings, 5, router)
+    eager.fleet[upkeep.LEAST_STEP] //= 50
     eager.serve()
-    found = serve_fleet(requests, LAW, SMALL, 5, router)
+    found = serve_fleet(requests, LAW, settings, 5, router)
     seen = eager.result()
     same(found, seen)
     assert found.replica is not None
@@ -62,6 +67,15 @@ def test_looking_more_often_changes_nothing(kind: str, router: str) -> None:
     assert np.array_equal(found.replica, seen.replica)
     assert found.served.sum() == len(requests) - len(eager.refused)
     assert found.gaps.count + found.served.sum() == requests.output[found.served].sum()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_places_in_a_closed_loop_are_filled_in_the_order_of_time(seed: int) -> None:
+    """The last request to start takes the place that is free first, not the one that was simulated first."""
+    requests = load("closed", seed=seed)
+    run = serve_fleet(requests, LAW, SMALL, 5, "round-robin")
+    free = np.sort(run.finish)[: len(requests) - requests.concurrency]
+    assert np.array_equal(np.sort(run.arrival)[requests.concurrency :], free)
 
 
 @pytest.mark.parametrize("kind", LOADS)

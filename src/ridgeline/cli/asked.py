@@ -45,6 +45,29 @@ OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups")
 """Options that mean nothing with one."""
 
 
+def options(
+    *,
+    isl: traffic.Lengths = "512",
+    osl: traffic.Answers = "128",
+    arrivals: traffic.Arrivals = "",
+    turns: traffic.Turns = "1",
+    think: traffic.Think = "0 s",
+    prefix: traffic.Prefix = "0",
+    groups: traffic.Groups = 1,
+    seed: traffic.Seed = 0,
+    slo: traffic.Slo = "",
+    trace: File = "",
+    trace_format: Format = "",
+    trace_begin: Begin = "0 s",
+    trace_length: Length = "",
+    prompt_scale: PromptScale = 1.0,
+    output_scale: OutputScale = 1.0,
+    skip_empty: SkipEmpty = False,
+    hash_block: HashBlock = 0,
+) -> None:
+    """Options of what is asked."""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Requests, and what is to be said of them."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ridgeline.cli import asked as asking
 from ridgeline.cli import traffic
-from ridgeline.cli.options import command
+from ridgeline.cli.options import command, defaults
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.simulate import document, text
 from ridgeline.cli.table import copied, heading, plain, shown
@@ -27,67 +26,30 @@ if TYPE_CHECKING:
 Attain = Annotated[float, Parameter(help="Share of requests that must keep all objectives.")]
 
 
-@command(*traffic.FIELDS)
-def capacity(
-    scenario: Scenario,
-    *,
-    slo: traffic.Slo = "",
-    attain: Attain = 0.99,
-    requests: traffic.Count = "5000",
-    isl: traffic.Lengths = "512",
-    osl: traffic.Answers = "128",
-    arrivals: traffic.Arrivals = "",
-    turns: traffic.Turns = "1",
-    think: traffic.Think = "0 s",
-    prefix: traffic.Prefix = "0",
-    groups: traffic.Groups = 1,
-    trace: asking.File = "",
-    trace_format: asking.Format = "",
-    trace_begin: asking.Begin = "0 s",
-    trace_length: asking.Length = "",
-    prompt_scale: asking.PromptScale = 1.0,
-    output_scale: asking.OutputScale = 1.0,
-    skip_empty: asking.SkipEmpty = False,
-    hash_block: asking.HashBlock = 0,
-    seed: traffic.Seed = 0,
-    scheduler: traffic.Scheduler = "",
-    max_num_batched_tokens: traffic.BatchTokens = "",
-    max_num_seqs: traffic.BatchSeqs = "",
-    block_size: traffic.BlockSize = None,
-    kv_blocks: traffic.Blocks = "",
-    no_prefix_caching: traffic.NoCaching = False,
-    no_async_scheduling: traffic.Synchronous = False,
-    admit_first_chunk: traffic.FirstChunk = False,
-    static_batching: traffic.Static = False,
-) -> Report:
+@command(*traffic.FIELDS, shared=(asking.options, traffic.batching))
+def capacity(scenario: Scenario, *, attain: Attain = 0.99, requests: traffic.Count = "5000", **options: Any) -> Report:
     """The highest rate of requests that one replica serves within its objectives, and what it is like there.
 
     Rates are tried with the same random numbers and bracketed to 1%.
     """
-    given = {name: value for name, value in locals().items() if name != "scenario"}
-    limits = objectives(slo) if slo else {}
+    usual = defaults(capacity)
+    given = usual | options | {"attain": attain, "requests": requests}
+    limits = objectives(given["slo"]) if given["slo"] else {}
 
     def draw(rate: float) -> Requests:
-        return asking.asked({**given, "rate": rate}, _defaults()).requests
+        return asking.asked({**given, "rate": rate}, usual).requests
 
     replica = deployed(scenario, draw(1.0), given)
     price = chip_price(scenario, replica.subject)
     found = search(replica, draw, limits, attain=attain)
     rate_usd = None if price is None else price * replica.chips
-    again = line("capacity", scenario, given, _defaults())
+    again = line("capacity", scenario, given, usual)
     best = document(found.best, rate_usd, again)
     return Report(
         document=lambda: {**best, "command": "capacity", **_found(found), "attain": attain},
         rows=lambda: Rows.of([_found(found)]),
         text=lambda: _text(found, rate_usd, limits, attain, again),
     )
-
-
-def _defaults() -> dict[str, Any]:
-    from ridgeline.cli import capacity as module
-
-    own = inspect.signature(module.capacity).parameters
-    return {name: parameter.default for name, parameter in own.items()}
 
 
 def _found(found: Capacity) -> dict[str, Any]:

@@ -88,16 +88,19 @@ def command(
     system: bool = True,
     of: type = Scenario,
     groups: Mapping[str, Sequence[str]] = GROUPS,
+    shared: tuple[Callable[..., None], ...] = (),
 ) -> Callable[[Callable[..., Report]], Callable[..., int]]:
     """A command with --json and --csv that gives its exit code; with `fields` also with MODEL, SYSTEM and these
     options, which come to it as `read` makes of their texts: a scenario. Its `report` answers without printing.
 
     `model` is the help of MODEL if that may be something else; without `system`, SYSTEM may be left out. `of` is the
-    kind of question whose fields they are, `groups` their headings.
+    kind of question whose fields they are, `groups` their headings. `shared` are functions whose keywords are options
+    of this command too, and come to it as further keywords.
     """
 
     def wrap(answer: Callable[..., Report]) -> Callable[..., int]:
-        own = list(inspect.signature(answer, eval_str=True).parameters.values())
+        own = [p for p in _parameters(answer) if p.kind is not p.VAR_KEYWORD]
+        own += [p for each in shared for p in _parameters(each)]
         head, tail = own[:1] if fields else [], own[1:] if fields else own
         asked = [_argument("model", model, of), _argument("system", "", of, needed=system)] if head else []
         given = [_option(name, of, groups) for name in fields]
@@ -130,6 +133,15 @@ def command(
         return command
 
     return wrap
+
+
+def defaults(command: Callable[..., int]) -> dict[str, Any]:
+    """Default of each option of a command."""
+    return {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
 def _argument(name: str, text: str, of: type, *, needed: bool = True) -> inspect.Parameter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ridgeline.cli import asked as asking
-from ridgeline.cli import sides, traffic
+from ridgeline.cli import fleet, sides, traffic
 from ridgeline.cli.headline import headline
-from ridgeline.cli.options import OUTPUT, command
+from ridgeline.cli.options import OUTPUT, command, defaults
 from ridgeline.cli.report import Report, Rows, printed
 from ridgeline.cli.table import copied, counted, heading, plain, shown, table
 from ridgeline.cli.timeline import draw
@@ -51,58 +50,34 @@ Clients = Annotated[
 ]
 
 
-@command(*traffic.FIELDS)
+@command(*traffic.FIELDS, shared=(asking.options, traffic.batching, fleet.options))
 def simulate(
     scenario: Scenario,
     *,
     rate: traffic.Rate = None,
     requests: traffic.Count = "",
-    isl: traffic.Lengths = "512",
-    osl: traffic.Answers = "128",
-    arrivals: traffic.Arrivals = "",
-    turns: traffic.Turns = "1",
-    think: traffic.Think = "0 s",
-    prefix: traffic.Prefix = "0",
-    groups: traffic.Groups = 1,
     concurrency: traffic.Concurrency = 0,
-    seed: traffic.Seed = 0,
-    slo: traffic.Slo = "",
+    speed: asking.Speed = 1.0,
     warm_up: traffic.WarmUp = "0 s",
     cool_down: traffic.CoolDown = "0 s",
     replications: traffic.Replications = 1,
-    trace: asking.File = "",
-    trace_format: asking.Format = "",
-    speed: asking.Speed = 1.0,
-    trace_begin: asking.Begin = "0 s",
-    trace_length: asking.Length = "",
-    prompt_scale: asking.PromptScale = 1.0,
-    output_scale: asking.OutputScale = 1.0,
-    skip_empty: asking.SkipEmpty = False,
-    hash_block: asking.HashBlock = 0,
-    scheduler: traffic.Scheduler = "",
-    max_num_batched_tokens: traffic.BatchTokens = "",
-    max_num_seqs: traffic.BatchSeqs = "",
-    block_size: traffic.BlockSize = None,
-    kv_blocks: traffic.Blocks = "",
-    no_prefix_caching: traffic.NoCaching = False,
-    no_async_scheduling: traffic.Synchronous = False,
-    admit_first_chunk: traffic.FirstChunk = False,
-    static_batching: traffic.Static = False,
-    replicas: traffic.Replicas = 1,
-    router: traffic.Router = "least-loaded",
     timeline: Timeline = "",
     clients: Clients = False,
+    **options: Any,
 ) -> Report:
     """Replicas under a stream of requests: queues, percentiles, what binds, what a token costs.
 
     Steps take what `ridgeline step` estimates; requests are batched and preempted as vLLM v1 or SGLang does it.
     """
-    given = {name: value for name, value in locals().items() if name != "scenario"}
-    limits = objectives(slo) if slo else {}
-    found = asking.asked(given, _defaults())
+    own = {name: value for name, value in locals().items() if name not in ("scenario", "options")}
+    usual = defaults(simulate)
+    given = usual | own | options  # a keyword that was not given does not come
+    limits = objectives(given["slo"]) if given["slo"] else {}
+    found = asking.asked(given, usual)
     sent = found.requests
     replica = deployed(scenario, sent, given)
-    traffic.check_chips(replica, replicas)
+    replicas, pool = fleet.pools(scenario, replica, given)
+    kept = fleet.keeping(given)
     cut = (parse(warm_up, "s", "--warm-up"), parse(cool_down, "s", "--cool-down"))
 
     def run(requests: Requests, *, series: bool = False, progress: Any = None) -> Simulation:
@@ -115,15 +90,16 @@ def simulate(
             series=series,
             progress=progress,
             replicas=replicas,
-            router=router,
+            router=given["router"],
+            prefill=pool,
+            keeping=kept,
         )
 
-    price = chip_price(scenario, replica.subject)
     with _Progress(len(sent)) as progress:
         made = some_served(run(sent, series=bool(timeline), progress=progress))
-    sure = _replicated(replications, made, found.workload, seed, run)
-    rate_usd = None if price is None else price * made.chips
-    again = line("simulate", scenario, given, _defaults())
+    sure = _replicated(replications, made, found.workload, given["seed"], run)
+    rate_usd = paid(made)
+    again = line("simulate", scenario, given, usual)
     answer = [*text(made, rate_usd, limits), *sides.intervals(sure), *(sides.table_of(made.metrics) if clients else [])]
     answer += [*found.notes, *([f"timeline: {timeline}"] if timeline else []), copied(f"again: {again}")]
     if timeline:
@@ -154,11 +130,15 @@ def _replicated(
     return replicated([made.metrics, *others])
 
 
-def _defaults() -> dict[str, Any]:
-    from ridgeline.cli import simulate as module
-
-    own = inspect.signature(module.simulate).parameters
-    return {name: parameter.default for name, parameter in own.items()}
+def paid(made: Simulation) -> float | None:
+    """Dollars per second of all replicas, or of those that were on; None without a price."""
+    found = 0.0
+    for each, replicas in made.pools:
+        price = chip_price(each.scenario, each.subject)
+        if price is None:
+            return None
+        found += price * each.chips * replicas
+    return found * made.share_on
 
 
 class _Progress:
@@ -183,14 +163,14 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
     found, run, replica = made.metrics, made.run, made.deployment
     settings = replica.engine
     money = {} if usd_per_s is None else found.cost(usd_per_s)
-    power = replica.subject.system.chip.power
-    energy = {} if power is None else found.energy(power * made.chips)
+    energy = {} if made.watts is None else found.energy(made.watts)
     return {
         "command": "simulate",
         "model": replica.subject.model.name,
         "system": replica.subject.system.name,
         "chips": made.chips,
         "replicas": made.replicas,
+        **_fleet(made),
         "requests": found.requests,
         "completed": found.completed,
         "refused": len(made.refused),
@@ -226,6 +206,24 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
     }
 
 
+def _fleet(made: Simulation) -> dict[str, Any]:
+    """What only fleets have."""
+    done, apart = made.run.operation, made.prefill
+    found: dict[str, Any] = {}
+    if apart is not None:
+        found |= {
+            "prefill_replicas": apart.replicas,
+            "prefill_layout": str(apart.replica.scenario.layout),
+            "prefill_system": apart.replica.subject.system.name,
+            "prefill_kv_blocks": apart.replica.engine.blocks,
+            "prefill_max_num_batched_tokens": apart.replica.engine.max_num_batched_tokens,
+            "transfer_bytes_per_s": apart.bandwidth,
+        }
+    if done is not None:
+        found |= {"replicas_on_mean": made.replicas_on, "failures": done.failures, "retried": done.retried}
+    return found
+
+
 def _spread(found: Spread) -> dict[str, float]:
     return {"mean": found.mean, "std": found.std, "min": found.least, "max": found.most, **found.percentiles}
 
@@ -252,10 +250,15 @@ def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) ->
     """The answer for a reader."""
     found, replica = made.metrics, made.deployment
     _, stored = headline(replica.scenario, replica.subject)
-    names = f"{replica.subject.model.name} on {counted(made.chips, 'chip')} of {replica.subject.system.name}"
+    chips = ", ".join(f"{counted(p.chips * n, 'chip')} of {p.subject.system.name}" for p, n in made.pools)
+    names = f"{replica.subject.model.name} on {chips}"
     each = (
         f"{made.replicas} replicas of {replica.scenario.layout}" if made.replicas > 1 else f"{replica.scenario.layout}"
     )
+    if made.prefill is not None:
+        first = made.prefill
+        each = f"prefill on {first.replicas} x {first.replica.scenario.layout}, decode on {made.replicas} x "
+        each += f"{replica.scenario.layout}, caches sent at {shown(first.bandwidth, 'B/s')} from each prefill replica"
     spreads = {name: getattr(found, key) for name, key in LATENCIES.items()}
     times = table(
         ["<", "mean", "p50", "p90", "p99", "most"],
@@ -273,6 +276,7 @@ def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) ->
         *_rates(made, usd_per_s),
         *_goodput(made, limits),
         f"time bound by: {', '.join(f'{name} {share:.0%}' for name, share in found.bound.items() if share >= 0.005)}",
+        *_kept(made),
         *_warnings(made),
         "",
         f"law: within {replica.law.deviation:.2%} of the estimate on random steps"
@@ -316,11 +320,20 @@ def _rates(made: Simulation, usd_per_s: float | None) -> list[str]:
     used = f", at most {run.peak_blocks / run.blocks:.0%} of KV blocks in use" if run.blocks else ""
     money = found.cost(usd_per_s) if usd_per_s is not None else {}
     cost = f"; {shown(money['usd_per_token'], 'USD/tok')} of all tokens" if money else "; price not known (--price)"
-    power = made.deployment.subject.system.chip.power
-    if power is not None:
-        joules = found.energy(power * made.chips)["joules_per_token"]
+    if made.watts is not None:
+        joules = found.energy(made.watts)["joules_per_token"]
         cost += f", {shown(joules, 'J/tok')} at full power"
     return [rates, f"{counted(found.preemptions, 'preemption')}{used}{hit}{cost}"]
+
+
+def _kept(made: Simulation) -> list[str]:
+    """Failures, and how many replicas were on."""
+    done, found = made.run.operation, []
+    if done is not None and done.failures:
+        found.append(f"{counted(done.failures, 'failure')}, {counted(done.retried, 'request')} sent to another replica")
+    if made.scaled:
+        found.append(f"{plain(made.replicas_on)} replicas on, on average, of {made.replicas}")
+    return found
 
 
 def _goodput(made: Simulation, limits: dict[str, float]) -> list[str]:

@@ -24,7 +24,6 @@ FIELDS = tuple(
 """Options of the scenario that a simulation takes."""
 
 _TRAFFIC, _BATCHING = Group("Requests", sort_key=10), Group("Batching", sort_key=11)
-_FLEET = Group("Fleet", sort_key=12)
 
 
 def _traffic(text: str, name: str | None = None) -> Parameter:
@@ -46,10 +45,6 @@ Arrivals = Annotated[str, _traffic("poisson (default), gamma:cv=2, fixed, burst:
 Turns = Annotated[str, _traffic("Turns of a session, each repeating what was said: a number or a distribution.")]
 Think = Annotated[str, _traffic("Time between the end of a turn and the next \\[such as 20 s].")]
 Concurrency = Annotated[int, _traffic("Closed loop: requests (or sessions) kept open; no rate.")]
-Replicas = Annotated[int, Parameter(help="Equal replicas behind a router.", group=_FLEET)]
-Router = Annotated[
-    str, Parameter(help="Who gets a request: least-loaded, round-robin, prefix, or sticky sessions.", group=_FLEET)
-]
 Seed = Annotated[int, _traffic("Seed of the random numbers.")]
 WarmUp = Annotated[str, _traffic("Time of arrivals at the beginning that metrics leave out.")]
 CoolDown = Annotated[str, _traffic("The same at the end.")]
@@ -69,20 +64,19 @@ Static = Annotated[bool, _batching("Begin a batch only when all of the one befor
 FirstChunk = Annotated[bool, _batching("Admit requests whose first chunk fits, even if the whole prompt does not.")]
 
 
-def check_chips(replica: Deployment, replicas: int) -> None:
-    """Refuse more replicas than the chips make.
-
-    Raises
-    ------
-    InputError
-        With the number of chips that would do.
-    """
-    if replicas * replica.chips > replica.subject.chips:
-        raise InputError(
-            f"{replicas} replicas of {replica.chips} chips",
-            f"at most the {replica.subject.chips} chips of {replica.subject.system.name}",
-            f"--chips {replicas * replica.chips}",
-        )
+def batching(
+    *,
+    scheduler: Scheduler = "",
+    max_num_batched_tokens: BatchTokens = "",
+    max_num_seqs: BatchSeqs = "",
+    block_size: BlockSize = None,
+    kv_blocks: Blocks = "",
+    no_prefix_caching: NoCaching = False,
+    no_async_scheduling: Synchronous = False,
+    admit_first_chunk: FirstChunk = False,
+    static_batching: Static = False,
+) -> None:
+    """Options of how a replica batches."""
 
 
 def count(text: str, option: str) -> int:

@@ -25,6 +25,8 @@ from typing import Any
 
 ENTRIES = ("advance", "route")
 """Functions that are called as such: their arguments are many, and their work is long."""
+CALLED = (*ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "burden", "in_order")
+"""Functions that are not inlined: those, and some that few runs need."""
 
 
 PLAIN = 10_000
@@ -43,7 +45,7 @@ def compiled(*modules: ModuleType) -> Any:
 
     Of functions with one name that of the last module counts, also where other modules call it.
 
-    All but those of ENTRIES are inlined, so that nothing is passed around.
+    All but those of CALLED are inlined, so that nothing is passed around.
     """
     return _compiled(*(module.__name__ for module in modules))
 
@@ -67,8 +69,11 @@ def _compiled(*modules: str) -> Any:
     folder = _folder(numba.__version__, sorted({f"{f.__module__}.{f.__name__}" for f in replaced})) if numba else None
     if folder is not None:
         numba.config.CACHE_DIR = str(folder)
-    made: dict[str, Any] = {}
-    for source in sources:
+    last = {name for name, f in plain.items() if f.__module__ == modules[-1]}
+    before = vars(_compiled(*modules[:-1])) if len(modules) > 1 else {}
+    alone = not last & before.keys()  # what is compiled already calls nothing of the last module
+    made: dict[str, Any] = dict(before) if alone else {}
+    for source in sources[-1:] if alone else sources:
         space = {**vars(source), **made}  # a module's constants are its own; compiled functions are all one
         for name, function in plain.items():
             if function.__module__ != source.__name__:
@@ -78,8 +83,10 @@ def _compiled(*modules: str) -> Any:
             if not numba:
                 space[name] = made[name] = twin
                 continue
-            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in ENTRIES}
-            space[name] = made[name] = numba.njit(cache=folder is not None, **options)(twin)
+            entry = name in ENTRIES
+            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in CALLED}
+            options |= {"no_cpython_wrapper": not entry, "no_cfunc_wrapper": True}
+            space[name] = made[name] = numba.njit(cache=folder is not None and entry, **options)(twin)
     return SimpleNamespace(**made)
 
 

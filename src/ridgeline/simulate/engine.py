@@ -43,7 +43,10 @@ BUSY = 35
 """Ticks by what binds, as in `roofline.TERMS`: four."""
 RATIO, FIRST_RATIO, LEAST_RATIO, DECAY, RETRACT, PREFILL, SHUT, LISTED, SEEN, DECODED = range(39, 49)
 """Of `sglang.py` alone."""
-FILLED = 49
+SENDS, TAKES, LINK, DELAY, SENDING, SENT_LAST, HOLDING = range(49, 56)
+"""Of prefill and decode apart: whether a request leaves with its first token; whether requests come with their cache;
+when the link is free; ticks of a message; ends of the list of seats whose cache is being sent, and their number."""
+FILLED = 56
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.
@@ -65,6 +68,10 @@ ARRIVAL, PROMPT, OUTPUT, BEHIND, START, FIRST, FINISH, GIVEN, PREEMPTIONS = rang
 """BEHIND: who is next in the queue, -1 for nobody. FINISH: of a preempted request, when it got its last token so far.
 GIVEN: tokens it had got by then."""
 JOB_ROWS = 9
+CAME, LOADED, SEND = range(9, 12)
+"""Only in fleets that hand requests out more than once. CAME: when it arrived first; ARRIVAL is when it arrived last.
+LOADED: 1 if it arrived with its cache. SEND: ticks that its prompt's cache takes on the link."""
+MOVED_ROWS = 12
 
 # Rows of the array of seats, those of the requests in the batch.
 JOB, OLDER, NEWER, END, ORIGIN, BEFORE, AFTER, EMPTY, FRESH, ENDED, LENGTH, SINCE = range(12)
@@ -227,10 +234,8 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cach
     b[QUEUED] += 1
 
 
-def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
-    """Put a request into the heap of those that will arrive, earliest first, then lowest number."""
-    place = g[COMING]
-    g[COMING] += 1
+def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:
+    """Put a request into the heap of those that will arrive, earliest first, lowest number first: here or above."""
     when = jobs[ARRIVAL, job]
     while place > 0:
         above = heap[(place - 1) // 2]
@@ -241,12 +246,9 @@ def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
     heap[place] = job
 
 
-def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
-    """Take the earliest request out of the heap."""
-    job = heap[0]
-    g[COMING] -= 1
-    last = heap[g[COMING]]
-    when, place = jobs[ARRIVAL, last], 0
+def sink(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, place: int, job: int) -> None:
+    """Put a request into the heap at a place or below."""
+    when = jobs[ARRIVAL, job]
     while 2 * place + 1 < g[COMING]:
         below = 2 * place + 1
         if below + 1 < g[COMING]:
@@ -256,12 +258,41 @@ def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
             ):
                 below += 1
         one = heap[below]
-        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and last < one):
+        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and job < one):
             break
         heap[place] = one
         place = below
-    heap[place] = last
+    heap[place] = job
+
+
+def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
+    """Let a request arrive."""
+    g[COMING] += 1
+    rise(jobs, heap, g[COMING] - 1, job)
+
+
+def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
+    """Take the earliest request out of the heap."""
+    job = heap[0]
+    g[COMING] -= 1
+    sink(jobs, heap, g, 0, int(heap[g[COMING]]))
     return job
+
+
+def sooner(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, when: int) -> None:
+    """In a closed loop without anybody left to start: the last of those started since comes at a time, if later.
+
+    Replicas are not simulated in the order of time, so that a place that was free later has been filled before.
+    """
+    last = -1
+    for i in range(g[COMING]):
+        mine = links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > when
+        if mine and (last < 0 or jobs[ARRIVAL, heap[i]] > jobs[ARRIVAL, heap[last]]):
+            last = i
+    if last >= 0:
+        job = heap[last]
+        jobs[ARRIVAL, job] = when
+        rise(jobs, heap, last, job)
 
 
 def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, job: int) -> None:
@@ -276,6 +307,8 @@ def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray,
             jobs[ARRIVAL, g[LATER]] = b[NOW]
             push(jobs, heap, g, g[LATER])
             g[LATER] += 1
+        else:
+            sooner(jobs, links, heap, g, b[NOW])
     while child >= 0:
         jobs[ARRIVAL, child] = b[NOW] + links[THINK, child]
         push(jobs, heap, g, child)
@@ -297,6 +330,82 @@ def queue(jobs: np.ndarray, b: np.ndarray, job: int) -> None:
     else:
         jobs[BEHIND, b[TAIL]] = job
     b[TAIL] = job
+
+
+def hand_over(
+    jobs: np.ndarray, seats: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, seat: int, cached: int
+) -> None:
+    """Send a request's cache to who decodes it: caches pass the link one after another, in the order of prefills.
+
+    The request holds its seat and its blocks until the cache has left, and arrives anew when it has come.
+    """
+    job = seats[JOB, seat]
+    unlink(seats, b, seat)
+    b[OPEN] -= 1  # the seat is kept
+    more = jobs[SEND, job] * (cached - jobs[PROMPT, job]) // jobs[PROMPT, job]
+    b[LINK] = max(b[LINK], b[NOW]) + jobs[SEND, job] + more
+    seats[SINCE, seat], seats[ORIGIN, seat], seats[NEWER, seat] = b[LINK], cached, -1
+    if b[SENDING] < 0:
+        b[SENDING] = seat
+    else:
+        seats[NEWER, b[SENT_LAST]] = seat
+    b[SENT_LAST] = seat
+    b[HOLDING] += 1
+    jobs[ARRIVAL, job], jobs[LOADED, job] = b[LINK] + b[DELAY], 1
+    push(jobs, heap, g, job)
+    if b[LAST] < b[NOW]:
+        b[EARLIER], b[LAST] = b[ENDS], b[NOW]
+    b[ENDS] += 1
+
+
+def free_sent(seats: np.ndarray, cache: Cache, b: np.ndarray, when: int) -> None:
+    """Free seats and blocks of requests whose cache has left by then."""
+    while b[SENDING] >= 0 and seats[SINCE, b[SENDING]] <= when:
+        seat = b[SENDING]
+        b[SENDING] = seats[NEWER, seat]
+        b[HOLDING] -= 1
+        give(cache, b, seats[JOB, seat], seats[ORIGIN, seat])
+        seats[EMPTY, b[OPEN]] = seat
+        b[OPEN] += 1
+
+
+def join(
+    jobs: np.ndarray,
+    seats: np.ndarray,
+    calendar: np.ndarray,
+    gaps: np.ndarray,
+    counts: np.ndarray,
+    cache: Cache,
+    g: np.ndarray,
+    b: np.ndarray,
+) -> None:
+    """Take into the batch those at the head of the queue who came with their cache, as far as seats and blocks last.
+
+    Their latest token is passed on when the step begins. They wait while a prompt is computed anew here.
+    """
+    while b[PARTIAL] < 0 and b[DECODES] + b[PENDING] < min(b[SEATS], b[TOKENS]):
+        job = b[HEAD]
+        if job < 0 or jobs[LOADED, job] == 0 or jobs[ARRIVAL, job] > b[CUT]:
+            return
+        cached = jobs[PROMPT, job] + jobs[GIVEN, job] - 1
+        hit = found(cache, b, job, cached + 1)
+        needed = cached // b[BLOCK] + 1 - hit + queued(cache, job, hit)  # with that of the next token
+        if needed > b[FREE] - b[FILLED + b[STEP] % b[BLOCK]]:
+            return
+        share(cache, b, job, hit)
+        take(cache, b, (cached + b[BLOCK] - 1) // b[BLOCK] - hit)
+        remember(cache, job, hit, cached // b[BLOCK])
+        b[HEAD] = jobs[BEHIND, job]
+        if b[HEAD] < 0:
+            b[TAIL] = -1
+        if jobs[FIRST, job] < 0:
+            jobs[FIRST, job] = b[NOW]
+        else:
+            keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
+        jobs[FINISH, job], jobs[LOADED, job] = b[NOW], 0
+        if jobs[PREEMPTIONS, job]:
+            b[QUEUED] -= 1
+        begin_decode(seats, calendar, b, sit(seats, b, job), cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
 
 
 def next_arrival(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> int:
@@ -497,6 +606,10 @@ def give_tokens(
         seat = seats[FRESH, i]
         job = seats[JOB, seat]
         cached = jobs[PROMPT, job] + jobs[GIVEN, job]
+        if b[SENDS] and jobs[GIVEN, job] + 1 < jobs[OUTPUT, job]:
+            jobs[GIVEN, job] += 1
+            hand_over(jobs, seats, heap, g, b, seat, cached)
+            continue
         if jobs[GIVEN, job]:
             keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
         else:
@@ -559,9 +672,9 @@ def step(
                 seats[FRESH, 0] = seat
                 finished, b[PARTIAL] = 1, -1
     closed = thrown or (b[STATIC] and n + chunks > 0)
-    while not closed and budget > 0 and n + chunks + b[PENDING] < b[SEATS]:
+    while not closed and budget > 0 and n + chunks + b[PENDING] + b[HOLDING] < b[SEATS]:
         job = b[HEAD]
-        if job < 0 or jobs[ARRIVAL, job] > b[CUT]:
+        if job < 0 or jobs[ARRIVAL, job] > b[CUT] or (b[TAKES] and jobs[LOADED, job]):
             break
         total = jobs[PROMPT, job] + jobs[GIVEN, job]
         hit, needed = room(cache, b, job, total, budget)
@@ -636,12 +749,16 @@ def advance(
     while True:
         if b[NOW] >= until:
             return PAUSED
-        if g[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
+        if g[GAPS] + 2 * b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
             return FULL
         if b[SAMPLE]:
             look(samples, b)
         arrive(jobs, heap, g, b)
-        steps = quiet_steps(jobs, seats, cache, b)
+        if b[SENDS]:
+            free_sent(seats, cache, b, b[NOW])
+        if b[TAKES]:
+            join(jobs, seats, calendar, gaps, counts, cache, g, b)
+        steps, ended = quiet_steps(jobs, seats, cache, b), b[PENDING]
         if steps > 0:
             decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, g, b), until)
             if b[NEXT_END] == b[STEP]:
@@ -651,8 +768,10 @@ def advance(
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:
-                when = b[NOW]
+                when = b[NOW] if ended else max(b[NOW], seats[SINCE, b[SENDING]])
             if when >= until:
+                if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:
+                    b[NOW] = b[CUT] = until  # it has waited so long for what is being sent
                 return PAUSED
             b[NOW] = max(b[NOW], when)
             b[CUT] = b[NOW]

@@ -72,6 +72,24 @@ class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
         """Sequences of the largest step it knows."""
         return len(self.tables.sequences) - 1
 
+    def in_ticks(self, tick: float) -> StepLaw:
+        """The same law in shorter ticks."""
+        if tick == self.tick:
+            return self
+        ratio, t = self.tick / tick, self.tables
+        pieces = t.pieces.copy()
+        pieces[..., [BASE, SLOPE]] = np.rint(pieces[..., [BASE, SLOPE]] * ratio)
+        chunk = t.chunk.copy()
+        chunk[1:, 1:] *= ratio
+        tables = Tables(
+            tokens=np.array([np.rint(t.tokens[0] * ratio).astype(np.int64), t.tokens[1]]),
+            sequences=np.rint(t.sequences * ratio).astype(np.int64),
+            pieces=pieces,
+            chunk=chunk,
+            extra=t.extra * ratio,
+        )
+        return msgspec.structs.replace(self, tables=tables, tick=tick)
+
     def seconds(self, decodes: int, contexts: int, chunks: list[tuple[int, int]]) -> float:
         """Seconds of a step of `decodes` sequences with `contexts` cached tokens in all and chunks (new, past)."""
         from ridgeline.simulate.engine import chunk_ticks, decode_ticks, mixed_ticks

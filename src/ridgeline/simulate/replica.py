@@ -91,16 +91,25 @@ SCHEDULERS = {"vllm": (pool, engine), "sglang": (pool, engine, sglang)}
 """What each is made of; the last module advances a replica."""
 
 
+def check_law(law: StepLaw, settings: Engine) -> None:
+    """Refuse a law that does not know the largest step."""
+    if settings.max_num_batched_tokens > law.most_tokens or settings.max_num_seqs > law.most_sequences:
+        raise InputError(
+            f"a law of {law.most_tokens} tokens and {law.most_sequences} sequences",
+            f"one for steps of {settings.max_num_batched_tokens} tokens and {settings.max_num_seqs} sequences",
+        )
+
+
 class Replica:
     """A replica's arrays, and the loop that hands them to the compiled engine."""
 
-    def __init__(self, requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False) -> None:
+    def __init__(
+        self, requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False, fewest: int = 0
+    ) -> None:
+        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws."""
         self.requests, self.law, self.settings = requests, law, settings
-        if settings.max_num_batched_tokens > law.most_tokens or settings.max_num_seqs > law.most_sequences:
-            raise InputError(
-                f"a law of {law.most_tokens} tokens and {law.most_sequences} sequences",
-                f"one for steps of {settings.max_num_batched_tokens} tokens and {settings.max_num_seqs} sequences",
-            )
+        if not fewest:
+            check_law(law, settings)
         n = len(requests)
         blocks = settings.blocks or NO_LIMIT
         ticks = np.rint(requests.arrival / law.tick)
@@ -110,7 +119,7 @@ class Replica:
         most_tokens = requests.prompt + requests.output - 1
         if settings.scheduler == "sglang":  # it admits only what leaves a page and a token more
             most_tokens = most_tokens + 2 + settings.block_size
-        self.refused = np.flatnonzero(-(-most_tokens // settings.block_size) > blocks)
+        self.refused = np.flatnonzero(-(-most_tokens // settings.block_size) > (fewest or blocks))
         kept = np.delete(np.arange(n), self.refused)
         behind = np.full(n, -1)
         behind[kept[:-1]] = kept[1:]
@@ -127,7 +136,7 @@ class Replica:
         self.samples = np.empty((self.room if series else 2, 4), np.int64)
         self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
-        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN]] = -1
+        b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN, engine.SENDING]] = -1
         first = settings.first_ratio
         b[engine.RATIO] = b[engine.FIRST_RATIO] = round(first * sglang.ONE)
         b[engine.LEAST_RATIO] = round(0.14 * first * sglang.ONE)

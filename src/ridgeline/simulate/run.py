@@ -26,6 +26,17 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """int64: KV blocks in use."""
 
 
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What running a fleet took beyond serving requests."""
+
+    paid: float
+    """Replica-seconds that were paid for, from the first arrival to the last finish, starts and repairs included."""
+    failures: int
+    """Of replicas."""
+    retried: int
+    """Times that a request was sent back because its replica failed."""
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One simulation's result; a refused request has NaN times."""
 
@@ -43,6 +54,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """int64[n]: prompt tokens that a cache held when it was first admitted."""
     replica: np.ndarray | None = None
     """int32[n]: the replica that served it, in a fleet."""
+    operation: Operation | None = None
+    """Of a fleet."""
     gaps: Gaps
     """Times between successive tokens, of all requests together; a gap over a preemption is one gap."""
     busy: dict[str, float]

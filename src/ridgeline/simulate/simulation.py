@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.simulate.apart import Pool
 from ridgeline.simulate.deployment import Deployment
-from ridgeline.simulate.fleet import Fleet
+from ridgeline.simulate.fleet import ALWAYS_UP, Fleet, Upkeep
 from ridgeline.simulate.law import FAR
 from ridgeline.simulate.metrics import Metrics, Window, metrics
 from ridgeline.simulate.replica import Replica
@@ -41,11 +42,42 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     cpu: float
     """CPU seconds of simulation and metrics."""
     replicas: int = 1
+    """Of two pools, those that decode."""
+    prefill: Pool | None = None
+    """The replicas that prefill, of two pools."""
+    scaled: bool = False
+    """Whether replicas follow the load."""
+
+    @property
+    def pools(self) -> list[tuple[Deployment, int]]:
+        """Replicas of each kind and their number, those that prefill first."""
+        first = [] if self.prefill is None else [(self.prefill.replica, self.prefill.replicas)]
+        return [*first, (self.deployment, self.replicas)]
 
     @property
     def chips(self) -> int:
         """Chips of all replicas."""
-        return self.replicas * self.deployment.chips
+        return sum(each.chips * replicas for each, replicas in self.pools)
+
+    @property
+    def replicas_on(self) -> float:
+        """Mean number of replicas that were paid for."""
+        total, done = sum(replicas for _, replicas in self.pools), self.run.operation
+        span = self.run.end - float(self.run.arrival.min())
+        return done.paid / span if done is not None and span > 0 else float(total)
+
+    @property
+    def share_on(self) -> float:
+        """Share of all replicas that were paid for."""
+        return self.replicas_on / sum(replicas for _, replicas in self.pools)
+
+    @property
+    def watts(self) -> float | None:
+        """Power of all chips that were on; None where it is not known."""
+        known = [(each.subject.system.chip.power, each.chips * n) for each, n in self.pools]
+        if any(power is None for power, _ in known):
+            return None
+        return sum((power or 0.0) * chips for power, chips in known) * self.share_on
 
 
 def simulate(
@@ -59,8 +91,10 @@ def simulate(
     progress: Callable[[float], None] | None = None,
     replicas: int = 1,
     router: str = "least-loaded",
+    prefill: Pool | None = None,
+    keeping: Upkeep = ALWAYS_UP,
 ) -> Simulation:
-    """Serve a workload on one replica, or on several behind a router.
+    """Serve a workload on one replica, on several behind a router, or on two pools.
 
     Parameters
     ----------
@@ -72,6 +106,10 @@ def simulate(
         Is told the share of arrivals that is behind, from time to time; not of several replicas.
     router
         One of `fleet.ROUTERS`.
+    prefill
+        The pool that prefills; the replicas then only decode.
+    keeping
+        How replicas fail, and follow the load.
 
     Raises
     ------
@@ -79,25 +117,29 @@ def simulate(
         For a fleet or a window that is none, and a time series of several replicas.
     """
     begin = time.process_time()
-    if replicas != 1:
+    total = replicas + (prefill.replicas if prefill else 0)
+    if total != 1 or not keeping.fixed:
         if series:
-            raise InputError(f"a timeline of {replicas} replicas", "one replica")
-        fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router)
+            raise InputError(f"a timeline of {total} replicas", "one replica that never fails")
+        apart = prefill.of(requests) if prefill else None
+        fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router, prefill=apart, keeping=keeping)
         fleet.serve()
         run, refused = fleet.result(), fleet.refused
     else:
         run, refused = _alone(deployment, requests, series, progress)
     window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
-    found = metrics(run, requests, objectives=objectives, window=window, replicas=replicas)
+    found = metrics(run, requests, objectives=objectives, window=window, replicas=total)
     return Simulation(
         deployment=deployment,
         requests=requests,
         run=run,
         metrics=found,
         refused=refused,
-        overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs * replicas),
+        overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs * total),
         cpu=time.process_time() - begin,
         replicas=replicas,
+        prefill=prefill,
+        scaled=keeping.fewest > 0,
     )
 
 
