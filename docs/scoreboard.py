@@ -5,13 +5,9 @@
     <!-- unfitted -->       rows that no constant saw    <!-- parts -->          collectives, kernels, real runs
 
 `python docs/scoreboard.py POINTS.csv FILE ...` rewrites the blocks of the files that have them (`make scoreboard`), so
-<<<<<<< HEAD
-that no number there is typed, and prints the last of them. Other measurements that lie beside the points (BESIDE) are
-taken in. Knows no law.
-=======
-that no number there is typed; a file that ends in .json becomes the table of sets and the exclusions, for the page of
-accuracy in the explorer. Knows no law.
->>>>>>> web
+that no number there is typed, and prints what is left out; a file that ends in .json becomes the table of sets and the
+exclusions, for the page of accuracy in the explorer. Other measurements that lie beside the points are taken in.
+Knows no law.
 """
 
 from __future__ import annotations
@@ -31,34 +27,23 @@ from ridgeline.estimate import engines
 from ridgeline.validate.ablation import ablation
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
-<<<<<<< HEAD
-from ridgeline.validate.score import Score, score
-=======
 from ridgeline.validate.score import Score, Scoreboard, score, select
->>>>>>> web
 from ridgeline.validate.sets import SETS
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-<<<<<<< HEAD
 POOLS = "disagg_dev.csv"
 PARTS = ("comm_dev.csv", "kernels_small_dev.csv", "vllm_runs")
 UNTOLD = ("vllm_h100_actuals.csv",)
 """Measurements beside the points: separate pools, parts of steps and real runs, and what cannot be predicted."""
 
 
-def blocks(points: Path) -> dict[str, str]:
-    """Text of each block by its marker."""
-    rows = read_points(points) + _beside(points, (POOLS,))
-    known, apart = [row for row in rows if row.get("mtp") == "0"], [row for row in rows if row.get("mtp") != "0"]
-    parts, untold = _beside(points, PARTS), _beside(points, UNTOLD)
-=======
 def scored(points: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Text of each block by its marker, and the table of sets as a record."""
-    rows = read_points(points)
+    rows = read_points(points) + _beside(points, (POOLS,))
     known, apart = select(rows, ["mtp=0"]), select(rows, ["mtp!=0"])
->>>>>>> web
+    parts, untold = _beside(points, PARTS), _beside(points, UNTOLD)
     made = predict(known)
     board, others = score(known, made), score(apart, predict(apart))
     today = datetime.now(UTC).date().isoformat()
@@ -141,13 +126,8 @@ def _unseen(name: str) -> str:
 if __name__ == "__main__":
     made, board = scored(Path(sys.argv[1]))
     for page in map(Path, sys.argv[2:]):
-<<<<<<< HEAD
-        text = rewritten(page.read_text(encoding="utf-8"), made)
-        page.write_text(text, encoding="utf-8")
-    print(text)
-=======
         if page.suffix == ".json":
             page.write_text(json.dumps(board, indent=1) + "\n", encoding="utf-8")
             continue
         page.write_text(rewritten(page.read_text(encoding="utf-8"), made), encoding="utf-8")
->>>>>>> web
+    print(made["exclusions"])
