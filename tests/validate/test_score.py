@@ -126,7 +126,7 @@ FITTED_TO = ("points_dev.csv", "disagg_dev.csv")
 def test_documentation_shows_the_scoreboard_of_today(shared: Path, page: str) -> None:
     """No typed number, no stale one: after a change of constants `make scoreboard` has to run."""
     text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
-    made = scoreboard.blocks(shared / "measured" / "points_dev.csv")
+    made, _ = scoreboard.scored(shared / "measured" / "points_dev.csv")
     undated = [scoreboard.DATE.sub("", each) for each in (text, scoreboard.rewritten(text, made))]
     assert undated[0] == undated[1]
     dates = re.findall(rf"\(({scoreboard.DATE.pattern})\)", text)
