@@ -87,7 +87,7 @@ def _fit_frameworks(paths: Sequence[str]) -> _Fitted:
     for path in paths:
         rows, what = training.read(Path(path))
         if not what:
-            raise InputError(path, "a table of training runs", "docs/train.md has its columns")
+            raise InputError(path, "a table of training runs", "docs/accuracy.md has its columns")
         asked += [each for each in training.questions(rows, what) if not isinstance(each, str)]
     found = runs.calibrate(asked, ", ".join(Path(path).name for path in paths), frameworks())
     fitted, text = calibrated(found)
