@@ -7,7 +7,7 @@ import pytest
 
 from ridgeline.errors import InputError
 from ridgeline.pricing.closed import cache_from_step, cost_above, fill_from_ratio, misfits
-from ridgeline.pricing.infer import Inference, information, pareto_tail
+from ridgeline.pricing.infer import Inference
 from ridgeline.pricing.market import load_market, market_text, write_market
 from ridgeline.pricing.open_weights import truth_of
 from ridgeline.pricing.population import draw
@@ -15,6 +15,7 @@ from ridgeline.pricing.recognise import recognise
 from ridgeline.pricing.selling import Shown, expected
 from ridgeline.pricing.sheet import Sheet, Step
 from ridgeline.pricing.spelling import find_sheet, sheets
+from ridgeline.pricing.weights import information, pareto_tail
 from ridgeline.roofline import balance_batch
 
 MTOK = 1e-6

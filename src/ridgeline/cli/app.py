@@ -23,6 +23,7 @@ COMMANDS = {
     "cache": "Where to keep prompts between two uses: HBM, host memory, flash, disk, or compute them anew.",
     "menu": "What to charge for input, output, cached, long, fast and batch tokens, and what each costs.",
     "context": "Cost and speed against context, to 100M tokens, with the attention as published or replaced.",
+    "prices": "Price sheets side by side: ratios, steps, modes, and how they moved.",
     "infer": "What a price sheet says of the model behind it, and how sure that is.",
     "step": "One layout and batch: what every operation takes, and what binds.",
     "train": "Training: step time, memory, layouts, days and dollars, and the launch command.",

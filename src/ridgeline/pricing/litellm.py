@@ -30,6 +30,7 @@ _ABOVE = re.compile(rf"{_IN}_above_(\d+)k_tokens")
 _HOLDS = {"": 300.0, "_above_1hr": 3600.0, "_above_12hr": 43200.0}
 """Guaranteed seconds of cache writes; without a word it is five minutes."""
 _MODES = {"batches": "batch"} | {name: name for name in ("flex", "priority", "fast", "ultrafast", "balanced")}
+_OWN = "provider_specific_entry"
 _SHOWN = 12
 
 
@@ -118,8 +119,10 @@ def read_litellm(name: str, entry: Mapping[str, Any], date: str = "") -> Sheet:
     steps = [(1000.0 * k, prices(entry, f"_above_{k}k_tokens")) for k in thresholds] or [
         (float(tier["range"][0]), prices(tier)) for tier in _tiers(entry)[1:]
     ]
-    modes = [(mode, prices(entry, f"_{suffix}")) for suffix, mode in _MODES.items()]
     first: dict[str, Any] = prices(base)
+    modes = [(mode, prices(entry, f"_{suffix}")) for suffix, mode in _MODES.items()]
+    if factor := price(entry.get(_OWN) or {}, "fast"):  # Anthropic's fast mode is a factor on all lines
+        modes = [*(each for each in modes if each[0] != "fast"), ("fast", _times(first, factor))]
     first["cached"] = first["cached"] or price(entry, _OLD_HIT) or None
     return Sheet(
         name=name,
@@ -145,6 +148,10 @@ def read_all(
         except InputError as error:
             refused.append(str(error))
     return sheets, refused
+
+
+def _times(prices: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    return {name: value * factor if value else None for name, value in prices.items()}
 
 
 def _text(entry: Mapping[str, Any]) -> bool:
