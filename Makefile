@@ -9,7 +9,7 @@ POINTS = $(firstword $(RIDGELINE_POINTS) $(wildcard ../*/measured/points_dev.csv
 # A folder with tables of training runs: RIDGELINE_RUNS, or a data folder beside the repository.
 RUNS = $(firstword $(RIDGELINE_RUNS) $(wildcard ../*/training))
 
-.PHONY: run test bench readme scoreboard site clean
+.PHONY: run test bench bench-web readme scoreboard site clean
 
 run: .venv/core
 	@$(MODULE) ridgeline plan deepseek-v3 gb200-nvl72
@@ -26,6 +26,9 @@ bench: .venv/dev
 
 readme: .venv/dev
 	.venv/bin/python docs/transcript.py README.md $(shell find docs -name '*.md')
+
+bench-web: .venv/dev
+	.venv/bin/python benchmarks/explorer.py
 
 site: .venv/dev
 	.venv/bin/python docs/website.py site

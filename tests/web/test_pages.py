@@ -27,6 +27,7 @@ PAGES = (
     "traffic?requests=200",
     "prices?model=llama-3-8b&system=hgx-h100&chips=1",
     "training?model=llama-3-8b&chips=8",
+    "lecture?chapter=batch",
     "accuracy",
     "catalogue?kind=systems",
 )
@@ -89,7 +90,7 @@ def test_each_page_draws_and_is_accessible(page: Page, server: str, path: str) -
     opened(page, server + path)
     assert page.locator(".error").all_inner_texts() == []
     assert page.locator("h1").inner_text().lower().startswith({"board": "blackboard"}.get(name, name))
-    assert page.locator("svg.plot").count() >= (0 if name in ("accuracy", "catalogue") else 1)
+    assert page.locator("svg.plot").count() >= (0 if name in ("lecture", "accuracy", "catalogue") else 1)
     SHOTS.mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

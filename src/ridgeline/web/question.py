@@ -81,6 +81,7 @@ QUESTIONS: dict[str, Question] = {
     "pipeline": Question(
         words=("schedule",), own=_PIPELINE, limits={"stages": 64, "micro_batches": 256, "virtual": 8}, slow=True
     ),
+    "lecture": Question(words=("part",), slow=True),
     "simulate": Question(fields=STEP, own=_TRAFFIC, limits={"requests": 200_000, "replicas": 128}, slow=True),
     "capacity": Question(fields=STEP, own=_TRAFFIC, limits={"requests": 20_000}, slow=True),
 }
@@ -127,7 +128,7 @@ def checked(command: str, texts: Texts) -> dict[str, list[str]]:
             if len(value) > longest or any(ord(sign) < 32 and sign not in "\n\r\t" for sign in value):
                 raise InputError(f"{name}", f"at most {longest:,} characters of text")
         out[key] = list(values)
-    for name in ("model", "system", "name", "kind", "prefill_system"):
+    for name in ("model", "system", "name", "kind", "part", "prefill_system"):
         out.update({name: [_named(name, value) for value in out.get(name, ())]} if name in out else {})
     for value in out.get("beside", ()):
         if value and not _SHEETS.fullmatch(value):
@@ -143,7 +144,7 @@ def _named(kind: str, value: str) -> str:
     """A name that cannot be a file: one of the catalogue, or a config.json as text."""
     if kind in ("model", "name") and value.lstrip().startswith("{"):
         return value
-    if kind in ("kind", "name"):
+    if kind in ("kind", "name", "part"):
         wrong = value and not _NAME.fullmatch(value)
     elif kind == "model":
         return BUILT_IN.find("models", value.rsplit("/", 1)[-1]).stem

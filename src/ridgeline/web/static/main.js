@@ -1,7 +1,7 @@
 // Pages by path; each module is fetched when its page is opened.
 import { el } from "./dom.js";
 
-const PAGES = [["board", "Blackboard"], ["plan", "Plan"], ["traffic", "Traffic"], ["prices", "Prices"], ["training", "Training"], ["accuracy", "Accuracy"], ["catalogue", "Catalogue"]];
+const PAGES = [["board", "Blackboard"], ["plan", "Plan"], ["traffic", "Traffic"], ["prices", "Prices"], ["training", "Training"], ["lecture", "Lecture"], ["accuracy", "Accuracy"], ["catalogue", "Catalogue"]];
 let leave = null;
 
 async function opened() {
