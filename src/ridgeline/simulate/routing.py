@@ -239,7 +239,7 @@ def route(
             return SHORT
         nothing, event = when == FAR, policy[EVENT] <= when and policy[EVENT] < FAR
         if event:
-            when = policy[EVENT]
+            when: Any = policy[EVENT]
         unseen = blind and own and not event
         first, nearest = -1, when
         for r in range(0 if unseen else replicas):
