@@ -18,6 +18,8 @@ up: see `upkeep.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ridgeline.simulate.engine import (
