@@ -21,9 +21,12 @@ from ridgeline.roofline import TERMS
 from ridgeline.simulate import engine, tally
 from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.deployment import Deployment
+from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.metrics import Metrics
 from ridgeline.simulate.replica import NO_LIMIT, Engine, Replica
+from ridgeline.simulate.run import Run
+from ridgeline.simulate.simulation import Simulation
 from ridgeline.simulate.spread import SHARES, Spread
 from ridgeline.workload import Requests, Workload
 
@@ -47,6 +50,19 @@ class Streamed(msgspec.Struct, frozen=True, kw_only=True):
     overloaded: bool
     cpu: float
     """CPU seconds of all processes."""
+
+    def simulation(self, deployment: Deployment, sample: Requests, replicas: int) -> Simulation:
+        """The same as other simulations are given, with no request in it but a sample."""
+        none = np.zeros(0, np.int64)
+        run = Run(
+            arrival=np.array([0.0]), start=none, first_token=none, finish=none, preemptions=none, cached=none,
+            gaps=Gaps(first=none, rise=none, steps=none, weight=none, tick=deployment.law.tick), busy={},
+            steps=self.steps, end=self.metrics.duration, blocks=deployment.engine.blocks, peak_blocks=self.peak_blocks,
+        )  # fmt: skip
+        return Simulation(
+            deployment=deployment, requests=sample, run=run, metrics=self.metrics, refused=none,
+            overloaded=self.overloaded, cpu=self.cpu, replicas=replicas,
+        )  # fmt: skip
 
 
 class Share(msgspec.Struct, kw_only=True):

@@ -179,34 +179,19 @@ def stream(
             while used[r, job]:
                 job += 1
             used[r, job] = 1
-            jobs[r, ARRIVAL, job], jobs[r, PROMPT, job], jobs[r, OUTPUT, job] = (
-                arrival[i, r],
-                prompt[i, r],
-                output[i, r],
-            )
+            jobs[r, ARRIVAL, job], jobs[r, PROMPT, job] = arrival[i, r], prompt[i, r]
+            jobs[r, OUTPUT, job] = output[i, r]
             jobs[r, START, job] = jobs[r, FIRST, job] = jobs[r, FINISH, job] = -1
             jobs[r, GIVEN, job] = jobs[r, PREEMPTIONS, job] = 0
             queue(jobs[r], boards[r], job)
-        while (
-            advance(
-                law,
-                jobs[r],
-                seats[r],
-                calendars[r],
-                links,
-                heap,
-                gaps,
-                counts,
-                samples,
-                cache,
-                g,
-                boards[r],
-                until,
+        code = FULL
+        while code == FULL:
+            code = advance(
+                law, jobs[r], seats[r], calendars[r], links, heap, gaps, counts, samples, cache, g, boards[r], until,
                 skip,
-            )
-            == FULL
-        ):
-            note_gaps(gaps, counts, g, moments, bins, tick)
+            )  # fmt: skip
+            if code == FULL:
+                note_gaps(gaps, counts, g, moments, bins, tick)
         harvest(jobs[r], seats[r], used[r], boards[r], moments, bins, totals, limits, tick)
     note_gaps(gaps, counts, g, moments, bins, tick)
     return -1
