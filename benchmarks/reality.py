@@ -1,9 +1,10 @@
-"""Runs of a real engine beside the simulation of the same requests, as a table for docs/simulate.md.
+"""Runs of a real engine beside the simulation of the same requests, as tables for docs/simulate.md.
 
-    python benchmarks/reality.py FOLDER     with FOLDER/<chip>/<model>/{meta.json,requests.jsonl}
+    python benchmarks/reality.py FOLDER [MEANS.csv]     with FOLDER/<chip>/<model>/{meta.json,requests.jsonl}
 
 Each run is simulated twice: with the law of the estimate, and with an affine law (step, token, sequence, cached token,
-pair) fitted to the run, by least squares of the logarithms of first and last token times after arrival.
+pair) fitted to the run, by least squares of the logarithms of first and last token times after arrival. MEANS.csv has
+mean latencies of stages of load (`validate.staged`), for a table of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ridgeline.simulate.law import affine
 from ridgeline.simulate.replica import Engine, serve
 from ridgeline.simulate.run import Run
 from ridgeline.validate.runs import RUNS, measured_run
+from ridgeline.validate.staged import staged
 from ridgeline.workload import Requests
 
 NAMES = ("step", "token", "sequence", "context", "pair")
@@ -68,5 +70,19 @@ def main(folder: Path) -> None:
         print(row(name, "fitted", requests, first, last, fitted(requests, made.engine, first, last)), flush=True)
 
 
+def means(path: Path) -> None:
+    """Print the table of stages and the median errors."""
+    found = staged(path)
+    print("| run | load | stage | TTFT | E2E | ITL |\n| :-- | :-- | --: | --: | --: | --: |")
+    for each in found:
+        cells = (f"{each.error(metric):+.0%}" for metric in ("ttft", "e2e", "itl"))
+        print(f"| {each.experiment} {each.model.split('/')[-1]} | {each.load} | {each.stage} | {' | '.join(cells)} |")
+    medians = {name: float(np.median([abs(each.error(name)) for each in found])) for name in ("ttft", "e2e", "itl")}
+    print(f"\nmedian of {len(found)} stages: " + ", ".join(f"{name} {value:.1%}" for name, value in medians.items()))
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        print()
+        means(Path(sys.argv[2]))

@@ -9,6 +9,7 @@ import pytest
 
 from ridgeline.simulate.replica import serve
 from ridgeline.validate.runs import RUNS, measured_run
+from ridgeline.validate.staged import LOADS, staged
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -28,3 +29,25 @@ def test_latencies_of_a_real_engine(name: str, shared: Path) -> None:
     ):
         assert value.mean() == pytest.approx(truth.mean(), rel=bound)
         assert np.percentile(value, 99) == pytest.approx(np.percentile(truth, 99), rel=0.2)
+
+
+def test_stages_of_load_on_h100(shared: Path) -> None:
+    """Nothing fitted to these runs: median error of mean E2E at most 12%, of mean TTFT at most 30%."""
+    path = shared / "measured" / "vllm_h100_actuals.csv"
+    if not path.is_file():
+        pytest.skip("no measured runs")
+    found = staged(path)
+    assert len(found) == 15
+    assert np.median([abs(each.error("e2e")) for each in found]) <= 0.12
+    assert np.median([abs(each.error("ttft")) for each in found]) <= 0.30
+
+
+def test_a_load_repeats_its_prompts() -> None:
+    """As many requests as rate times time, of groups x users prompts that share their group's beginning only."""
+    sent, stage = LOADS["general"].requests()
+    assert np.bincount(stage).tolist() == [1500, 3600]
+    assert sent.hash_ids is not None
+    prompts = np.unique(sent.hash_ids.reshape(5100, -1), axis=0)
+    assert len(prompts) == 45
+    assert len(np.unique(prompts[:, :6], axis=0)) == 9
+    assert len(np.unique(prompts[:, 6])) == 45

@@ -77,6 +77,22 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What they were drawn from."""
 
 
+def drawn(given: Mapping[str, Any]) -> Workload:
+    """The workload of the options of a command, if it is not a trace."""
+    return Workload.read(
+        requests=traffic.count(given["requests"], "--requests") or 1000,
+        rate=1.0 if given["rate"] is None else given["rate"],
+        concurrency=given.get("concurrency", 0),
+        arrive=given["arrivals"] or "poisson",
+        isl=given["isl"],
+        osl=given["osl"],
+        turns=given["turns"],
+        think=given["think"],
+        prefix=int(parse(given["prefix"], "tok", "--prefix")),
+        groups=given["groups"],
+    )
+
+
 def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
     """The requests of the options of a command.
 
@@ -97,18 +113,7 @@ def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
     if given["rate"] is not None and not given["rate"] > 0:
         raise InputError(f"--rate {given['rate']:g}", "requests per second, above 0")
     if not given["trace"]:
-        workload = Workload.read(
-            requests=traffic.count(given["requests"], "--requests") or 1000,
-            rate=1.0 if given["rate"] is None else given["rate"],
-            concurrency=given.get("concurrency", 0),
-            arrive=given["arrivals"] or "poisson",
-            isl=given["isl"],
-            osl=given["osl"],
-            turns=given["turns"],
-            think=given["think"],
-            prefix=int(parse(given["prefix"], "tok", "--prefix")),
-            groups=given["groups"],
-        )
+        workload = drawn(given)
         return Asked(requests=workload.draw(given["seed"]), notes=[], workload=workload)
     if given["arrivals"] and given["rate"] is None:
         raise InputError("--arrivals with --trace", "a --rate, as its times are not used")

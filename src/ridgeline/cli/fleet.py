@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from msgspec.structs import replace
 
-from ridgeline.cli.traffic import count
+from ridgeline.cli.asked import drawn
+from ridgeline.cli.traffic import count, deployed
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.layout import Layout
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.apart import Pool, prefill_pool
 from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.fleet import Upkeep
+from ridgeline.simulate.simulation import Simulation
+from ridgeline.simulate.stream import stream
 from ridgeline.units import parse
 
 _FLEET, _APART = Group("Fleet", sort_key=12), Group("Prefill and decode apart", sort_key=13)
 _KEEPING = Group("Failures and autoscaling", sort_key=14)
+
+SAMPLE = 10_000
+"""Requests of a stream whose mean lengths decide about the bytes of a cached token."""
 
 
 def _option(text: str, group: Group) -> Parameter:
@@ -31,6 +38,13 @@ def options(
     router: Annotated[
         str, _option("Who gets a request: least-loaded, round-robin, prefix, or sticky sessions.", _FLEET)
     ] = "least-loaded",
+    stream: Annotated[
+        bool,
+        _option(
+            "Keep only live requests: round-robin on --workers processes, percentiles to 1 us or 1 in 65,536.", _FLEET
+        ),
+    ] = False,
+    workers: Annotated[int, _option("Processes of --stream; default: all processors.", _FLEET)] = 0,
     prefill_replicas: Annotated[int, _option("Replicas that only prefill; with --decode-replicas.", _APART)] = 0,
     decode_replicas: Annotated[int, _option("Replicas that decode what others prefilled.", _APART)] = 0,
     prefill_layout: Annotated[
@@ -77,6 +91,31 @@ def keeping(given: Mapping[str, Any]) -> Upkeep:
         start=parse(given["scale_start"], "s", "--scale-start"),
         keep=parse(given["scale_keep"], "s", "--scale-keep"),
     )
+
+
+def streamed(scenario: Scenario, given: Mapping[str, Any], limits: Mapping[str, float], progress: Any) -> Simulation:
+    """Serve requests while they are drawn.
+
+    Raises
+    ------
+    InputError
+        For options that need all requests at hand, or replicas that depend on each other.
+    """
+    for name in ("trace", "timeline", "prefill_replicas", "decode_replicas", "between_failures", "fewest_replicas"):
+        if given[name]:
+            raise InputError(f"--{name.replace('_', '-')} with --stream", "one of them")
+    if given["replications"] != 1 or parse(given["warm_up"], "s") or parse(given["cool_down"], "s"):
+        raise InputError("--stream with replications or a window", "one run, all of which counts")
+    if given["router"] not in ("round-robin", "least-loaded"):
+        raise InputError(f"--router {given['router']} with --stream", "round-robin, so that replicas are independent")
+    workload = drawn(given)
+    sample = replace(workload, requests=min(workload.requests, SAMPLE)).draw(given["seed"])
+    made = deployed(scenario, sample, given)
+    check_chips(made, given["replicas"])
+    workers = min(given["workers"] or os.cpu_count() or 1, given["replicas"])
+    return stream(
+        made, workload, given["seed"], given["replicas"], workers=workers, objectives=limits, progress=progress
+    ).simulation(made, sample, given["replicas"])
 
 
 def pools(scenario: Scenario, decode: Deployment, given: Mapping[str, Any]) -> tuple[int, Pool | None]:

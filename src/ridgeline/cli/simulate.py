@@ -73,6 +73,8 @@ def simulate(
     usual = defaults(simulate)
     given = usual | own | options  # a keyword that was not given does not come
     limits = objectives(given["slo"]) if given["slo"] else {}
+    if given["stream"]:
+        return _streamed(scenario, given, usual, limits)
     found = asking.asked(given, usual)
     sent = found.requests
     replica = deployed(scenario, sent, given)
@@ -113,6 +115,21 @@ def simulate(
         },
         rows=lambda: _rows(made),
         text=lambda: answer,
+    )
+
+
+def _streamed(scenario: Scenario, given: dict[str, Any], usual: dict[str, Any], limits: dict[str, float]) -> Report:
+    """The answer of a run that keeps no requests."""
+    with _Progress(LONG) as progress:
+        made = fleet.streamed(scenario, given, limits, progress)
+    rate_usd, again = paid(made), line("simulate", scenario, given, usual)
+    notes = ["streamed: requests dealt out in turn; percentiles to 1 us, or to 1 part in 65,536 if that is more"]
+    if made.metrics.failed:
+        notes.append(f"{counted(made.metrics.failed, 'request')} refused: no room even alone")
+    return Report(
+        document=lambda: {**document(made, rate_usd, again), "refused": made.metrics.failed, "notes": notes},
+        rows=lambda: Rows.of([document(made, rate_usd, again)]),
+        text=lambda: [*text(made, rate_usd, limits), *notes, copied(f"again: {again}")],
     )
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
-ENTRIES = ("advance", "route")
+ENTRIES = ("advance", "route", "stream")
 """Functions that are called as such: their arguments are many, and their work is long."""
 CALLED = (*ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "burden", "in_order")
 """Functions that are not inlined: those, and some that few runs need."""

@@ -97,6 +97,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             groups=groups,
         )
 
+    def streams(self, seed: int, replication: int = 0) -> dict[str, np.random.Generator]:
+        """Random numbers of each part, by its name in STREAMS."""
+        children = np.random.SeedSequence(entropy=seed, spawn_key=(replication,)).spawn(len(STREAMS))
+        return {
+            name: np.random.Generator(np.random.SFC64(child)) for name, child in zip(STREAMS, children, strict=True)
+        }
+
     def draw(self, seed: int, replication: int = 0) -> Requests:
         """The requests of one replication; equal seeds and numbers give equal requests.
 
@@ -105,10 +112,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         InputError
             For more shared tokens than memory holds.
         """
-        children = np.random.SeedSequence(entropy=seed, spawn_key=(replication,)).spawn(len(STREAMS))
-        rng = {name: np.random.Generator(np.random.SFC64(child)) for name, child in zip(STREAMS, children, strict=True)}
-        n = self.requests
-        prompt, output = self._lengths(rng["isl"], rng["osl"])
+        rng, n = self.streams(seed, replication), self.requests
+        prompt, output = self.lengths(rng["isl"], rng["osl"], n)
         if self.turns.kind == "fixed" and self.turns.mean == 1:
             first = np.arange(n)
             session = first
@@ -144,12 +149,12 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             think=think if starts < n else None,
         )
 
-    def _lengths(self, isl: np.random.Generator, osl: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def lengths(self, isl: np.random.Generator, osl: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Prompt and output tokens; rows of one trace are drawn together, so that long prompts keep their answers."""
         if self.isl.values is not None and self.osl.values is not None and len(self.isl.values) == len(self.osl.values):
-            rows = isl.integers(0, len(self.isl.values), self.requests)
+            rows = isl.integers(0, len(self.isl.values), count)
             return self.isl.values[rows].astype(np.int64), self.osl.values[rows].astype(np.int64)
-        return self.isl.whole(isl, self.requests), self.osl.whole(osl, self.requests)
+        return self.isl.whole(isl, count), self.osl.whole(osl, count)
 
     def _turns(self, rng: np.random.Generator) -> np.ndarray:
         """Turns of successive sessions, enough for all requests."""
