@@ -39,12 +39,14 @@ def server() -> Iterator[tuple[int, int, float]]:
     began = time.perf_counter()
     line = [sys.executable, "-m", "ridgeline", "web", "--port", "0", "--no-browser"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r":(\d+)/", process.stdout.readline())
-        assert found is not None
-        asyncio.run(asked(int(found[1]), ["/"]))
-        yield int(found[1]), process.pid, time.perf_counter() - began
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            found = re.search(r":(\d+)/", process.stdout.readline())
+            assert found is not None
+            asyncio.run(asked(int(found[1]), ["/"]))
+            yield int(found[1]), process.pid, time.perf_counter() - began
+        finally:
+            process.terminate()
 
 
 def memory(process: int) -> float:
@@ -86,19 +88,21 @@ def quantiles(values: list[float]) -> str:
 
 def drawn(port: int) -> None:
     """The page in Chromium: ready, bytes, slider to redraw."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Response, sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
-        sizes: list[int] = []
-        page.on("response", lambda answer: sizes.append(len(answer.body())))
+        answers: list[Response] = []
+        page.on("response", answers.append)
         began = time.perf_counter()
         page.goto(f"http://127.0.0.1:{port}/board")
         page.wait_for_selector(".facts")
         ready = time.perf_counter() - began
         page.wait_for_load_state("networkidle")
-        print(f"page ready           {ready:.2f} s, {sum(sizes) / 1e3:.0f} kB   (1 s, 250 kB)")
+        print(
+            f"page ready           {ready:.2f} s, {sum(len(each.body()) for each in answers) / 1e3:.0f} kB   (1 s, 250 kB)"
+        )
         took = page.evaluate(
             """async () => {
                 const slider = document.querySelector("[data-name=batch]"), out = [];

@@ -28,6 +28,7 @@ def serve(host: str, port: int, browser: bool) -> None:
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))
+        place.listen(128)  # whoever reads the line below may connect at once
     except OSError as error:
         place.close()
         raise InputError(
