@@ -92,7 +92,9 @@ def test_verdicts_are_those_of_the_ledger_or_say_why_not() -> None:
     assert LEDGER is not None
     with LEDGER.open(encoding="utf-8", newline="") as file:
         ledger = {row["id"]: row["verdict"] for row in csv.DictReader(file)}
-    words: dict[str, str] = dict(zip(VERDICTS, ("reproduced", "reproduced only", "contradicted", "not computable"), strict=True))
+    words: dict[str, str] = dict(
+        zip(VERDICTS, ("reproduced", "reproduced only", "contradicted", "not computable"), strict=True)
+    )
     for claim in claims().values():
         theirs = ledger[claim.id]
         ours = words[examine(claim).verdict]

@@ -11,7 +11,8 @@ from cyclopts import Group, Parameter
 from ridgeline.cli import traffic
 from ridgeline.errors import InputError
 from ridgeline.units import parse
-from ridgeline.workload import Requests, Trace, Workload, arrivals, read
+from ridgeline.workload import Mixture, Requests, Trace, Workload, arrivals, read
+from ridgeline.workload import tenant as read_tenant
 
 _TRACE = Group("Trace", sort_key=10)
 
@@ -41,7 +42,7 @@ OF_TRACES = (
     "hash_block",
 )
 """Options that mean nothing without a trace."""
-OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups")
+OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups", "tenant")
 """Options that mean nothing with one."""
 
 
@@ -64,6 +65,7 @@ def options(
     output_scale: OutputScale = 1.0,
     skip_empty: SkipEmpty = False,
     hash_block: HashBlock = 0,
+    tenant: traffic.Tenants = None,
 ) -> None:
     """Options of what is asked."""
 
@@ -73,8 +75,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: Requests
     notes: list[str]
-    workload: Workload | None = None
+    workload: Workload | Mixture | None = None
     """What they were drawn from."""
+    tenants: dict[str, dict[str, float]] = {}
+    """Names of tenants, and the objectives of their requests."""
 
 
 def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
@@ -97,18 +101,25 @@ def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
     if given["rate"] is not None and not given["rate"] > 0:
         raise InputError(f"--rate {given['rate']:g}", "requests per second, above 0")
     if not given["trace"]:
-        workload = Workload.read(
-            requests=traffic.count(given["requests"], "--requests") or 1000,
-            rate=1.0 if given["rate"] is None else given["rate"],
-            concurrency=given.get("concurrency", 0),
-            arrive=given["arrivals"] or "poisson",
-            isl=given["isl"],
-            osl=given["osl"],
-            turns=given["turns"],
-            think=given["think"],
-            prefix=int(parse(given["prefix"], "tok", "--prefix")),
-            groups=given["groups"],
-        )
+        count = traffic.count(given["requests"], "--requests") or 1000
+        usual: dict[str, Any] = {
+            "arrive": given["arrivals"] or "poisson",
+            "isl": given["isl"],
+            "osl": given["osl"],
+            "turns": given["turns"],
+            "think": given["think"],
+            "prefix": int(parse(given["prefix"], "tok", "--prefix")),
+            "groups": given["groups"],
+        }
+        if given.get("tenant"):
+            for name in ("rate", "concurrency"):
+                if given.get(name):
+                    raise InputError(f"--{name} beside --tenant", "one of them", "each tenant has a rate")
+            mixture = Mixture.of([read_tenant(text) for text in given["tenant"]], count, usual)
+            limits = {each.name: each.limits for each in mixture.tenants}
+            return Asked(requests=mixture.draw(given["seed"]), notes=[], workload=mixture, tenants=limits)
+        rate = 1.0 if given["rate"] is None else given["rate"]
+        workload = Workload.read(requests=count, rate=rate, concurrency=given.get("concurrency", 0), **usual)
         return Asked(requests=workload.draw(given["seed"]), notes=[], workload=workload)
     if given["arrivals"] and given["rate"] is None:
         raise InputError("--arrivals with --trace", "a --rate, as its times are not used")

@@ -97,15 +97,16 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             groups=groups,
         )
 
-    def draw(self, seed: int, replication: int = 0) -> Requests:
-        """The requests of one replication; equal seeds and numbers give equal requests.
+    def draw(self, seed: int, replication: int = 0, tenant: int = 0) -> Requests:
+        """The requests of one replication, and of one tenant of several; equal numbers give equal requests.
 
         Raises
         ------
         InputError
             For more shared tokens than memory holds.
         """
-        children = np.random.SeedSequence(entropy=seed, spawn_key=(replication,)).spawn(len(STREAMS))
+        key = (replication, len(STREAMS), tenant) if tenant else (replication,)
+        children = np.random.SeedSequence(entropy=seed, spawn_key=key).spawn(len(STREAMS))
         rng = {name: np.random.Generator(np.random.SFC64(child)) for name, child in zip(STREAMS, children, strict=True)}
         n = self.requests
         prompt, output = self._lengths(rng["isl"], rng["osl"])
