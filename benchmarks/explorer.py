@@ -100,9 +100,8 @@ def drawn(port: int) -> None:
         page.wait_for_selector(".facts")
         ready = time.perf_counter() - began
         page.wait_for_load_state("networkidle")
-        print(
-            f"page ready           {ready:.2f} s, {sum(len(each.body()) for each in answers) / 1e3:.0f} kB   (1 s, 250 kB)"
-        )
+        size = sum(len(each.body()) for each in answers) / 1e3
+        print(f"page ready           {ready:.2f} s, {size:.0f} kB   (1 s, 250 kB)")
         took = page.evaluate(
             """async () => {
                 const slider = document.querySelector("[data-name=batch]"), out = [];
