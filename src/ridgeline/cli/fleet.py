@@ -110,7 +110,7 @@ def streamed(scenario: Scenario, given: Mapping[str, Any], limits: Mapping[str, 
         raise InputError(f"--router {given['router']} with --stream", "round-robin, so that replicas are independent")
     workload = drawn(given)
     sample = replace(workload, requests=min(workload.requests, SAMPLE)).draw(given["seed"])
-    made = deployed(scenario, sample, given)
+    made = deployed(scenario, sample, dict(given))
     check_chips(made, given["replicas"])
     workers = min(given["workers"] or os.cpu_count() or 1, given["replicas"])
     return stream(
