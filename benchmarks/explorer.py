@@ -94,14 +94,14 @@ def drawn(port: int) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
         answers: list[Response] = []
-        page.on("response", answers.append)
+        page.on("response", lambda answer: answers.append(answer))
         began = time.perf_counter()
         page.goto(f"http://127.0.0.1:{port}/board")
         page.wait_for_selector(".facts")
         ready = time.perf_counter() - began
         page.wait_for_load_state("networkidle")
         size = sum(len(each.body()) for each in answers) / 1e3
-        print(f"page ready           {ready:.2f} s, {size:.0f} kB   (1 s, 250 kB)")
+        print(f"page ready         {ready:.2f} s, {size:.0f} kB   (1 s, 250 kB)")
         took = page.evaluate(
             """async () => {
                 const slider = document.querySelector("[data-name=batch]"), out = [];
@@ -117,7 +117,7 @@ def drawn(port: int) -> None:
                 return out;
             }"""
         )
-        print(f"slider to redraw     {quantiles(took)}   (p50 35, p90 60 ms)")
+        print(f"slider to redraw   {quantiles(took)}   (p50 35, p90 60 ms)")
         browser.close()
 
 

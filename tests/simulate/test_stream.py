@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def replica() -> Deployment:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stream_is_the_fleet(workers: int) -> None:
     """Preemptions, refusals and an incomplete last round included; processes change nothing."""
-    lengths = {"isl": "lognormal:mean=200,cv=2", "osl": "lognormal:mean=40,cv=0.7"}
+    lengths: dict[str, Any] = {"isl": "lognormal:mean=200,cv=2", "osl": "lognormal:mean=40,cv=0.7"}
     load = Workload.read(requests=12_001, rate=150, **lengths)
     limits = {"ttft": 0.1, "tpot": 0.02}
     kept = simulate(replica(), load.draw(3), replicas=3, router="round-robin", objectives=limits)
