@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ SERVED = (".md", ".svg", ".png")
 LECTURE = "lecture/1-two-equations.md"
 LAWS: dict[str, tuple[str, ...]] = {
     "Work": ("work.operation", "work.layer", "work.attention", "work.experts", "work.segment"),
-    "Caches of models": ("model.kv",),
+    "Caches of models": ("model.kv", "model.variant"),
     "Layout and memory": ("layout", "memory"),
     "Messages": ("messages", "collectives"),
     "Time": ("roofline", "timing"),
@@ -36,19 +37,35 @@ LAWS: dict[str, tuple[str, ...]] = {
     "Storage of caches": ("cache.cost", "cache.tier", "cache.reuse", "cache.lifetime"),
     "Simulation": ("simulate.law", "simulate.metrics", "simulate.train"),
     "Search": ("planner.search", "planner.pools", "planner.modes", "planner.racks"),
+    "Prices": ("pricing.menu", "pricing.operation", "pricing.infer", "pricing.closed"),
+    "Training step": ("training.step", "training.memory", "training.activations", "training.conventions"),
     "Pipelines": ("training.pipeline.bubble", "training.pipeline.crossing", "training.pipeline.engine"),
     "Recomputation": ("training.rematerialisation",),
+    "Scaling": ("training.scaling.additive", "training.scaling.kaplan", "training.scaling.routed"),
+    "A model's life": ("training.lifetime", "planner.lifetime"),
+    "Reinforcement learning": ("training.rl.step", "training.rl.rollout"),
+    "Ciphers": ("training.ciphers.feistel", "training.ciphers.speck", "training.ciphers.diffusion"),
 }
 """Pages of the laws, each with the modules that hold them."""
 GUIDES = {
     "Choose a deployment": "plan.md",
     "Size for an objective": "simulate.md",
-    "Keep prompts": "cache.md",
+    "Describe traffic": "workloads.md",
     "Launch a plan": "launch.md",
     "Sweep millions of points": "sweep.md",
+    "Price an API": "menu.md",
+    "Read a price sheet": "prices.md",
+    "Keep prompts": "cache.md",
+    "Serve long contexts": "context.md",
+    "Plan training": "train.md",
     "Cut a model into a pipeline": "pipeline.md",
+    "Spend a training budget": "scaling.md",
+    "Plan a model's life": "lifetime.md",
+    "Plan a step of RL": "rl.md",
+    "Run a network backwards": "reversible.md",
+    "Compare ciphers and networks": "cipher.md",
+    "Explore in the browser": "web.md",
     "Add a chip, model or price": "catalogue.md",
-    "Describe traffic": "workloads.md",
     "Measure a machine": "measure.md",
 }
 
@@ -77,7 +94,7 @@ def write(folder: Path) -> list[dict[str, object]]:
         {"How it works": [{"Overview": "laws.md"}, *laws]},
         {"How to": [{title: page} for title, page in GUIDES.items()]},
         {"Reference": reference},
-        {"Accuracy": "accuracy.md"},
+        {"Accuracy": [{"Scoreboard": "accuracy.md"}, {"What is left out": "exclusions.md"}]},
         {"Changelog": "changelog.md"},
     ]
 
@@ -141,7 +158,7 @@ def _page(folder: Path, name: str, text: str) -> str:
 
 
 def _law(folder: Path, title: str, modules: tuple[str, ...]) -> str:
-    name = f"law/{title.lower().replace(' ', '-')}.md"
+    name = f"law/{re.sub('[^a-z]+', '-', title.lower())}.md"
     return _page(folder, name, f"# {title}\n\n" + "".join(f"::: ridgeline.{module}\n" for module in modules))
 
 
