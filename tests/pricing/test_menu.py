@@ -79,7 +79,7 @@ def test_a_mix_pays_for_its_replica(tpot: float) -> None:
     evaluate = Evaluator(one, subject(one))
     made = evaluate.estimate(evaluate.decode(one.layout, float(flight.sum())), one.layout).seconds
     if step is not None:
-        assert made == pytest.approx(step, rel=0.03)
+        assert made == pytest.approx(step, rel=0.04)
     else:
         held = evaluate.memory(one.layout, float(flight.sum()))
         assert held.used == pytest.approx(held.capacity, rel=0.03)

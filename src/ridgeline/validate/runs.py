@@ -73,7 +73,7 @@ def run_points(folder: Path) -> list[dict[str, str]]:
     """
     names = [name for name in RUNS if (folder / name / "meta.json").is_file()]
     if not names:
-        raise InputError(str(folder), f"one of the runs {', '.join(RUNS)}")
+        raise InputError(str(folder), f"a file of points, or a folder with one of the runs {', '.join(RUNS)}")
     return [row for name in names for row in _means(folder, name)]
 
 
