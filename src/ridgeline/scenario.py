@@ -232,7 +232,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def from_toml(cls, text: str, origin: str = "scenario") -> Scenario:
-        """A scenario from TOML text with one key per field."""
+        """A scenario from TOML text with one key per field (InputError if it is none)."""
         try:
             return cls.read(tomllib.loads(text), origin)
         except (tomllib.TOMLDecodeError, RecursionError) as error:

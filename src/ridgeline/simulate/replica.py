@@ -161,7 +161,7 @@ MOST_DRAFTS = 64
 
 
 def check_law(law: StepLaw, settings: Engine) -> None:
-    """Refuse a law that does not know the largest step."""
+    """Refuse (InputError) a law that does not know the largest step."""
     if settings.max_num_batched_tokens > law.most_tokens or settings.max_num_seqs > law.most_sequences:
         raise InputError(
             f"a law of {law.most_tokens} tokens and {law.most_sequences} sequences",

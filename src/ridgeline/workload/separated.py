@@ -36,7 +36,7 @@ def header(line: bytes, origin: str) -> list[str]:
 
 
 def separated(text: bytes, found: Columns, line: int, origin: str, sessions: dict[bytes, int]) -> Rows:
-    """Rows of whole lines of CSV."""
+    """Rows (InputError for what is no CSV) of whole lines of CSV."""
     ended = text.endswith(b"\n")
     data = np.frombuffer(text if ended else text + b"\n", np.uint8)
     stop = np.flatnonzero(data == 10)

@@ -52,7 +52,7 @@ def split(text: str, what: str, known: Mapping[str, Mapping[str, str]]) -> tuple
 
 
 def need(text: str, what: str, given: Mapping[str, float], *keys: str) -> None:
-    """Refuse a spelling that lacks one of `keys`, or has a zero there."""
+    """Refuse (InputError) a spelling that lacks one of `keys`, or has a zero there."""
     for key in keys:
         if not given.get(key):
             raise InputError(f"{what} {text!r}", f"a {key} above 0", f"such as {text.partition(':')[0]}:{key}=2")

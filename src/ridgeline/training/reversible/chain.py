@@ -71,7 +71,7 @@ class Chain(nn.Module):
         self.arithmetic = arithmetic or Float()
 
     def forward(self, older: Tensor, newer: Tensor) -> tuple[Tensor, Tensor]:
-        """(x[0], x[1]) to (x[L], x[L+1])."""
+        """(x[0], x[1]) to (x[L], x[L+1]); InputError for streams that differ in shape or format."""
         if older.shape != newer.shape or older.dtype != newer.dtype:
             given = f"{tuple(older.shape)} {older.dtype}, {tuple(newer.shape)} {newer.dtype}"
             raise InputError(f"streams {given}", "two of the same shape and format")

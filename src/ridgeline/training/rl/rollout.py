@@ -79,7 +79,7 @@ def rollout(
     cv: float,
     flights: int = 1,
 ) -> Rollout:
-    """Decode `sequences` answers on `replicas`.
+    """Decode `sequences` answers on `replicas` (InputError for what cannot be).
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ def load(name: str, catalog: Catalog = BUILT_IN) -> Law:
 
 
 def entry(name: str, catalog: Catalog = BUILT_IN) -> Entry[Law]:
-    """A law with the sources of its constants."""
+    """A law with the sources of its constants; errors as `load`."""
     path = catalog.find("scaling", name)
     try:
         form = str(tomllib.loads(path.read_text(encoding="utf-8")).get("form", ""))
