@@ -57,7 +57,7 @@ def place(value: int) -> int:
     return (1 << FINE) + (bits - FINE) * (1 << FINE - 1) + ((value - (1 << bits)) >> (bits - FINE + 1))
 
 
-def note(moments: np.ndarray, bins: np.ndarray, row: int, value: float, weight: int, scale: float) -> None:
+def tallied(moments: np.ndarray, bins: np.ndarray, row: int, value: float, weight: int, scale: float) -> None:
     """Count a value of a number of requests."""
     moments[row, COUNT] += weight
     moments[row, SUM] += value * weight
@@ -73,7 +73,7 @@ def note_gaps(
     """Count all gaps and forget them."""
     for row in range(g[GAPS]):
         for k in range(counts[0, row]):
-            note(moments, bins, ITL, (gaps[0, row] + gaps[1, row] * k) * tick, counts[1, row], 1e6)
+            tallied(moments, bins, ITL, (gaps[0, row] + gaps[1, row] * k) * tick, counts[1, row], 1e6)
     g[GAPS] = 0
 
 
@@ -91,13 +91,13 @@ def note_request(
     whole = (jobs[FINISH, job] - jobs[ARRIVAL, job]) * tick
     after, output = jobs[FINISH, job] - jobs[FIRST, job], jobs[OUTPUT, job]
     each = after * tick / max(output - 1, 1)
-    note(moments, bins, TTFT, first, 1, 1e6)
-    note(moments, bins, E2E, whole, 1, 1e6)
-    note(moments, bins, WAIT, (jobs[START, job] - jobs[ARRIVAL, job]) * tick, 1, 1e6)
-    note(moments, bins, NORMALISED, whole / output, 1, 1e6)
+    tallied(moments, bins, TTFT, first, 1, 1e6)
+    tallied(moments, bins, E2E, whole, 1, 1e6)
+    tallied(moments, bins, WAIT, (jobs[START, job] - jobs[ARRIVAL, job]) * tick, 1, 1e6)
+    tallied(moments, bins, NORMALISED, whole / output, 1, 1e6)
     if output > 1:
-        note(moments, bins, TPOT, each, 1, 1e6)
-        note(moments, bins, SPEED, 1.0 / each, 1, 1e3)
+        tallied(moments, bins, TPOT, each, 1, 1e6)
+        tallied(moments, bins, SPEED, 1.0 / each, 1, 1e3)
     totals[ENDED] += 1
     totals[TOKENS_IN] += jobs[PROMPT, job]
     totals[TOKENS_OUT] += output

@@ -25,7 +25,9 @@ CALENDAR = 1e8
 
 
 def checked(trace: Trace) -> Iterator[tuple[Rows, int, Counter[str]]]:
-    """Pieces with only the rows that are kept and times in seconds; rows read; rows left out by reason (InputError for a row that is wrong)."""
+    """Pieces with only the rows that are kept and times in seconds; rows read; rows left out by reason
+    (InputError for a wrong row).
+    """
     latest, zero = -np.inf, None
     for piece in rows(trace.path, trace.format):
         values, dropped = dict(piece.values), Counter[str]()

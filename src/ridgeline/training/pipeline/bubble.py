@@ -32,7 +32,8 @@ from ridgeline.errors import UnknownNameError
 def bubble(
     name: str, p: int, forward: float, gradient: float, weight: float, chunks: int = 1, together: float | None = None
 ) -> float:
-    """Idle seconds of a step on the device that waits longest; nan where no closed form is published (UnknownNameError for another schedule).
+    """Idle seconds of a step on the device that waits longest; nan where no closed form is published
+    (UnknownNameError for another schedule).
 
     Parameters
     ----------
@@ -72,7 +73,9 @@ def bubble(
 
 
 def activations(name: str, p: int, micro: int, chunks: int = 1) -> float:
-    """Micro-batches of a device's activations that the fullest device holds at once (UnknownNameError for another schedule)."""
+    """Micro-batches of a device's activations that the fullest device holds at once
+    (UnknownNameError for another schedule).
+    """
     match name:
         case "gpipe":
             return float(micro)
