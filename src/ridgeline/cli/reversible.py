@@ -92,8 +92,12 @@ def _text(found: Experiment, again: str) -> list[RenderableType]:
         ),
         heading("A training step"),
         table(
-            ["<", "time", "over store all", "the law, in FLOPs"],
-            [(NAMES[c.method], shown(c.seconds, "s"), f"{c.ratio:.2f}x", f"{c.law:.2f}x") for c in found.costs],
+            ["<", "time", "over store all", "FLOPs counted", "over store all", "the law"],
+            [
+                (NAMES[c.method], shown(c.seconds, "s"), f"{c.ratio:.2f}x", shown(c.flop, "FLOP"),
+                 f"{c.flop_ratio:.3f}x", f"{c.law:.3f}x")
+                for c in found.costs
+            ],
         ),
         heading("Gradients: relative difference from storing all, 8 layers"),
         table(

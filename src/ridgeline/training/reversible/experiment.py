@@ -1,7 +1,7 @@
 """The last chapter measured: what four ways to keep activations hold, cost and lose, against the law.
 
     bytes        saved tensors at their peak, depth by depth, against `rematerialisation.activation_bytes`
-    work         4/3 of storing all in FLOPs; seconds measured in turns, the least of each taken
+    work         FLOPs counted, 4/3 of storing all by the law; seconds measured in turns, the least of each taken
     gradients    relative difference from storing all, by number format
     inversion    relative error of an input that was run forward and back, by depth and format; fixed point: none
     loss         the same network trained on a scene of Coriolanus, activations stored or rebuilt; the ordinary stack
@@ -27,6 +27,7 @@ from ridgeline.errors import InputError
 from ridgeline.training.rematerialisation import METHODS, activation_bytes, work
 from ridgeline.training.reversible.arithmetic import Fixed, Float
 from ridgeline.training.reversible.chain import Chain
+from ridgeline.training.reversible.flops import Flops
 from ridgeline.training.reversible.saved import SavedBytes
 from ridgeline.training.reversible.transformer import Shape, Transformer, functions
 
@@ -50,11 +51,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of a training step against storing all."""
+    """Seconds and FLOPs of a training step against storing all."""
 
     method: str
     seconds: float
     ratio: float
+    flop: int
+    """Of matrix products, counted."""
+    flop_ratio: float
     law: float
 
 
@@ -117,7 +121,7 @@ def experiment(
         has = "cpu, cuda" if torch.cuda.is_available() else "cpu"
         raise InputError(f"--device {where[:40]}", f"one of {has}")
     begin, depths = time.perf_counter(), QUICK if quick else DEPTHS
-    shape = Shape(width=64, heads=4, batch=2, seq=64)
+    shape = Shape(width=64, heads=4, batch=1 if quick else 2, seq=64)
     try:
         with _single_thread():
             told("bytes")
@@ -139,7 +143,7 @@ def experiment(
                 for name in (*FORMATS, "fixed")
             )
             told("loss")
-            curves = _curves(where, 30 if quick else 200, seed)
+            curves = _curves(where, 20 if quick else 200, seed)
     except torch.OutOfMemoryError as error:
         raise InputError(f"memory of {where}", "enough for a small transformer of 64 layers", "--device cpu") from error
     return Experiment(
@@ -201,6 +205,11 @@ def _costs(shape: Shape, device: str, repeats: int) -> tuple[Cost, ...]:
     """Seconds of each method in turns, so that a machine that slows down slows all; the least of each."""
     streams, weight = _streams(shape, device, torch.float32)
     chains = {method: _chain(shape, shape.layers, device, method=method) for method in METHODS}
+    flop = {}
+    for method, chain in chains.items():
+        with Flops() as counted:
+            _step(chain, streams, weight)
+        flop[method] = counted.total
     best: dict[str, float] = dict.fromkeys(METHODS, float("inf"))
     for i in range(repeats + 1):
         for method, chain in chains.items():
@@ -211,9 +220,12 @@ def _costs(shape: Shape, device: str, repeats: int) -> tuple[Cost, ...]:
             if i:  # the first is for warming up
                 best[method] = min(best[method], time.perf_counter() - start)
     return tuple(
-        Cost(method=method, seconds=seconds, ratio=seconds / best["none"], law=float(work(method)))
+        Cost(
+            method=method, seconds=seconds, ratio=seconds / best["none"], flop=flop[method],
+            flop_ratio=flop[method] / flop["none"], law=float(work(method)),
+        )
         for method, seconds in best.items()
-    )
+    )  # fmt: skip
 
 
 def _gradients(shape: Shape, device: str, method: str, form: torch.dtype) -> Tensor:
