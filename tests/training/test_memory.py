@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from ridgeline import load_model
 from ridgeline.training.activations import boundary_bytes, layer_bytes
 from ridgeline.training.framework import Allocation, frameworks
 from ridgeline.training.layout import TrainingLayout
-from ridgeline.training.memory import PARTS, chance_of_running_out, normal_cdf, training_memory
+from ridgeline.training.memory import PARTS, TrainingMemory, chance_of_running_out, normal_cdf, training_memory
 from ridgeline.validate.training.shape import gpt
 
 GPT3 = load_model("gpt-3-175b")
@@ -60,15 +62,15 @@ def test_korthikanti_figure_1(
         assert found.activations == pytest.approx(gibibytes * 2**30, rel=2e-3)
 
 
-def memory(**degrees: object) -> object:
+def memory(**degrees: Any) -> TrainingMemory:
     shipped = frameworks()
-    layout = TrainingLayout(**degrees)  # type: ignore[arg-type]
+    layout = TrainingLayout(**degrees)
     model = load_model("qwen3-30b-a3b" if "ep" in degrees else "llama-3-70b")
     return training_memory(model, layout, 8192, 512, shipped.habit("megatron"), shipped.allocations("megatron"))
 
 
-def used(**degrees: object) -> float:
-    return memory(**degrees).used  # type: ignore[attr-defined]
+def used(**degrees: Any) -> float:
+    return memory(**degrees).used
 
 
 @given(
@@ -91,7 +93,7 @@ def test_memory_falls_with_sharding(tp: int, pp: int, cp: int, zero: int, recomp
     assert used(**base | {"micro_batch": 2 * micro}) > here
     for part in PARTS:
         assert getattr(memory(**base), part) >= 0
-    assert sum(memory(**base).parts().values()) == pytest.approx(here)  # type: ignore[attr-defined]
+    assert sum(memory(**base).parts().values()) == pytest.approx(here)
 
 
 def test_experts_are_dealt_out() -> None:
@@ -102,14 +104,14 @@ def test_reversible_layers_hold_nothing_per_layer() -> None:
     """Full recomputation keeps 2 s b h per layer, reversible layers only the last output: O(1) in depth."""
     full, reversible = (memory(recompute=r, zero=3, dp=64) for r in (2, 3))
     edge = boundary_bytes(load_model("llama-3-70b"), TrainingLayout(), 8192)
-    gap = full.activations - reversible.activations  # type: ignore[attr-defined]
+    gap = full.activations - reversible.activations
     assert gap == pytest.approx(frameworks().allocations("megatron").activations * 78 * edge, rel=1e-6)
 
 
 def test_offloading_moves_bytes_to_the_host() -> None:
     here, away = memory(), memory(offload="optimizer")
-    assert away.host == pytest.approx(70.55e9 * 12, rel=0.01)  # type: ignore[attr-defined]
-    assert away.used < here.used  # type: ignore[attr-defined]
+    assert away.host == pytest.approx(70.55e9 * 12, rel=0.01)
+    assert away.used < here.used
 
 
 def test_normal_distribution_is_that_of_the_standard_library() -> None:

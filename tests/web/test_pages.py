@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     print("\nSKIPPED: no chromium, so the explorer's pages are not tested (apt-get install chromium)", file=sys.stderr)
     pytest.skip("no chromium: apt-get install chromium", allow_module_level=True)
-
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright  # noqa: E402
 
 PAGES = (
     "board",

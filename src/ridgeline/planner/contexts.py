@@ -137,7 +137,7 @@ class _Search:
             step, times = evaluate.alone(layout) if alone else (evaluate.prefill(layout), 1 / evaluate.prompts(layout))
             return evaluate.estimate(step, layout).seconds * times
 
-        return tuple(blockwise(partial(run, alone), len(index)) for alone in (False, True))  # type: ignore[return-value]
+        return blockwise(partial(run, False), len(index)), blockwise(partial(run, True), len(index))
 
     def floor(self, row: int, context: float, batch: float) -> float:
         """Seconds per output token on a perfect machine."""

@@ -11,7 +11,7 @@ none below 0. Micro-batches whose activations the first stage holds at once: m (
 p + (p-1)/v (interleaved), 2p - 1 (zb-h2), p + 1 (dualpipe, with two copies of the weights); never more than m.
 
 Sources: Narayanan et al. 2021 (arXiv:2104.04473), Korthikanti et al. 2022 (2205.05198), Qi et al. 2024 (2401.10241),
-DeepSeek's DualPipe. Every stage is taken as equally long; `pipeline.py` simulates unequal ones. Knows no model.
+DeepSeek's DualPipe. Every stage is taken as equally long; `pipeline/` simulates unequal ones. Knows no model.
 """
 
 from __future__ import annotations

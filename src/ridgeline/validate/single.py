@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from ridgeline.collectives import message_time, wire_time
 from ridgeline.efficiency import (
@@ -24,7 +25,7 @@ from ridgeline.efficiency import (
 )
 from ridgeline.errors import InputError
 from ridgeline.hardware import System, format_bytes, math_format
-from ridgeline.messages import Message
+from ridgeline.messages import Kind, Message
 from ridgeline.scenario import Scenario, subject
 
 MODES = ("collective", "kernel")
@@ -67,12 +68,12 @@ def _collective(row: Mapping[str, str], n: Mapping[str, float], system: System) 
     if ranks > system.domain.size and system.network.bandwidth is None:
         raise InputError(system.name, "no known bandwidth between its domains")
     exchange = op.startswith("a2a")
-    kind = "all_to_all" if exchange else KINDS[op]
+    kind = cast(Kind, "all_to_all" if exchange else KINDS[op])  # what is no exchange is called alike on both sides
     inside = min(ranks, system.domain.size)
     size = n["bytes"]
     message = Message(
         name=op,
-        kind=kind,  # pyright: ignore[reportArgumentType]
+        kind=kind,
         ranks=ranks,
         stride=1,
         bytes=size * (inside - 1) / ranks if exchange else size,

@@ -10,13 +10,14 @@ from typing import cast
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
+import torch
+from torch import nn
 
-from ridgeline.errors import InputError  # noqa: E402
-from ridgeline.training.rematerialisation import METHODS, activation_bytes  # noqa: E402
-from ridgeline.training.reversible import (  # noqa: E402
+from ridgeline.errors import InputError
+from ridgeline.training.rematerialisation import METHODS, activation_bytes
+from ridgeline.training.reversible import (
     Block,
     Chain,
     Fixed,
@@ -25,7 +26,7 @@ from ridgeline.training.reversible import (  # noqa: E402
     Shape,
     Transformer,
 )
-from ridgeline.training.reversible.transformer import Form, functions  # noqa: E402
+from ridgeline.training.reversible.transformer import Form, functions
 
 SMALL = {"width": 32, "heads": 2, "batch": 2, "seq": 16}
 AGAIN = METHODS[1:]

@@ -11,12 +11,9 @@ from ridgeline.layout import micro_batches
 from ridgeline.lecture.checks.wall import staged
 from ridgeline.scenario import Scenario
 from ridgeline.serving import point
-from ridgeline.training.pipeline.bubble import bubble, idle_share
+from ridgeline.training.bubble import idle_share
 from ridgeline.training.pipeline.crossing import held_per_chip, idle_decode, inside_over_between, token_time
 from ridgeline.units import Seconds, Tokens
-
-EACH = (1.0, 1.0, 1.0)
-"""Forward, gradient of the input and of the weights of a micro-batch, all alike."""
 
 
 def c063(system: str, active: float, layers: float) -> float:
@@ -34,8 +31,7 @@ def c065(stages: float, micro_batches: float) -> float:
 
 
 def c066(stages: int, micro_batches: float) -> float:
-    idle = bubble("gpipe", int(stages), *EACH)
-    return idle_share(idle, float(micro_batches) * sum(EACH))
+    return idle_share(float(stages), 1.0, micro_batches)
 
 
 def c067(scenario: str, stages: float, hop: Seconds) -> float:

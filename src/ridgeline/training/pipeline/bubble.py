@@ -19,14 +19,17 @@ that does not wait for all devices (post-validation; without, about 8% are lost)
 m >= 2 p - 1; dualpipe and dualpipev for F = B = W: elsewhere the event simulation finds more or less. Messages take no
 time. v-half here has no reordering of its first and last passes and waits about 0.6 of 1f1b's bubble.
 Sources: 1811.06965 (gpipe), 2104.04473 and 2205.05198 (interleaved), 2401.10241 (zb), README of deepseek-ai/DualPipe
-(there B is the whole backward, and dualpipev has p / 2 devices).
+(there B is the whole backward, and dualpipev has p / 2 devices). `training.bubble` has those that a search over layouts
+needs, for arrays; here are all, with where they hold.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from ridgeline.errors import UnknownNameError
+from ridgeline.training.bubble import bubble_time, in_flight
 
 
 def bubble(
@@ -49,22 +52,20 @@ def bubble(
         F&B, s; F + B + W if not given.
     """
     both = forward + gradient + weight if together is None else together
-    whole = (p - 1) * (forward + gradient + weight)
+    wait = partial(bubble_time, p=p, forward=forward, backward=gradient + weight, weights=weight)
     match name:
         case "gpipe" | "1f1b":
-            return whole
+            return wait(name, v=1)
         case "interleaved":
-            return whole / chunks
-        case "zb-h1":
-            return (p - 1) * (forward + gradient - weight) if weight <= min(forward, gradient) else math.nan
-        case "zb-h2":
-            return (p - 1) * max(forward + gradient - 2 * weight, 0.0) if weight <= min(forward, gradient) else math.nan
+            return wait(name, v=chunks)
+        case "zb-h1" | "zb-h2":
+            return wait(name, v=1) if weight <= min(forward, gradient) else math.nan
         case "zb-v":
             return 0.0 if math.isclose(forward, gradient) and math.isclose(gradient, weight) else math.nan
         case "v-half":
-            return whole / 2
+            return wait("1f1b", v=1) / 2
         case "v-min":
-            return whole * 2 / 3
+            return wait("1f1b", v=1) * 2 / 3
         case "dualpipe":
             return (p / 2 - 1) * (both + gradient - 2 * weight)
         case "dualpipev":
@@ -77,14 +78,10 @@ def activations(name: str, p: int, micro: int, chunks: int = 1) -> float:
     (UnknownNameError for another schedule).
     """
     match name:
-        case "gpipe":
-            return float(micro)
-        case "1f1b" | "zb-h1" | "zb-v":
-            return float(min(p, micro))
+        case "gpipe" | "1f1b" | "zb-h1" | "zb-h2" | "zb-v":
+            return float(in_flight(name, p, 1, micro))
         case "interleaved":
             return p + (p - 1) / chunks if chunks > 1 and micro > p else float(min(micro, p if chunks == 1 else micro))
-        case "zb-h2":
-            return float(min(2 * p - 1, micro))
         case "v-half":
             return p / 2
         case "v-min":

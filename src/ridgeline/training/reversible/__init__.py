@@ -3,12 +3,12 @@
 Needs PyTorch; the law that is measured, `rematerialisation.py`, does not.
 """
 
+from importlib.util import find_spec
+
 from ridgeline.errors import InputError
 
-try:
-    import torch as _torch  # noqa: F401
-except ImportError:
-    raise InputError("reversible networks", "PyTorch is needed", "pip install 'ridgeline[torch]'") from None
+if find_spec("torch") is None:
+    raise InputError("reversible networks", "PyTorch is needed", "pip install 'ridgeline[torch]'")
 
 from ridgeline.training.reversible.arithmetic import Fixed, Float
 from ridgeline.training.reversible.chain import Block, Chain, InversionError

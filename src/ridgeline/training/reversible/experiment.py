@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -162,11 +163,11 @@ def _single_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _chain(shape: Shape, layers: int, device: str, form: torch.dtype = torch.float32, **options: object) -> Chain:
+def _chain(shape: Shape, layers: int, device: str, form: torch.dtype = torch.float32, **options: Any) -> Chain:
     """A chain of one function per layer; the same weights whatever its options."""
     torch.manual_seed(1)
     made = functions(msgspec.structs.replace(shape, layers=layers), "lecture")
-    return Chain(made, **options).to(device, form)  # pyright: ignore[reportArgumentType]
+    return Chain(made, **options).to(device, form)
 
 
 def _step(chain: Chain, streams: tuple[Tensor, Tensor], weight: Tensor) -> None:

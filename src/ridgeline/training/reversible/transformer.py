@@ -11,7 +11,7 @@ Work of a forward pass: 24 T h^2 + 4 T S h FLOPs per layer for sequences of S to
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -145,12 +145,12 @@ def functions(shape: Shape, form: Form) -> list[nn.Module]:
 class Transformer(nn.Module):
     """Characters to logits of the next: both streams begin as the embedding, the head reads their mean."""
 
-    def __init__(self, shape: Shape, *, form: Form = "revnet", **options: object) -> None:
+    def __init__(self, shape: Shape, *, form: Form = "revnet", **options: Any) -> None:
         super().__init__()
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.positions = nn.Parameter(torch.randn(shape.seq, shape.width) * 0.02)
         parts = functions(shape, form)
-        self.chain = Residual(parts) if form == "residual" else Chain(parts, **options)  # type: ignore[arg-type]
+        self.chain = Residual(parts) if form == "residual" else Chain(parts, **options)
         self.norm = nn.LayerNorm(shape.width)
         self.head = nn.Linear(shape.width, shape.vocabulary)
         nn.init.normal_(self.embedding.weight, std=0.02)

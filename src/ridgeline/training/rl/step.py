@@ -14,6 +14,7 @@ Knows no environment (tools, judges): `judge` adds parameters that read every to
 
 from __future__ import annotations
 
+from functools import partial
 from math import log2
 
 import msgspec
@@ -153,11 +154,11 @@ def rl_step(model: Architecture, system: System, formats: Precision, recipe: Rec
     def real(batch: np.ndarray, context: np.ndarray) -> np.ndarray:
         return stack.slower * bare(batch, context) + added
 
-    shape = {
-        "sequences": recipe.sequences, "replicas": replicas, "prompt": recipe.prompt, "mean": recipe.mean,
-        "most": recipe.most, "cv": recipe.cv, "flights": max(recipe.lag, 1),
-    }  # fmt: skip
-    found = rollout(real, **shape)  # type: ignore[arg-type]
+    answers = partial(
+        rollout, sequences=recipe.sequences, replicas=replicas, prompt=recipe.prompt, mean=recipe.mean,
+        most=recipe.most, cv=recipe.cv, flights=max(recipe.lag, 1),
+    )  # fmt: skip
+    found = answers(real)
     hidden = recipe.partial or recipe.lag > 0
     generate = found.steady if hidden else found.seconds
     length = recipe.prompt + recipe.mean
@@ -169,7 +170,7 @@ def rl_step(model: Architecture, system: System, formats: Precision, recipe: Rec
     step = (max(generate, together) if recipe.lag else generate + together) + refit + stack.fixed
     peak = system.chip.math_rate("bf16")
     useful = model.active_parameters * tokens * (2.0 + 6.0 * recipe.kept * recipe.epochs)
-    ideal = rollout(bare, **shape)  # type: ignore[arg-type]
+    ideal = answers(bare)
     best = ideal.steady if hidden else ideal.seconds
     math = model.active_parameters * tokens * _passes(recipe) / (recipe.trainers * peak)
     idle = abs(generate - together) * (recipe.engines if generate < together else recipe.trainers) / recipe.chips

@@ -115,7 +115,8 @@ def between(values: np.ndarray | None) -> tuple[float | None, float | None]:
 def dense(catalog: Catalog = BUILT_IN) -> list[Additive]:
     """All laws of N and D in additive form; those of over-training are written so."""
     found = every(catalog, "additive", "repeated", "overtraining")
-    return [overtraining.as_additive(law) if isinstance(law, Overtraining) else law for law in found]  # type: ignore[misc]
+    plain = [overtraining.as_additive(law) if isinstance(law, Overtraining) else law for law in found]
+    return [law for law in plain if isinstance(law, Additive)]
 
 
 def budgets(compute: float, catalog: Catalog = BUILT_IN) -> list[Budget]:
