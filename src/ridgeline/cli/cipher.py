@@ -9,6 +9,7 @@ import numpy as np
 from cyclopts import Parameter
 from msgspec.structs import asdict
 
+from ridgeline.cli.figure import drawable
 from ridgeline.cli.options import OUTPUT, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, heading, plain, table
@@ -41,6 +42,8 @@ def cipher(*, seed: Seed = 0, plot: Picture = "") -> Report:
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed {seed}", "from 0 to 4294967295")
+    if plot:
+        drawable(plot)
     ciphers = [_spread(name, made, width, rounds) for rounds in DEPTHS for name, (made, width) in _made(seed, rounds)]
     networks = {name: growth(shape, DEPTHS, seed=seed) for name, shape in SHAPES.items()}
     attacks = [_attacked(rounds, seed) for rounds in ATTACKED]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,24 @@ STYLE: dict[Any, Any] = {
 KINDS = (".svg", ".png")
 
 
+def drawable(path: str, kinds: Sequence[str] = KINDS) -> str:
+    """The kind of a picture's file; what takes long before it draws asks first.
+
+    Raises
+    ------
+    InputError
+        For another kind of file, a folder that is not there, or without matplotlib.
+    """
+    kind, folder = Path(path).suffix.lower(), Path(path).parent
+    if kind not in kinds:
+        raise InputError(f"--plot {path!r}", f"a file name that ends in {', '.join(kinds)}")
+    if not folder.is_dir():
+        raise InputError(f"--plot {path!r}", f"a folder that is there; {str(folder)!r} is not")
+    if find_spec("matplotlib") is None:
+        raise InputError("--plot", "needs matplotlib", "pip install 'ridgeline[plot]'")
+    return kind
+
+
 @contextmanager
 def picture(
     path: str, panels: int, head: Sequence[str], foot: str, page: Callable[[str], str] | None = None
@@ -40,14 +59,10 @@ def picture(
     InputError
         For another kind of file, without matplotlib, or if the file cannot be written.
     """
-    kind, kinds = Path(path).suffix.lower(), (*KINDS, ".html") if page else KINDS
-    if kind not in kinds:
-        raise InputError(f"--plot {path!r}", f"a file name that ends in {', '.join(kinds)}")
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("--plot", "needs matplotlib", "pip install 'ridgeline[plot]'") from None
+    kind = drawable(path, (*KINDS, ".html") if page else KINDS)
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.67 * panels if panels > 2 else 14, 4.9), layout="constrained")
         yield figure.subplots(1, panels, squeeze=False)[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from msgspec.structs import asdict
 
+from ridgeline.cli.figure import drawable
 from ridgeline.cli.options import OUTPUT, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, heading, plain, shown, table
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ridgeline.training.reversible.experiment import Experiment
 
 NAMES = {"none": "store all", "sqrt": "checkpoints", "full": "recompute", "reversible": "reversible"}
+Width = Annotated[int, Parameter(help="Width of a stream: even, a multiple of 4.")]
+Depth = Annotated[int, Parameter(help="Layers of the deepest network whose bytes are counted.")]
 Quick = Annotated[bool, Parameter(help="Fewer depths, steps and repetitions: seconds, not minutes.")]
 Seed = Annotated[int, Parameter(help="Seed of weights and batches.")]
 Device = Annotated[str, Parameter(help="cpu or cuda; CUDA where there is one if not given.")]
@@ -27,7 +30,10 @@ Picture = Annotated[str, Parameter(name="--plot", help="Draw it to this .svg or 
 
 
 @command()
-def reversible(*, quick: Quick = False, seed: Seed = 0, device: Device = "", plot: Picture = "") -> Report:
+def reversible(
+    *, width: Width = 64, depth: Depth = 64, quick: Quick = False, seed: Seed = 0, device: Device = "",
+    plot: Picture = "",
+) -> Report:  # fmt: skip
     """Activations stored, recomputed and rebuilt: bytes, seconds, gradients and losses of a small transformer.
 
     Four ways to train one network, measured on this machine (extra torch) and held against the law that
@@ -37,8 +43,11 @@ def reversible(*, quick: Quick = False, seed: Seed = 0, device: Device = "", plo
 
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed {seed}", "from 0 to 4294967295")
-    found = experiment(quick=quick, seed=seed, device=device, told=_told)
-    words = ["--quick"] * quick + [f"--seed {seed}"] * bool(seed) + [f"--device {device}"] * bool(device)
+    if plot:
+        drawable(plot)
+    found = experiment(width=width, depth=depth, quick=quick, seed=seed, device=device, told=_told)
+    sizes = [f"--width {width}"] * (width != 64) + [f"--depth {depth}"] * (depth != 64)
+    words = sizes + ["--quick"] * quick + [f"--seed {seed}"] * bool(seed) + [f"--device {device}"] * bool(device)
     again = " ".join(["ridgeline reversible", *words])
     if plot:
         from ridgeline.cli.plot_reversible import draw

@@ -23,6 +23,7 @@ from ridgeline.training.activations import BYTES, boundary_bytes, layer_bytes
 from ridgeline.training.bubble import in_flight, weight_copies
 from ridgeline.training.framework import Allocation, Habits
 from ridgeline.training.layout import TrainingLayout
+from ridgeline.training.rematerialisation import STREAMS
 from ridgeline.training.repeat import dealt, floats
 from ridgeline.training.stages import Stages
 
@@ -212,8 +213,8 @@ def _activations(
     flying = xp.minimum(1.0 + 0.0 * m, m) if last else in_flight(layout.schedule, layout.pp, layout.vp, m)
     full, reversible = layout.recompute == 2, layout.recompute == 3
     per_layer = xp.where(full, edge, xp.where(reversible, 0.0 * edge, each))
-    kept = flying * (layers * per_layer + xp.where(reversible, 2.0 * edge, 0.0 * edge))
-    again = xp.where(layout.recompute >= 2, each, 0.0 * each)
+    kept = flying * (layers * per_layer + xp.where(reversible, STREAMS * edge, 0.0 * edge))
+    again = xp.where(layout.recompute >= 2, each - edge, 0.0 * each)  # its input is there already
     whole = layout.micro_batch * seq / layout.cp * (model.hidden * 2.0 * BYTES) * (layout.tp > 1)
     working = allocation.peak * each + again + allocation.gathered * whole
     away = layout.offload in ("activations", "both")

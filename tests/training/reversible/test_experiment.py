@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from ridgeline.cli.app import main
+from ridgeline.errors import InputError
 from ridgeline.training.rematerialisation import METHODS
 from ridgeline.training.reversible.experiment import DEEPEST, Experiment, experiment
 
@@ -71,9 +72,34 @@ def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     assert {each["method"] for each in document["kept"]} == set(METHODS)
 
 
+def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor's allocator raises a plain RuntimeError; any other one is a fault of ours and stays one."""
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 99 bytes")
+
+    monkeypatch.setattr("ridgeline.training.reversible.experiment._chain", full)
+    with pytest.raises(InputError, match="256 layers of width 128"):
+        experiment(width=128, depth=256, device="cpu")
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr("ridgeline.training.reversible.experiment._chain", broken)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        experiment(device="cpu")
+
+
 def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["reversible", "--device", "abacus"]) == 2
-    assert "cpu" in capsys.readouterr().err
+    for words, said in (
+        (["--device", "abacus"], "cpu"),
+        (["--width", "63"], "even"),
+        (["--depth", "1"], "two streams"),
+        (["--plot", "there/is/no/folder.svg"], "folder"),
+        (["--plot", "letters.doc"], ".svg"),
+    ):
+        assert main(["reversible", *words]) == 2
+        assert said in capsys.readouterr().err
     for name in [name for name in sys.modules if name.startswith("ridgeline.training.reversible")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)

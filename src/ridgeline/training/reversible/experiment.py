@@ -101,12 +101,22 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def experiment(
-    *, quick: bool = False, seed: int = 0, device: str = "", told: Callable[[str], None] = lambda part: None
+    *,
+    width: int = 64,
+    depth: int = 64,
+    quick: bool = False,
+    seed: int = 0,
+    device: str = "",
+    told: Callable[[str], None] = lambda part: None,
 ) -> Experiment:
     """Measure everything; `told` hears of each part as it begins.
 
     Parameters
     ----------
+    width
+        Of a stream: even, and a multiple of 4 heads. Seconds are measured at twice the width.
+    depth
+        Layers of the deepest network whose bytes are counted; from 2.
     quick
         Fewer depths, steps and repetitions: about ten seconds.
     device
@@ -115,21 +125,23 @@ def experiment(
     Raises
     ------
     InputError
-        For a device that is not there, or too little memory.
+        For a width or depth out of range, a device that is not there, or too little memory.
     """
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if where not in ("cpu", "cuda") or (where == "cuda" and not torch.cuda.is_available()):
         has = "cpu, cuda" if torch.cuda.is_available() else "cpu"
         raise InputError(f"--device {where[:40]}", f"one of {has}")
-    begin, depths = time.perf_counter(), QUICK if quick else DEPTHS
-    shape = Shape(width=64, heads=4, batch=1 if quick else 2, seq=64)
+    if depth < 2:
+        raise InputError(f"depth {depth}", "at least 2: a reversible network has two streams")
+    begin, depths = time.perf_counter(), (*(each for each in (QUICK if quick else DEPTHS) if each < depth), depth)
+    shape = Shape(width=width, heads=4, layers=depth, batch=1 if quick else 2, seq=64)
     try:
         with _single_thread():
             told("bytes")
             kept = tuple(_kept(shape, where, depth, method) for depth in depths for method in METHODS)
             told("seconds")
             costs = _costs(
-                Shape(width=128, heads=4, layers=4 if quick else 8, batch=4, seq=128), where, 3 if quick else 7
+                Shape(width=2 * width, heads=4, layers=4 if quick else 8, batch=4, seq=128), where, 3 if quick else 7
             )
             told("gradients")
             gradients = tuple(
@@ -145,12 +157,21 @@ def experiment(
             )
             told("loss")
             curves = _curves(where, 20 if quick else 200, seed)
-    except torch.OutOfMemoryError as error:
-        raise InputError(f"memory of {where}", "enough for a small transformer of 64 layers", "--device cpu") from error
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        needed = f"enough for a transformer of {depth} layers of width {width}"
+        fix = "a smaller --width or --depth" if where == "cpu" else "--device cpu, a smaller --width or --depth"
+        raise InputError(f"memory of {where}", needed, fix) from error
     return Experiment(
         shape=shape, device=where, kept=kept, costs=costs, gradients=gradients, inversions=inversions, curves=curves,
         seconds=time.perf_counter() - begin,
     )  # fmt: skip
+
+
+def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """PyTorch has an error of its own for devices only; on the processor its allocator's message tells."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 @contextmanager
