@@ -136,8 +136,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if any(traced(getattr(self, name)) for name in units()):
             return  # stands in for a scenario that was checked
-        for name, unit in units().items():
+        for name, (unit, default, settled) in _quantities().items():
             value = getattr(self, name)
+            if value is default:
+                if settled is not default:
+                    msgspec.structs.force_setattr(self, name, settled)
+                continue
             if getattr(value, "ndim", None) == 0:
                 value = value.item()
             if isinstance(value, str) or type(value) in (int, float, bool):
@@ -245,7 +249,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def changed(self) -> dict[str, str]:
         """Fields that differ from their defaults, as text that reads back exactly."""
-        defaults = dict(zip(reversed(self.__struct_fields__), reversed(self.__struct_defaults__), strict=False))
+        defaults = _defaults()
         out: dict[str, str] = {}
         for name in self.__struct_fields__:
             value = getattr(self, name)
@@ -331,6 +335,18 @@ def units_of(question: type) -> dict[str, str]:
     """Unit of each field of a question that is a quantity."""
     hints = get_type_hints(question, include_extras=True)
     return {name: get_args(hint)[1] for name, hint in hints.items() if len(get_args(hint)) == 2}
+
+
+@lru_cache(maxsize=1)
+def _quantities() -> dict[str, tuple[str, Any, float]]:
+    """Unit, default, and default as `_number` has it, of each field of a scenario that is a quantity."""
+    defaults = _defaults()
+    return {name: (unit, defaults[name], _number(defaults[name])) for name, unit in units().items()}
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> dict[str, Any]:
+    return dict(zip(reversed(Scenario.__struct_fields__), reversed(Scenario.__struct_defaults__), strict=False))
 
 
 def exact(value: Array, unit: str) -> str:

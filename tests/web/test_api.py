@@ -43,7 +43,7 @@ def test_the_board_draws_the_point_that_was_asked(client: TestClient) -> None:
     board = client.get(f"/api/board?{POINT}").json()
     found = step(Scenario(model="llama-3-70b", system="hgx-h100", tp=8, batch=64, context="8k"))
     assert board["estimate_s"] == pytest.approx(float(found.estimate.seconds))
-    x, y = board["times"]["batch"], board["times"]["lines"]["floor"]
+    x, y = board["curve"]["batch"], board["curve"]["lines"]["floor"]
     left = max(i for i, batch in enumerate(x) if batch <= 64)
     assert y[left] <= board["floor_s"] <= y[left + 1]
     for dot in board["roofline"]["dots"]:

@@ -21,7 +21,7 @@ from ridgeline.cli.figure import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, ap
 from ridgeline.cli.front import Front, front
 from ridgeline.cli.headline import FLOOR, headline
 from ridgeline.cli.page import page
-from ridgeline.cli.series import along, roofline, speed_and_cost, times
+from ridgeline.cli.series import along, largest, roofline, speed_and_cost, times
 from ridgeline.errors import InputError
 from ridgeline.planner import PlanResult
 from ridgeline.scenario import Scenario
@@ -82,7 +82,7 @@ def draw_point(found: Point, path: str) -> None:
     """A point's roofline and times, and the trade along its layout's batches."""
     trade = None
     if found.serving is not None:
-        x, y = speed_and_cost(along(found))
+        x, y = speed_and_cost(along(largest(found)))
         speed, cost = speed_and_cost(found)
         mark = (float(speed), float(cost), f"batch {found.scenario.batch:,}")
         trade = Trade(cloud=(x, y), best=(x, y), marks=[mark], label=_cost_label(found))
@@ -145,7 +145,7 @@ def _roofline(axes: Any, found: Point) -> None:
 
 
 def _times(axes: Any, found: Point) -> None:
-    curve = times(along(found))
+    curve = times(along(largest(found)))
     axes.fill_between(curve.batch, curve.low, curve.high, color=TERM["estimate"], alpha=0.15, lw=0)
     for name, values in curve.lines.items():
         axes.plot(curve.batch, values, color=TERM[name], lw=3.2 if name in BOLD else 1.8)

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ridgeline.cli.breakdown import breakdown
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Point, point
 
 BATCHES = 120
@@ -73,10 +74,15 @@ def roofline(found: Point) -> Roofline:
     )
 
 
-def along(found: Point) -> Point:
-    """The same point at every batch that fits, as arrays."""
+def largest(found: Point) -> Scenario:
+    """The same question at the largest batch that fits, at which all batches have one curve."""
     most = max(float(found.memory.most_sequences * found.scenario.dp), float(found.scenario.batch), 2.0)
-    return point(replace(found.scenario, batch=np.geomspace(1.0, most, BATCHES)))
+    return replace(found.scenario, batch=most)
+
+
+def along(end: Scenario, count: int = BATCHES) -> Point:
+    """The point at `count` batches up to that of `end`, as arrays."""
+    return point(replace(end, batch=np.geomspace(1.0, end.batch, count)))
 
 
 def times(curve: Point) -> Times:
@@ -101,7 +107,7 @@ def times(curve: Point) -> Times:
 
 def speed_and_cost(found: Point) -> tuple[np.ndarray, np.ndarray]:
     """Tokens per second of a user, and dollars (else chip-seconds) per million output tokens."""
-    numbers = found.numbers
+    numbers = found.expectations
     cost = (
         numbers["usd_per_output_token_estimate"].value
         if found.usd_per_chip_second

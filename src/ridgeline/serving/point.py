@@ -67,6 +67,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return operation_numbers(self.subject, self.step)
 
     @property
+    def expectations(self) -> Numbers:
+        """Of the numbers, speed and cost by estimate; none for a step that is not decode."""
+        if self.expected is None:
+            return {}
+        return expected_numbers(self.subject, self.scenario, self.expected, self.estimate, self.usd_per_chip_second)
+
+    @property
     def numbers(self) -> Numbers:
         """Every number of this point with formula, inputs and sources."""
         found, scenario = self.subject, self.scenario
@@ -79,9 +86,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             out |= estimate_numbers(self.prefill_estimate, "prefill_")
         if self.serving is not None:
             out |= serving_numbers(found, scenario, self.serving, self.step, self.usd_per_chip_second)
-        if self.expected is not None:
-            out |= expected_numbers(found, scenario, self.expected, self.estimate, self.usd_per_chip_second)
-        return out | memory_numbers(found, self.memory, scenario) | model_numbers(found)
+        return out | self.expectations | memory_numbers(found, self.memory, scenario) | model_numbers(found)
 
 
 def point(scenario: Scenario) -> Point:

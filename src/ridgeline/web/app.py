@@ -2,6 +2,7 @@
 
     GET or POST /api/COMMAND       what `ridgeline COMMAND --json` prints; options in the query, or JSON as body
     GET         /api/board         the blackboard's pictures
+    GET         /api/names         what the lists of models, systems and price sheets offer
     GET         /api/scoreboard    how accurate it is, as `make scoreboard` last found it
     GET         /api/openapi.json
 
@@ -30,7 +31,7 @@ from ridgeline.catalog import BUILT_IN
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.web.board import board
 from ridgeline.web.openapi import document
-from ridgeline.web.question import QUESTIONS, answer, checked
+from ridgeline.web.question import QUESTIONS, answer, checked, names
 from ridgeline.web.worker import BusyError, OvertimeError, RefusedError, Workers, plain
 
 STATIC = Path(__file__).parent / "static"
@@ -178,6 +179,10 @@ async def _openapi(request: Request) -> Response:
     return _json(document())
 
 
+async def _names(request: Request) -> Response:
+    return _json(names())
+
+
 async def _scoreboard(request: Request) -> Response:
     return FileResponse(SCOREBOARD, media_type="application/json")
 
@@ -197,6 +202,7 @@ def app() -> ASGIApp:
     """The application."""
     routes = [
         Route("/api/openapi.json", _openapi),
+        Route("/api/names", _names),
         Route("/api/scoreboard", _scoreboard),
         Route("/api/{command}", ask, methods=["GET", "POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),

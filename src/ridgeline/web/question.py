@@ -140,6 +140,13 @@ def checked(command: str, texts: Texts) -> dict[str, list[str]]:
     return out
 
 
+@lru_cache(maxsize=1)
+def names() -> dict[str, list[str]]:
+    """Names of the catalogue that a page lets choose from."""
+    sheets = answer("catalog", {"kind": ["sheets"]})["entries"]
+    return {kind: BUILT_IN.names(kind) for kind in ("models", "systems")} | {"sheets": [each["name"] for each in sheets]}
+
+
 def _named(kind: str, value: str) -> str:
     """A name that cannot be a file: one of the catalogue, or a config.json as text."""
     if kind in ("model", "name") and value.lstrip().startswith("{"):

@@ -1,15 +1,14 @@
 // A picture with logarithmic or linear axes as SVG: lines, bands, dots, labels where lines end. It can be saved as it is.
 import { svg } from "./dom.js";
 
-let count = 0;
 const W = 480, H = 340, LEFT = 62, RIGHT = 78, TOP = 22, BOTTOM = 44;
 
 export function plot({ x, y, lines = [], bands = [], dots = [], marks = [], title }) {
   const xs = scale(x, [LEFT, W - RIGHT]), ys = scale(y, [H - BOTTOM, TOP]);
   const inside = ([px, py]) => Number.isFinite(px) && Number.isFinite(py);
   const at = (points) => points.map(([px, py]) => [xs.at(px), ys.at(py)]).filter(inside);
-  const path = (points) => at(points).map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`).join("");
-  const parts = [], inner = `inside-${(count += 1)}`;
+  const path = (points) => at(points).map(([px, py], i) => `${i ? "L" : "M"}${px} ${py}`).join("");
+  const parts = [], inner = `in-${title.replace(/\W+/g, "-").slice(0, 40)}`;
   for (const tick of xs.ticks) {
     parts.push(svg("line", { class: "grid", x1: xs.at(tick), x2: xs.at(tick), y1: TOP, y2: H - BOTTOM }));
     parts.push(svg("text", { x: xs.at(tick), y: H - BOTTOM + 16, "text-anchor": "middle" }, x.show(tick)));
@@ -61,7 +60,7 @@ function scale({ log, range }, [from, to]) {
   let [low, high] = range;
   if (!(high > low)) high = low * 2 || 1;
   const f = log ? Math.log : (v) => v;
-  const at = (value) => from + ((f(value) - f(low)) / (f(high) - f(low))) * (to - from);
+  const at = (value) => Math.round(10 * (from + ((f(value) - f(low)) / (f(high) - f(low))) * (to - from))) / 10;
   return { at, ticks: log ? powers(low, high) : steps(low, high) };
 }
 

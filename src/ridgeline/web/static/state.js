@@ -20,10 +20,13 @@ export function unpinned(fields, pin) {
   return state;
 }
 
-export function keep(query, { entry = false } = {}) {
-  const address = location.pathname + (query ? `?${query}` : "");
-  if (address === location.pathname + location.search) return;
-  history[entry ? "pushState" : "replaceState"](null, "", address);
+// The address follows a moving slider only when it rests: browsers count how often it is changed.
+let rest = 0;
+export function keep(query, moving = false) {
+  const address = location.pathname + (query ? `?${query}` : ""), path = location.pathname;
+  clearTimeout(rest);
+  if (moving) rest = setTimeout(() => { if (location.pathname === path) keep(query); }, 150);
+  else if (address !== location.pathname + location.search) history.replaceState(null, "", address);
 }
 
 // Sparsity and the size of the domain are values of the system and the model that `set` changes.

@@ -1,13 +1,13 @@
 // A page that asks one question: inputs on the left, the answer on the right, what is pinned beside it.
 import { ask, latest, Refused } from "./api.js";
 import { controls } from "./controls.js";
-import { el, said, table } from "./dom.js";
+import { el, morph, said, table } from "./dom.js";
 import { number } from "./explain.js";
 import { show } from "./format.js";
 import { toolbar } from "./save.js";
 import { PINS, asked, keep, read, unpinned, written } from "./state.js";
 
-const names = {};
+let names = null;
 
 export async function view(main, page) {
   const flat = page.fields.flatMap((field) => field.group ?? [field]);
@@ -17,36 +17,42 @@ export async function view(main, page) {
   const params = (of = state) => (page.question ?? asked)(flat, of);
 
   const draw = latest(async () => {
-    const signal = leave.signal, began = performance.now();
-    place.classList.add("busy");
+    const signal = leave.signal;
+    const busy = setTimeout(() => place.classList.add("busy"), 300);
     if (page.slow) place.replaceChildren(el("p", { role: "status" }, "Working … ", el("button", { type: "button", onclick: () => leave.abort() }, "Cancel")));
     try {
       answer = await ask(page.command, params(), signal);
       if (leave.gone) return;
-      problem.replaceChildren();
-      place.replaceChildren(...page.draw(answer, { state, params: params(), pins: compared }).filter(Boolean));
-      place.dataset.ms = (performance.now() - began).toFixed(1);
-      compare();
+      if (problem.firstChild) problem.replaceChildren();
+      render();
     } catch (error) {
       if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) place.replaceChildren(el("p", {}, "Cancelled.")); } return; }
       if (!(error instanceof Refused)) throw error;
       if (page.slow) place.replaceChildren();
       problem.replaceChildren(el("p", { class: "error" }, error.message));
     } finally {
+      clearTimeout(busy);
       place.classList.remove("busy");
       place.dataset.drawn = String(Number(place.dataset.drawn ?? 0) + 1);
     }
   });
 
+  function render() {
+    const nodes = page.draw(answer, { state, params: params(), pins: compared, render }).filter(Boolean);
+    if (page.slow) place.replaceChildren(...nodes);
+    else morph(place, nodes);
+    compare();
+  }
+
   function changed(field, moving) {
     if (field.redraw) fill();
-    keep(written(flat, state, pins), { entry: false });
     clearTimeout(timer);
+    keep(written(flat, state, pins), moving);
     if (page.changed && !moving) page.changed(field, state, { refill: fill, redraw: later, problem });
-    else later();
+    else later(moving);
   }
-  function later() {
-    keep(written(flat, state, pins));
+  function later(moving) {
+    if (!moving) keep(written(flat, state, pins));
     if (!page.slow) return draw();
     leave.abort();
     timer = setTimeout(draw, 150);
@@ -64,7 +70,7 @@ export async function view(main, page) {
     return later();
   }
   function compare() {
-    if (!pins.length) return pinned.replaceChildren();
+    if (!pins.length) return pinned.firstChild && pinned.replaceChildren();
     const now = page.facts(answer), columns = [["", false], ["now", true], ...pins.map((_, i) => [`pin ${i + 1}`, true])];
     const others = compared.map((each) => (each ? page.facts(each) : []));
     const rows = now.map(([label, value, unit]) => [label, show(value, unit), ...others.map((facts) => {
@@ -88,19 +94,18 @@ export async function view(main, page) {
   const presets = page.presets?.length ? el("p", { class: "presets" }, "Chapters of the lecture: ", page.presets.flatMap(([text, query], i) => [i ? " · " : "", el("a", { href: `${location.pathname}?${query}` }, text)])) : null;
   main.replaceChildren(el("h1", {}, page.title), el("p", { class: "lead" }, page.lead), presets ?? "", el("div", { class: "layout" }, form, el("div", {}, problem, place, bar, pinned, el("p", { class: "note" }, el("b", {}, "When not to trust it: "), page.trust))));
   fill();
-  const ready = [...page.fields.filter((field) => field.from).map(async (field) => { field.options = [...field.options.filter(([value]) => !value), ...(await listed(field.from))]; }), ...pins.map(async (query, i) => {
-    try { compared[i] = await ask(page.command, params(unpinned(flat, query)), leave.signal); } catch { compared[i] = null; }
-  })];
   const first = draw();
-  await Promise.allSettled(ready);
+  await Promise.allSettled([...page.fields.filter((field) => field.from).map(async (field) => { field.options = [...field.options.filter(([value]) => !value), ...(await listed(field.from))]; }), ...pins.map(async (query, i) => {
+    try { compared[i] = await ask(page.command, params(unpinned(flat, query)), leave.signal); } catch { compared[i] = null; }
+  })]);
   fill();
-  if (pins.length) await first.then(later);
+  if (pins.length) await first.then(() => later());
   return () => { leave.gone = true; leave.abort(); clearTimeout(timer); };
 }
 
 export async function listed(kind) {
-  names[kind] ??= ask("catalog", { kind }).then((answer) => answer.entries.map(({ name }) => [name, name]));
-  return names[kind];
+  names ??= ask("names", {});
+  return (await names)[kind].map((name) => [name, name]);
 }
 
 export function facts(list, params) {

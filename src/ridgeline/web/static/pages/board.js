@@ -33,19 +33,25 @@ const page = {
   lead: "One step of decoding: how long it takes, what binds it, what a token costs. Move a slider; click a number to see where it comes from.",
   trust: "floors are bounds, not promises; estimates rest on measured engines, and their interval (shaded) widens where nothing like it was measured. What-if values keep the measured efficiencies.",
   facts: (a) => {
-    const n = a.numbers, take = (label, name) => [label, n[name]?.value, n[name]?.unit, name];
-    return [take("step", "decode_estimate_s"), take("at least", "decode_low_s"), take("at most", "decode_high_s"), take("floor", "decode_floor_s"), ["floor bound by", a.binding], take("tok/s per user", "tokens_per_s_per_user_estimate"), take("tok/s per chip", "output_tokens_per_s_per_chip_estimate"), take("output", "usd_per_output_token_estimate"), take("B*", "balance_batch"), take("L*", "balance_context_tok"), take("memory used", "memory_used_bytes"), take("of", "memory_capacity_bytes")].filter(([, value]) => value !== undefined);
+    const n = a.numbers, take = (label, name) => [label, ...(n[name] ?? []), name];
+    return [take("step", "decode_estimate_s"), take("at least", "decode_low_s"), take("at most", "decode_high_s"), take("floor", "decode_floor_s"), ["floor bound by", a.binding], take("tok/s per user", "tokens_per_s_per_user_estimate"), take("tok/s per chip", "output_tokens_per_s_per_chip_estimate"), take("output", "usd_per_output_token_estimate"), take("B*", "balance_batch"), take("L*", "balance_context_tok"), take("memory used", "memory_used_bytes"), take("of", "memory_capacity_bytes")].filter((fact) => fact.length > 2);
   },
-  rows: (a) => ({ names: ["batch", "low_s", "high_s", ...Object.keys(a.times.lines).map((name) => `${name}_s`), "tokens_per_s_per_user", a.trade.priced ? "usd_per_mtok" : "chip_s_per_mtok"], rows: a.times.batch.map((b, i) => [b, a.times.low[i], a.times.high[i], ...Object.values(a.times.lines).map((line) => line[i]), a.trade.tokens_per_s_per_user[i], a.trade.usd_per_mtok[i]]) }),
-  draw: (a, { params, pins }) => [
+  rows: (a) => ({ names: ["batch", "low_s", "high_s", ...Object.keys(a.curve.lines).map((name) => `${name}_s`), "tokens_per_s_per_user", a.priced ? "usd_per_mtok" : "chip_s_per_mtok"], rows: a.curve.batch.map((b, i) => [b, a.curve.low[i], a.curve.high[i], ...Object.values(a.curve.lines).map((line) => line[i]), a.curve.tokens_per_s_per_user[i], a.curve.usd_per_mtok[i]]) }),
+  draw: (a, { params, pins, render }) => [
     el("p", { class: "note" }, a.headline.join(" · ")),
     facts(page.facts(a), params),
     el("p", { class: "note" }, `Estimate: ${a.provenance}.`),
-    el("div", { class: "pictures" }, figure("Roofline of one chip", roofs(a)), figure("Time of a step against the batch", times(a, pins)), figure(a.trade.priced ? "Dollars per million output tokens against speed" : "Chip-seconds per million output tokens against speed", trade(a, pins))),
-    el("details", {}, el("summary", {}, "Every number of this point"), facts(Object.entries(a.numbers).map(([name, number]) => [`${name}:`, number.value, number.unit, name]), params)),
+    el("div", { class: "pictures" }, figure("Roofline of one chip", roofs(a)), figure("Time of a step against the batch", times(a, pins)), figure(a.priced ? "Dollars per million output tokens against speed" : "Chip-seconds per million output tokens against speed", trade(a, pins))),
+    every(a, params, render),
   ],
   changed,
 };
+
+// Listed only while it is open: a slider then redraws less.
+function every(a, params, render) {
+  const open = document.getElementById("every")?.open ?? false;
+  return el("details", { id: "every", open, ontoggle: (e) => { if (e.target.open !== open) render(); } }, el("summary", {}, "Every number of this point"), open ? facts(Object.entries(a.numbers).map(([name, [value, unit]]) => [`${name}:`, value, unit, name]), params) : null);
+}
 
 function roofs({ roofline: { bandwidth, peaks, dots } }) {
   const most = Math.max(...Object.values(peaks)), x = span([...dots.map((dot) => dot.intensity), most / bandwidth], 4);
@@ -57,9 +63,9 @@ function roofs({ roofline: { bandwidth, peaks, dots } }) {
   });
 }
 
-function times({ times: t, batch }, pins) {
+function times({ curve: t, batch }, pins) {
   const lines = Object.entries(t.lines).map(([name, values]) => ({ name, color: COLORS[name], bold: name === "estimate", points: pairs(t.batch, values) }));
-  pins.forEach((pin, i) => pin && lines.push({ name: `pin ${i + 1}`, color: "var(--grey)", dashed: true, points: pairs(pin.times.batch, pin.times.lines.estimate) }));
+  pins.forEach((pin, i) => pin && lines.push({ name: `pin ${i + 1}`, color: "var(--grey)", dashed: true, points: pairs(pin.curve.batch, pin.curve.lines.estimate) }));
   return plot({
     title: "Seconds of a step against the batch: estimate with interval, floor and its terms",
     x: { log: true, range: [t.batch[0], t.batch[t.batch.length - 1]], label: "batch, sequences", show: (v) => show(v, "1") },
@@ -68,10 +74,10 @@ function times({ times: t, batch }, pins) {
   });
 }
 
-function trade({ trade: { tokens_per_s_per_user: x, usd_per_mtok: y, priced }, here }, pins) {
+function trade({ curve: { tokens_per_s_per_user: x, usd_per_mtok: y }, priced, here }, pins) {
   if (!x.length) return el("p", {}, "Only of decoding.");
   const lines = [{ name: "", color: "var(--red)", bold: true, points: pairs(x, y) }];
-  pins.forEach((pin, i) => pin && lines.push({ name: `pin ${i + 1}`, color: "var(--grey)", dashed: true, points: pairs(pin.trade.tokens_per_s_per_user, pin.trade.usd_per_mtok) }));
+  pins.forEach((pin, i) => pin && lines.push({ name: `pin ${i + 1}`, color: "var(--grey)", dashed: true, points: pairs(pin.curve.tokens_per_s_per_user, pin.curve.usd_per_mtok) }));
   const fast = x.indexOf(Math.max(...x)), slow = y.indexOf(Math.min(...y)), dots = [[fast, "fast"], [slow, "slow"]].map(([i, name]) => ({ point: [x[i], y[i]], radius: 6, color: "var(--blue)", name: `${name}` }));
   if (here) dots.push({ point: [here.tokens_per_s_per_user, here.usd_per_mtok], radius: 7, color: "var(--red)", name: "here" });
   return plot({
