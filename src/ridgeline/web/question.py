@@ -144,7 +144,8 @@ def checked(command: str, texts: Texts) -> dict[str, list[str]]:
 def names() -> dict[str, list[str]]:
     """Names of the catalogue that a page lets choose from."""
     sheets = answer("catalog", {"kind": ["sheets"]})["entries"]
-    return {kind: BUILT_IN.names(kind) for kind in ("models", "systems")} | {"sheets": [each["name"] for each in sheets]}
+    out = {kind: BUILT_IN.names(kind) for kind in ("models", "systems")}
+    return out | {"sheets": [each["name"] for each in sheets]}
 
 
 def _named(kind: str, value: str) -> str:
