@@ -28,6 +28,8 @@ def message_time(message: Message, system: System) -> Array:
     InputError
         If the bandwidth of a level that the group uses is not known.
     """
+    if isinstance(message.ranks, int) and message.ranks == 1:
+        return 0.0
     wire = wire_time(message, system)
     return (wire + hop_time(message, system)) * (wire > 0)
 

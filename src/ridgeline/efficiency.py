@@ -134,6 +134,7 @@ def link_time(constants: LinkConstants, wire: Array, ranks: Array) -> Array:
     return (constants.fixed + constants.hop * (ranks - 1) + sent) * (wire > 0)
 
 
+@lru_cache(maxsize=4096)
 def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) -> KernelConstants:
     """Constants of a kernel that reads weights (attention: a cache) of the format `stored`.
 
@@ -162,6 +163,7 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
     raise AssertionError(f"no constants of {family} for any chip")
 
 
+@lru_cache(maxsize=4096)
 def link_constants(kind: str, chip: Chip, engine: str = ANY) -> LinkConstants:
     """Constants of a collective, found as those of a kernel are (UnknownNameError); "send" counts as all_to_all."""
     kind = "all_to_all" if kind == "send" else kind

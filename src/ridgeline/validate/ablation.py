@@ -62,5 +62,5 @@ def _errors(group: Prepared, engine: EngineConstants, key: tuple[str, str]) -> n
 
 def _floor_errors(group: Prepared, key: tuple[str, str]) -> np.ndarray:
     picked = np.array([k == key for k in group.keys])
-    floor = np.broadcast_to(group.decode_step.floor, picked.shape)
+    floor = np.broadcast_to(group.decode_time.lower, picked.shape)
     return np.abs(floor[picked] / group.number["value"][picked] - 1.0)

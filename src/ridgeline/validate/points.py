@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -35,7 +36,7 @@ from ridgeline.estimate import (
 )
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
-from ridgeline.roofline import TERMS
+from ridgeline.roofline import TERMS, Time
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import Online, online
 from ridgeline.serving.point import CHUNK
@@ -111,13 +112,16 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     prefill: Terms
     alone: Terms
     prompts: np.ndarray
-    decode_step: Step
-    prefill_step: Step
+    decode_time: Time
+    prefill_time: Time
+    """Their bounds."""
     capacity: np.ndarray
     fits: np.ndarray
     found: Subject
 
 
+Columns = TypeVar("Columns", bound=msgspec.Struct)
+"""Numbers of rows: a column of each field."""
 Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
 
@@ -201,7 +205,7 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
     keys = [key for _, key, _ in members]
     n = {name: np.array([number[name] for number in given]) for name in given[0]}
     mode = np.array([mode for mode, _ in keys])
-    layout = Layout(**{name: n[name].astype(np.int64) for name in ("tp", "pp", "dp", "ep", "cp")})
+    layout = Layout(**{name: _degree(n[name]) for name in ("tp", "pp", "dp", "ep", "cp")})
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
     context = np.maximum(context, 1.0)
     held = device_memory(
@@ -232,7 +236,7 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
     turns = 2 if engine.endswith(OVERLAPPED) else 1
     kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
 
-    def run(segment: Segment) -> tuple[Step, Terms]:
+    def run(segment: Segment, layout: Layout = layout) -> tuple[Step, Terms]:
         result = step(found.model, found.system, layout, [segment], found.precision)
         if turns > 1:
             half = msgspec.structs.replace(segment, seqs=np.maximum(segment.seqs / turns, 1.0))
@@ -241,8 +245,10 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
         return result, terms(result, found.model, found.system, layout, kernels)
 
     decode_step, decode = run(Segment(seqs=batch, new=1, past=context))
-    prefill_step, prefill = run(Segment(seqs=prompts, new=isl, past=0.0, prefill=True))
-    _, alone = run(Segment(seqs=1.0 + 0 * isl, new=isl, past=0.0, prefill=True))
+    # Full prefill steps and those of one prompt, in one call.
+    seqs, twice = np.concatenate([prompts, np.ones_like(isl)]), _twice(layout)
+    both_steps, both = run(Segment(seqs=seqs, new=np.tile(isl, 2), past=0.0, prefill=True), twice)
+    prefill, alone = (_part(both, at, len(isl)) for at in (0, len(isl)))
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
@@ -257,12 +263,31 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
         prefill=prefill,
         alone=alone,
         prompts=prompts,
-        decode_step=decode_step,
-        prefill_step=prefill_step,
+        decode_time=decode_step.time,
+        prefill_time=_part(both_steps.time, 0, len(isl)),
         capacity=capacity,
         fits=held.most_sequences >= 1,
         found=found,
     )
+
+
+def _degree(column: np.ndarray) -> int | np.ndarray:
+    """Degrees of parallelism of rows: one number if they are all the same, which laws handle faster."""
+    whole = column.astype(np.int64)
+    return int(whole[0]) if (whole == whole[0]).all() else whole
+
+
+def _twice(layout: Layout) -> Layout:
+    """The layouts of rows, one after another twice."""
+    degrees = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep", "cp")}
+    return Layout(**{name: d if isinstance(d, int) else np.tile(d, 2) for name, d in degrees.items()})
+
+
+def _part(values: Columns, start: int, count: int) -> Columns:
+    """The same for some of the rows."""
+    columns = {name: getattr(values, name) for name in values.__struct_fields__}
+    arrays = {name: column for name, column in columns.items() if isinstance(column, np.ndarray)}
+    return msgspec.structs.replace(values, **{name: each[start : start + count] for name, each in arrays.items()})
 
 
 def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], np.ndarray]:
@@ -289,9 +314,9 @@ def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
     Rates are bounded with memory filled to the last byte: they grow at most as the batch does.
     """
     n, osl = group.number, np.maximum(group.number["osl"], 1.0)
-    decode, prefill = group.decode_step.floor, group.prefill_step.floor
+    decode, prefill = group.decode_time.lower, group.prefill_time.lower
     first = prefill / group.prompts
-    request = group.prefill_step.time * (1.0 / group.prompts) + group.decode_step.time * (osl / n["inside"])
+    request = group.prefill_time * (1.0 / group.prompts) + group.decode_time * (osl / n["inside"])
     served = Online(
         ttft=first,
         tpot=decode,
@@ -348,8 +373,8 @@ def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Predic
         known = place(item.engine, item.found.model.name, item.found.system.name) in fitted_places
         sides = {key: spread("/".join(key), FITTED if known else resting) for key in set(item.keys)}
         binding = {
-            phase: np.broadcast_to(result.time.binding, len(item.rows))
-            for phase, result in (("decode", item.decode_step), ("prefill", item.prefill_step))
+            phase: np.broadcast_to(time.binding, len(item.rows))
+            for phase, time in (("decode", item.decode_time), ("prefill", item.prefill_time))
         }
         for i, (row, key) in enumerate(zip(item.rows, item.keys, strict=True)):
             if key not in estimates:

@@ -17,6 +17,7 @@ import numpy as np
 from ridgeline.estimate import APART, EngineConstants, Terms, terms
 from ridgeline.layout import Layout
 from ridgeline.memory import device_memory
+from ridgeline.roofline import Time
 from ridgeline.scenario import Subject
 from ridgeline.serving.disaggregated import Disaggregated, disaggregated
 from ridgeline.serving.point import CHUNK
@@ -50,9 +51,9 @@ class PreparedPools(msgspec.Struct, frozen=True, kw_only=True):
     places: np.ndarray
     """Sequences that one decode worker holds; as many as were open where memory seems too small for what did run."""
     transfer: np.ndarray
-    decode_step: Step
+    decode_time: Time
     """Of one sequence."""
-    prefill_step: Step
+    prefill_time: Time
     found: Subject
 
     @property
@@ -110,8 +111,8 @@ def evaluate_pools(
         prompts=prompts,
         places=places,
         transfer=memory(prefills, isl).cache_per_sequence / (SENT * network),
-        decode_step=decodes[0][0],
-        prefill_step=prefill_step,
+        decode_time=decodes[0][0].time,
+        prefill_time=prefill_step.time,
         found=found,
     )
 
@@ -139,13 +140,13 @@ def pool_metrics(group: PreparedPools, engine: EngineConstants) -> dict[tuple[st
 def pool_floors(group: PreparedPools) -> dict[tuple[str, str], np.ndarray]:
     """Bounds of every metric: one sequence per worker, a prompt alone, and no queue."""
     n, osl = group.number, np.maximum(group.number["osl"], 1.0)
-    prefill = group.prefill_step.floor / group.prompts
-    whole = prefill + osl * group.decode_step.floor
+    prefill = group.prefill_time.lower / group.prompts
+    whole = prefill + osl * group.decode_time.lower
     by_prefill = n["prefill_workers"] / prefill
     served = Disaggregated(
         request_rate=np.minimum(by_prefill, n["batch"] / whole),
         ttft=prefill,
-        tpot=group.decode_step.floor,
+        tpot=group.decode_time.lower,
         prefill_use=0.0,
         decode_use=0.0,
     )
