@@ -25,7 +25,7 @@ import numpy as np
 
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import APART, FITTED, LEVELS, VERSION, Client, EngineConstants, Engines, Terms, place
+from ridgeline.estimate import APART, FITTED, LEVELS, OVERLAPPED, VERSION, Client, EngineConstants, Engines, Terms, place
 from ridgeline.serving.online import online
 from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
 from ridgeline.validate.points import EAGER, Prepared, metrics, prepare
@@ -104,10 +104,11 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
         for group in other:
             add_errors(group, others, near, FITTED)
     for absent in sorted({_place(group) for group in (*groups, *pools)}):
-        others = learn([g for g in groups if _place(g) != absent], [g for g in pools if _place(g) != absent])
-        for group in (*groups, *pools):
-            if _place(group) == absent:
-                add_errors(group, others, errors)
+        left = [group for group in (*groups, *pools) if _place(group) == absent]
+        kept = [g for g in groups if _place(g) != absent], [g for g in pools if _place(g) != absent]
+        others = learn(*kept, wanted=left)
+        for group in left:
+            add_errors(group, others, errors)
     return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors, near))
 
 
@@ -136,8 +137,16 @@ def _halves(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[
     return out
 
 
-def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), source: str = "") -> Engines:
-    """Constants of the engines and clients of `groups`, and of the clients of separate `pools`, without intervals."""
+def learn(
+    groups: Sequence[Prepared],
+    pools: Sequence[PreparedPools] = (),
+    source: str = "",
+    wanted: Sequence[Prepared | PreparedPools] = (),
+) -> Engines:
+    """Constants of the engines and clients of `groups`, and of the clients of separate `pools`, without intervals.
+
+    If some groups are `wanted`, then only what their predictions need: the same numbers in less time.
+    """
     by_engine: dict[str, list[Prepared]] = {}
     for group in groups:
         by_engine.setdefault(group.engine, []).append(group)
@@ -145,8 +154,13 @@ def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), sourc
     start = {name: each.start for name, each in RANGES.items()}
     pool = _fit(profiled, start, [*STEPS, *CLIENTS]) if profiled else start
     fitted = [_constants("any", "", pool, groups, ())]
+    benchmarks = {_benchmark(group) for group in wanted or groups}
+    needed = {group.engine.removesuffix(OVERLAPPED) for group in wanted or groups}
+    needed |= {group.engine for group in profiled if _benchmark(group) in benchmarks}
+    if any(isinstance(group, PreparedPools) for group in wanted):
+        needed |= set(by_engine)
     for name, own in sorted(by_engine.items()):
-        if _size(own) < LEAST:
+        if _size(own) < LEAST or name not in needed:
             continue
         free = [*STEPS, *CLIENTS] if name in MEASURED else [*UNMEASURED, *STEPS, *CLIENTS]
         theta = _fit(own, pool, free)
@@ -159,8 +173,9 @@ def learn(groups: Sequence[Prepared], pools: Sequence[PreparedPools] = (), sourc
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
     engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
     places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in groups}))
-    apart = {f", {APART}": _client(_fit_pools(pools, engines))}
-    return msgspec.structs.replace(engines, places=places, clients=_clients(profiled, engines, pool) | apart)
+    apart = {f", {APART}": _client(_fit_pools(pools, engines))} if APART in benchmarks or not wanted else {}
+    driven = [group for group in profiled if _benchmark(group) in benchmarks]
+    return msgspec.structs.replace(engines, places=places, clients=_clients(driven, engines, pool) | apart)
 
 
 def write(engines: Engines, path: Path) -> None:
@@ -177,6 +192,11 @@ def _size(groups: Iterable[Prepared]) -> int:
 
 def _place(group: Prepared | PreparedPools) -> Place:
     return group.found.model.name, group.found.system.name
+
+
+def _benchmark(group: Prepared | PreparedPools) -> str:
+    """The source of a group without the version of the engine; APART for separate pools."""
+    return group.source.partition(VERSION)[0]
 
 
 def _generation(group: Prepared) -> str:
@@ -207,8 +227,8 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
 def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
     """How the clients of each benchmark drive all engines (", benchmark"), and each of them ("engine, benchmark")."""
     out: dict[str, Client] = {}
-    for benchmark in sorted({group.source.partition(VERSION)[0] for group in groups}):
-        everyone = [group for group in groups if group.source.partition(VERSION)[0] == benchmark]
+    for benchmark in sorted({_benchmark(group) for group in groups}):
+        everyone = [group for group in groups if _benchmark(group) == benchmark]
         parent = _fit_client(everyone, engines, pool)
         if parent is pool:
             continue
