@@ -25,7 +25,18 @@ import numpy as np
 
 from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import APART, FITTED, LEVELS, OVERLAPPED, VERSION, Client, EngineConstants, Engines, Terms, place
+from ridgeline.estimate import (
+    APART,
+    FITTED,
+    LEVELS,
+    OVERLAPPED,
+    VERSION,
+    Client,
+    EngineConstants,
+    Engines,
+    Terms,
+    place,
+)
 from ridgeline.serving.online import online
 from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
 from ridgeline.validate.points import EAGER, Prepared, metrics, prepare

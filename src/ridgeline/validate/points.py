@@ -14,7 +14,8 @@ rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import msgspec
@@ -142,8 +143,14 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
         source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
         key = (model, chip, engine, weights, kv, source, row["mode"] == MODE)
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
+    read = lru_cache(maxsize=None)(partial(_subject, catalog))
     for key, members in groups.items():
-        yield from _prepare_group(key, members, catalog)
+        yield from _prepare_group(key, members, read)
+
+
+def _subject(catalog: str, model: str, chip: str, weights: str, kv: str) -> Subject:
+    """A model on a chip in given formats (InputError)."""
+    return subject(Scenario.read({"model": model, "system": chip, "catalog": catalog, "weights": weights, "kv": kv}))
 
 
 def _manner(notes: str) -> str:
@@ -152,16 +159,15 @@ def _manner(notes: str) -> str:
 
 
 def _prepare_group(
-    key: tuple[str, str, str, str, str, str, bool], members: list[Member], catalog: str
+    key: tuple[str, str, str, str, str, str, bool], members: list[Member], read: Callable[..., Subject]
 ) -> Iterator[Prepared | PreparedPools | Refusal]:
     model, chip, engine, weights, kv, source, apart = key
-    formats = {"weights": FORMATS.get(weights, weights), "kv": FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")}
     try:
-        found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
-        special = CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv))
-        if special:
-            formats = dict(zip(("weights", "kv"), special, strict=True))
-            found = subject(Scenario.read({"model": model, "system": chip, "catalog": catalog} | formats))
+        found = read(
+            model, chip, FORMATS.get(weights, weights), FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")
+        )
+        if special := CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv)):
+            found = read(model, chip, *special)
     except InputError as error:
         yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
         return
@@ -354,48 +360,66 @@ def _answers(
 
 def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Prediction]:
     """A prediction for each row, in the rows' order."""
-    fitted_places = frozenset(engines().places)
-    out = [Prediction(id=row.get("id", ""), metric=row.get("metric", ""), refused="no law for it") for row in rows]
+    places = frozenset(engines().places)
+    out: dict[int, Prediction] = {}
     for i, row in enumerate(rows):
         if row.get("mode") in SINGLE:
-            out[i] = _single(row, out[i])
+            out[i] = _single(row, _refused(row, ""))
     for item in prepare(rows, catalog):
         if isinstance(item, Refusal):
-            out[item.row] = msgspec.structs.replace(out[item.row], refused=item.reason)
+            out[item.row] = _refused(rows[item.row], item.reason)
+        else:
+            out.update(_predicted(item, rows, places))
+    return [out[i] if i in out else _refused(row, "no law for it") for i, row in enumerate(rows)]
+
+
+def _refused(row: Mapping[str, str], reason: str) -> Prediction:
+    return Prediction(id=row.get("id", ""), metric=row.get("metric", ""), refused=reason)
+
+
+def _predicted(
+    item: Prepared | PreparedPools, rows: Sequence[Mapping[str, str]], places: frozenset[str]
+) -> Iterator[tuple[int, Prediction]]:
+    """Predictions of a group, each with its place in the file."""
+    engine = engine_constants(item.engine, item.found.system.chip.name, item.source)
+    estimates, bounds = (
+        (pool_metrics(item, engine), pool_floors(item))
+        if isinstance(item, PreparedPools)
+        else (metrics(item, engine), floors(item))
+    )
+    resting = level(item.decode, engine, item.found.system.chip.name)
+    known = place(item.engine, item.found.model.name, item.found.system.name) in places
+    times = {"decode": item.decode_time, "prefill": item.prefill_time}
+    binding = {phase: np.broadcast_to(time.binding, len(item.rows)) for phase, time in times.items()}
+    for key in dict.fromkeys(item.keys):
+        if key not in estimates:
             continue
-        engine = engine_constants(item.engine, item.found.system.chip.name, item.source)
-        estimates, bounds = (
-            (pool_metrics(item, engine), pool_floors(item))
-            if isinstance(item, PreparedPools)
-            else (metrics(item, engine), floors(item))
-        )
-        resting = level(item.decode, engine, item.found.system.chip.name)
-        known = place(item.engine, item.found.model.name, item.found.system.name) in fitted_places
-        sides = {key: spread("/".join(key), FITTED if known else resting) for key in set(item.keys)}
-        binding = {
-            phase: np.broadcast_to(time.binding, len(item.rows))
-            for phase, time in (("decode", item.decode_time), ("prefill", item.prefill_time))
-        }
-        for i, (row, key) in enumerate(zip(item.rows, item.keys, strict=True)):
-            if key not in estimates:
-                continue
-            rate = key[1].endswith("tok_s")
-            bound, estimate = float(bounds[key][i]), float(estimates[key][i])
-            estimate = min(estimate, bound) if rate else max(estimate, bound)
-            low, high = (estimate * math.exp(side) for side in sides[key])
-            low, high = (low, min(high, bound)) if rate else (max(low, bound), high)
-            phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
-            out[row] = Prediction(
-                id=out[row].id,
-                metric=key[1],
-                floor=bound,
-                low=min(low, estimate),
-                estimate=estimate,
-                high=max(high, estimate),
-                binding=TERMS[int(binding[phase][i])],
-                provenance=resting,
+        picked = [i for i, each in enumerate(item.keys) if each == key]
+        bound, estimate = bounds[key][picked], estimates[key][picked]
+        down, up = map(math.exp, spread("/".join(key), FITTED if known else resting))
+        if key[1].endswith("tok_s"):
+            estimate = np.minimum(estimate, bound)
+            low, high = estimate * down, np.minimum(estimate * up, bound)
+        else:
+            estimate = np.maximum(estimate, bound)
+            low, high = np.maximum(estimate * down, bound), estimate * up
+        sides = np.minimum(low, estimate), estimate, np.maximum(high, estimate)
+        phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
+        columns = (bound, *sides, binding[phase][picked])
+        for i, *answer, binds in zip(picked, *(column.tolist() for column in columns), strict=True):
+            yield (
+                item.rows[i],
+                Prediction(
+                    id=rows[item.rows[i]].get("id", ""),
+                    metric=key[1],
+                    floor=answer[0],
+                    low=answer[1],
+                    estimate=answer[2],
+                    high=answer[3],
+                    binding=TERMS[binds],
+                    provenance=resting,
+                ),
             )
-    return out
 
 
 def _single(row: Mapping[str, str], blank: Prediction) -> Prediction:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from ridgeline.errors import InputError
@@ -90,16 +91,22 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def _number(row: Mapping[str, str], name: str, blank: float) -> float:
-    text = (row.get(name) or "").strip()
-    if not text:
+    text = row.get(name)
+    if not text or not (text := text.strip()):
         return blank
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _float(text)
     if not 0 <= value < MOST:
         raise InputError(f"{name} {text[:40]!r}", f"a number in SI units, not negative, below {MOST:g}")
     return value
+
+
+@lru_cache(maxsize=65536)
+def _float(text: str) -> float:
+    """A number; NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def single_numbers(row: Mapping[str, str]) -> dict[str, float]:
@@ -119,7 +126,7 @@ def _refused(row: Mapping[str, str]) -> None:
 def _degrees(row: Mapping[str, str]) -> dict[str, float]:
     """Degrees without blanks; where chips and degrees disagree the chips are certain, and `tp` follows from them."""
     out = {name: _number(row, name, math.nan) for name in DEGREES}
-    _whole(out)
+    _whole({name: value for name, value in out.items() if value == value})
     for name in ("pp", "dp", "ep", "cp"):
         out[name] = 1.0 if math.isnan(out[name]) else out[name]
     others = out["pp"] * out["dp"] * out["cp"]
@@ -140,6 +147,5 @@ def _pools(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def _whole(degrees: Mapping[str, float]) -> None:
-    given = [value for value in degrees.values() if not math.isnan(value)]
-    if any(value < 1 or value != int(value) for value in given):
+    if any(value < 1 or value % 1 for value in degrees.values()):
         raise InputError(", ".join(degrees), "whole numbers from 1")
