@@ -166,3 +166,79 @@ def test_a_cache_that_cannot_be_written(place: str, tmp_path: Path) -> None:
     assert works
     assert folder == "None" or str(target) in folder
     assert (folder == "None") == (place == "file" or (place == "read-only" and os.geteuid() != 0))
+
+
+SMALL = "simulate llama-3-8b hgx-h100 --chips 1 --engine vllm"
+
+
+def test_tenants_have_metrics_of_their_own(run: Runner) -> None:
+    """The better priority waits less; objectives are each tenant's own; the line asks the same again."""
+    words = [
+        "--requests", "600", "--kv-blocks", "4000", "--policy", "priority",
+        "--tenant", "'chat: rate=12; isl=512; osl=100; priority=0; ttft=5s'",
+        "--tenant", "'batch: rate=6; isl=6k; osl=300; priority=1; ttft=1ms'",
+    ]  # fmt: skip
+    found = run(f"{SMALL} {' '.join(words)} --json").json
+    chat, batch = found["tenants"]["chat"], found["tenants"]["batch"]
+    assert (chat["requests"], batch["requests"]) == (400, 200)
+    assert chat["ttft_s"]["mean"] < 0.2 * batch["ttft_s"]["mean"]
+    assert chat["preemptions"] == 0 < batch["preemptions"] == found["preemptions"]
+    assert chat["attained"] > 0.9
+    assert batch["attained"] == 0
+    assert found["policy"] == "priority"
+    result = run(f"{SMALL} {' '.join(words)}")
+    assert "by priority" in result.out
+    assert run(result.out.splitlines()[-1].removeprefix("again: ")).out == result.out
+
+
+def test_drafts_are_drawn(run: Runner) -> None:
+    """Four of five drafts accepted: nearly three tokens a step, drawn anew with another seed."""
+    words = f"{SMALL} --rate 5 --requests 500 --verify 4 --acceptance 80%"
+    found, other = run(f"{words} --json").json, run(f"{words} --seed 1 --json").json
+    assert (found["drafts"], found["acceptance"], found["lookahead"]) == (3, [0.8], 3)
+    assert found["itl_s"]["mean"] / found["tpot_s"]["mean"] == pytest.approx(1 + 0.8 + 0.64 + 0.512, rel=0.03)
+    assert found["steps"] != other["steps"]
+    assert 0 < found["law_deviation"] < 0.01
+    assert "3 drafts accepted at 80% each" in " ".join(run(words).out.split())
+    assert run(f"{words} --lookahead 0 --json").json["lookahead"] == 0
+
+
+def test_tiers_are_read_from_the_catalogue(run: Runner) -> None:
+    """Blocks that memory forgets come back from below; hits of each tier and their sizes are told."""
+    words = f"{SMALL} --rate 8 --requests 600 --turns 6 --think 20s --isl 1k --osl 100 --kv-blocks 4000"
+    tiers = "--kv-tier ddr5:capacity=20GB,mode=back --kv-tier nvme:ttl=1h,mode=back"
+    found, bare = run(f"{words} {tiers} --json").json, run(f"{words} --json").json
+    near, far = found["kv_tiers"]
+    assert near["fetched_tok"] > 0
+    assert near["capacity_tok"] == pytest.approx(20e9 / 131072, rel=1e-3)
+    assert near["read_tok_per_s"] == pytest.approx(614.4e9 / 131072, rel=1e-3)
+    assert (far["ttl_s"], far["write_through"]) == (3600, False)
+    assert found["cached_tokens"] > 1.5 * bare["cached_tokens"]
+    assert found["ttft_s"]["mean"] < bare["ttft_s"]["mean"]
+    assert "kv_tiers" not in bare
+    never = run(f"{words} {tiers} --kv-fetch never --json").json
+    assert never["cached_tokens"] == bare["cached_tokens"]
+    assert never["kv_tiers"][0]["written_tok"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--tenant chat", "a name and options"),
+        ("--tenant 'a: rate=1' --rate 3", "--rate beside --tenant"),
+        ("--policy lifo", "unknown policy"),
+        ("--policy priority", "requests with priorities"),
+        ("--policy priority --scheduler sglang", "policy"),
+        ("--verify 4", "--acceptance 80%"),
+        ("--kv-tier s3:capacity=1TB", "capacity, read and write"),
+        ("--kv-tier ddr5:mode=sideways", "unknown mode"),
+        ("--kv-tier ddr5:size=1TB", "unknown option of KV tier"),
+        ("--kv-tier ddr5 --kv-tier ddr5", "each once"),
+        ("--kv-tier ddr5:capacity=1kB", "more capacity"),
+        ("--kv-tier ddr5 --admit-first-chunk", "reserve_full_input"),
+    ],
+)
+def test_wrong_batching_is_refused(run: Runner, words: str, told: str) -> None:
+    result = run(f"{SMALL} --requests 100 {words}")
+    assert result.code == 2
+    assert told in result.err

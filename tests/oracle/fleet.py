@@ -227,8 +227,8 @@ class Server:
         cost, longest = 0.0, max(new + past for new, past in chunks)
         for new, past in chunks:
             cost += chunk_ticks(self.law.tables.chunk, new, past)
-        total = sum(new for new, _ in chunks)
-        return int(mixed_ticks(self.law.tables, len(decodes), sum(decodes), total, len(chunks), cost, longest))
+        n, total = len(decodes), len(decodes) + sum(new for new, _ in chunks)
+        return int(mixed_ticks(self.law.tables, n, sum(decodes), n, total, len(chunks), cost, longest))
 
 
 @dataclass(eq=False)

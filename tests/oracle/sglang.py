@@ -200,7 +200,7 @@ def simulate(
                 cost += chunk_ticks(law.tables.chunk, new, past)
             longest = max(new + past for _, new, past in batch)
             new = sum(new for _, new, _ in batch)
-            ticks = int(mixed_ticks(law.tables, 0, 0, new, len(batch), cost, longest))
+            ticks = int(mixed_ticks(law.tables, 0, 0, 0, new, len(batch), cost, longest))
             seen = now if engine.async_scheduling else now + ticks
             now += ticks
             steps += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -18,7 +17,7 @@ from ridgeline.simulate.law import StepLaw, quantised
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
 
-from .vllm import Outcome, simulate
+from .vllm import Outcome, served, simulate
 
 
 def law(kinked: bool) -> StepLaw:
@@ -33,7 +32,7 @@ def law(kinked: bool) -> StepLaw:
     chunk = 1e-10 * (grid[:, None] + 1 + 2 * grid[None, :])
     return quantised(
         tokens=per_token, sequences=seqs, contexts=contexts, decode=decode, new=grid, past=grid, chunk=chunk,
-        extra=(2e-8, 1e-10),
+        first=((0, 40, 200), (2e-8, 3e-8, 4e-8)),
     )  # fmt: skip
 
 
@@ -106,23 +105,10 @@ def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
         requests=count, rate=20_000, isl="uniform:low=1,high=30", osl="uniform:low=1,high=20", turns=turns,
         think="1us", prefix=prefix, groups=2, concurrency=concurrency,
     )  # fmt: skip
-    requests, tick = workload.draw(seed), LAWS[True].tick
-    fast = Replica(requests, LAWS[True], engine)
-    place, ids = fast.cache.place.tolist(), fast.cache.ids.tolist()
-    after, think = requests.after, requests.think
-    slow = simulate(
-        np.rint(requests.arrival / tick).astype(int).tolist(),
-        requests.prompt.tolist(),
-        requests.output.tolist(),
-        LAWS[True],
-        engine,
-        None if after is None else after.tolist(),
-        None if think is None else np.rint(think / tick).astype(int).tolist(),
-        concurrency,
-        [ids[begin:end] for begin, end in pairwise(place)] if ids else None,
-    )
+    fast = Replica(workload.draw(seed), LAWS[True], engine)
+    slow = served(fast)
     fast.advance(code=compiled(pool, source))
-    if ids:
+    if len(fast.cache.ids):
         assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
     same(slow, fast)
 

@@ -24,6 +24,11 @@ from ridgeline.simulate.law import affine
         ("gpt-oss-120b", {"engine": "vllm"}, 0.01),
         ("deepseek-v3", {"tp": 8}, 0.01),
         ("deepseek-v3", {"dp": 8, "ep": 8}, 0.01),
+        ("deepseek-v3.2", {"tp": 8}, 0.01),  # picks 2048 entries: what the first chunk takes grows no more beyond
+        ("llama-4-scout", {"tp": 8}, 0.01),  # attends to windows in three of four layers
+        ("falcon-h1-34b", {}, 0.01),  # a recurrent state is read from the first cached token on
+        ("deepseek-v2", {"tp": 8}, 0.01),  # absorbs or expands latents, by the length of a chunk
+        ("llama-3-8b", {"verify": 4, "acceptance": 0.8}, 0.01),
     ],
 )
 def test_close_to_the_estimate(model: str, options: dict[str, Any], bound: float) -> None:

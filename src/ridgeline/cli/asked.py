@@ -11,7 +11,8 @@ from cyclopts import Group, Parameter
 from ridgeline.cli import traffic
 from ridgeline.errors import InputError
 from ridgeline.units import parse
-from ridgeline.workload import Requests, Trace, Workload, arrivals, read
+from ridgeline.workload import Mixture, Requests, Trace, Workload, arrivals, read
+from ridgeline.workload import tenant as read_tenant
 
 _TRACE = Group("Trace", sort_key=10)
 
@@ -41,7 +42,7 @@ OF_TRACES = (
     "hash_block",
 )
 """Options that mean nothing without a trace."""
-OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups")
+OF_DRAWN = ("isl", "osl", "turns", "think", "prefix", "groups", "tenant")
 """Options that mean nothing with one."""
 
 
@@ -64,6 +65,7 @@ def options(
     output_scale: OutputScale = 1.0,
     skip_empty: SkipEmpty = False,
     hash_block: HashBlock = 0,
+    tenant: traffic.Tenants = None,
 ) -> None:
     """Options of what is asked."""
 
@@ -73,24 +75,33 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: Requests
     notes: list[str]
-    workload: Workload | None = None
+    workload: Workload | Mixture | None = None
     """What they were drawn from."""
+    tenants: dict[str, dict[str, float]] = {}
+    """Names of tenants, and the objectives of their requests."""
 
 
 def drawn(given: Mapping[str, Any]) -> Workload:
-    """The workload of the options of a command, if it is not a trace."""
-    return Workload.read(
-        requests=traffic.count(given["requests"], "--requests") or 1000,
-        rate=1.0 if given["rate"] is None else given["rate"],
-        concurrency=given.get("concurrency", 0),
-        arrive=given["arrivals"] or "poisson",
-        isl=given["isl"],
-        osl=given["osl"],
-        turns=given["turns"],
-        think=given["think"],
-        prefix=int(parse(given["prefix"], "tok", "--prefix")),
-        groups=given["groups"],
-    )
+    """The workload of the options of a command, if it is neither a trace nor of several tenants."""
+    rate = 1.0 if given["rate"] is None else given["rate"]
+    return Workload.read(requests=_count(given), rate=rate, concurrency=given.get("concurrency", 0), **_usual(given))
+
+
+def _count(given: Mapping[str, Any]) -> int:
+    return traffic.count(given["requests"], "--requests") or 1000
+
+
+def _usual(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What tenants may have of their own, and a workload has."""
+    return {
+        "arrive": given["arrivals"] or "poisson",
+        "isl": given["isl"],
+        "osl": given["osl"],
+        "turns": given["turns"],
+        "think": given["think"],
+        "prefix": int(parse(given["prefix"], "tok", "--prefix")),
+        "groups": given["groups"],
+    }
 
 
 def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
@@ -113,6 +124,13 @@ def asked(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Asked:
     if given["rate"] is not None and not given["rate"] > 0:
         raise InputError(f"--rate {given['rate']:g}", "requests per second, above 0")
     if not given["trace"]:
+        if given.get("tenant"):
+            for name in ("rate", "concurrency"):
+                if given.get(name):
+                    raise InputError(f"--{name} beside --tenant", "one of them", "each tenant has a rate")
+            mixture = Mixture.of([read_tenant(text) for text in given["tenant"]], _count(given), _usual(given))
+            limits = {each.name: each.limits for each in mixture.tenants}
+            return Asked(requests=mixture.draw(given["seed"]), notes=[], workload=mixture, tenants=limits)
         workload = drawn(given)
         return Asked(requests=workload.draw(given["seed"]), notes=[], workload=workload)
     if given["arrivals"] and given["rate"] is None:

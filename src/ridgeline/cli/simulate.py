@@ -27,7 +27,7 @@ from ridgeline.simulate.simulation import Simulation, some_served
 from ridgeline.simulate.simulation import simulate as serve
 from ridgeline.simulate.spread import Spread
 from ridgeline.units import parse
-from ridgeline.workload import Requests, Workload
+from ridgeline.workload import Mixture, Requests, Workload
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,6 +95,7 @@ def simulate(
             router=given["router"],
             prefill=pool,
             keeping=kept,
+            tenants=found.tenants,
         )
 
     with _Progress(len(sent)) as progress:
@@ -134,7 +135,7 @@ def _streamed(scenario: Scenario, given: dict[str, Any], usual: dict[str, Any], 
 
 
 def _replicated(
-    count: int, made: Simulation, workload: Workload | None, seed: int, run: Callable[[Requests], Simulation]
+    count: int, made: Simulation, workload: Workload | Mixture | None, seed: int, run: Callable[[Requests], Simulation]
 ) -> dict[str, Interval]:
     """Intervals over so many replications, of which the first is made; none for a single one."""
     if count < 1:
@@ -218,6 +219,12 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "async_scheduling": settings.async_scheduling,
         "static_batching": settings.static_batching,
         "reserve_full_input": settings.reserve_full_input,
+        "policy": settings.policy,
+        "drafts": settings.drafts,
+        "acceptance": list(settings.acceptance),
+        "lookahead": settings.held_ahead,
+        **_tiers(made),
+        **_tenants(made),
         "law_deviation": replica.law.deviation,
         "line": again,
     }
@@ -239,6 +246,41 @@ def _fleet(made: Simulation) -> dict[str, Any]:
     if done is not None:
         found |= {"replicas_on_mean": made.replicas_on, "failures": done.failures, "retried": done.retried}
     return found
+
+
+def _tiers(made: Simulation) -> dict[str, Any]:
+    """What was kept and fetched below HBM; nothing without tiers."""
+    engine = made.deployment.engine
+    if not engine.tiers:
+        return {}
+    size = engine.block_size
+    rows = [
+        {
+            "tier": tier.name, "capacity_tok": tier.blocks * size, "read_tok_per_s": size / tier.read,
+            "write_tok_per_s": size / tier.write, "latency_s": tier.latency, "write_through": tier.write_through,
+            "ttl_s": None if tier.ttl == float("inf") else tier.ttl, "fetched_tok": use.fetched * size,
+            "written_tok": use.written * size, "held_tok": use.held * size,
+            "hit": use.fetched * size / made.metrics.input_tokens if made.metrics.input_tokens else None,
+        }
+        for tier, use in zip(engine.tiers, made.run.tiers, strict=True)
+    ]  # fmt: skip
+    return {"kv_fetch": engine.fetch, "kv_path_tok_per_s": size / engine.path, "kv_tiers": rows}
+
+
+def _tenants(made: Simulation) -> dict[str, Any]:
+    """Metrics of each tenant; nothing without tenants."""
+    if not made.tenants:
+        return {}
+    rows = {
+        name: {
+            "requests": each.requests, "completed": each.completed, "preemptions": each.preemptions,
+            **{f"{latency}_s": _spread(getattr(each, latency)) for latency in LATENCIES.values()},
+            "requests_per_s": each.request_rate, "output_tokens_per_s": each.output_rate,
+            "goodput_per_s": each.goodput, "attained": each.attained,
+        }
+        for name, each in made.tenants.items()
+    }  # fmt: skip
+    return {"tenants": rows}
 
 
 def _spread(found: Spread) -> dict[str, float]:
@@ -290,6 +332,8 @@ def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) ->
         heading(f"{found.completed:,} of {found.requests:,} requests served in {shown(found.duration, 's')}"),
         times,
         "",
+        *_tenant_table(made),
+        *_tier_table(made),
         *_rates(made, usd_per_s),
         *_goodput(made, limits),
         f"time bound by: {', '.join(f'{name} {share:.0%}' for name, share in found.bound.items() if share >= 0.005)}",
@@ -299,6 +343,42 @@ def text(made: Simulation, usd_per_s: float | None, limits: dict[str, float]) ->
         f"law: within {replica.law.deviation:.2%} of the estimate on random steps"
         f" (median {replica.law.median_deviation:.2g}); {made.run.steps:,} steps simulated",
     ]
+
+
+def _tenant_table(made: Simulation) -> list[RenderableType]:
+    if not made.tenants:
+        return []
+    columns = ["<tenant", "requests", "TTFT mean", "TTFT p99", "TPOT mean", "TPOT p99", "E2E p99", "preempted", "kept"]
+
+    def cell(value: float) -> str:
+        return shown(value, "s") if value == value else "-"
+
+    rows = [
+        (
+            name, f"{each.completed:,}", cell(each.ttft.mean), cell(each.ttft["p99"]), cell(each.tpot.mean),
+            cell(each.tpot["p99"]), cell(each.e2e["p99"]), f"{each.preemptions:,}", f"{each.attained:.1%}",
+        )
+        for name, each in made.tenants.items()
+    ]  # fmt: skip
+    return [table(columns, rows), ""]
+
+
+def _tier_table(made: Simulation) -> list[RenderableType]:
+    engine = made.deployment.engine
+    if not engine.tiers:
+        return []
+    size, total = engine.block_size, made.metrics.input_tokens
+    columns = ["<tier", "<written", "holds", "read", "kept for", "written", "fetched", "of prompts"]
+    rows = [
+        (
+            tier.name, "through" if tier.write_through else "back", shown(tier.blocks * size, "tok"),
+            shown(size / tier.read, "tok/s"), "ever" if tier.ttl == float("inf") else shown(tier.ttl, "s"),
+            shown(use.written * size, "tok"), shown(use.fetched * size, "tok"), f"{use.fetched * size / total:.1%}",
+        )
+        for tier, use in zip(engine.tiers, made.run.tiers, strict=True)
+    ]  # fmt: skip
+    policy = {"sooner": "if sooner than computing", "always": "always", "never": "never"}[engine.fetch]
+    return [table(columns, rows), f"fetched {policy}, over a link of {shown(size / engine.path, 'tok/s')}", ""]
 
 
 def _engine(made: Simulation) -> str:
@@ -316,6 +396,10 @@ def _engine(made: Simulation) -> str:
             f" retraction until {e.retract_decode_steps} steps fit, {memory}"
         )
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
+    if e.policy == "priority":
+        admit += ", by priority"
+    if e.drafts:
+        admit += f", {e.drafts} drafts accepted at {e.acceptance[0]:.0%} each, {e.held_ahead} positions held ahead"
     name = "static batches" if e.static_batching else "vLLM v1 scheduler"
     return (
         f"{name}, {switches}, {admit}: at most {e.max_num_batched_tokens:,} tokens and"

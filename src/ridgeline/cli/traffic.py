@@ -19,7 +19,7 @@ FIELDS = tuple(
     name
     for names in GROUPS.values()
     for name in names
-    if name not in (*GROUPS["Workload"], *GROUPS["Limits"], "utilisation") or name == "skew"
+    if name not in (*GROUPS["Workload"], *GROUPS["Limits"], "utilisation") or name in ("skew", "verify", "acceptance")
 )
 """Options of the scenario that a simulation takes."""
 
@@ -60,6 +60,27 @@ BlockSize = Annotated[
 ]
 Blocks = Annotated[str, _batching("KV blocks; default: what memory holds.")]
 Synchronous = Annotated[bool, _batching("Plan each step after the one before it, not while it runs.")]
+Policy = Annotated[str, _batching("Order of the queue and of preemption: fcfs (default), or priority, as vLLM has it.")]
+Lookahead = Annotated[
+    int | None, _batching("KV positions held behind the drafts of --verify; default as many as drafts, 0 for n-grams.")
+]
+Tiers = Annotated[
+    list[str] | None,
+    _batching(
+        "Where prefix blocks are kept below HBM, nearest first: a medium of the catalogue, or a name with capacity,"
+        ' read and write \\[such as "ddr5:capacity=1TB,ttl=1h,mode=back"]. Once for each.'
+    ),
+]
+Fetch = Annotated[
+    str, _batching("What is fetched from tiers: sooner (default: if sooner than computing), always, never.")
+]
+Tenants = Annotated[
+    list[str] | None,
+    _traffic(
+        'Requests of one kind among others \\["chat: rate=20; isl=512; osl=200; priority=0; ttft=1s"]; what it does not'
+        " say is as asked for all. Once for each."
+    ),
+]
 Static = Annotated[bool, _batching("Begin a batch only when all of the one before have ended.")]
 FirstChunk = Annotated[bool, _batching("Admit requests whose first chunk fits, even if the whole prompt does not.")]
 
@@ -75,6 +96,10 @@ def batching(
     no_async_scheduling: Synchronous = False,
     admit_first_chunk: FirstChunk = False,
     static_batching: Static = False,
+    policy: Policy = "fcfs",
+    lookahead: Lookahead = None,
+    kv_tier: Tiers = None,
+    kv_fetch: Fetch = "sooner",
 ) -> None:
     """Options of how a replica batches."""
 
@@ -108,6 +133,11 @@ def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -
         blocks=count(batching["kv_blocks"], "--kv-blocks"),
         block=block,
         scheduler=batching["scheduler"],
+        tiers=batching.get("kv_tier") or (),
+        fetch=batching.get("kv_fetch", "sooner"),
+        policy=batching["policy"],
+        lookahead=batching["lookahead"],
+        draft_seed=batching["seed"],
         prefix_caching=not batching["no_prefix_caching"],
         static_batching=batching["static_batching"],
         async_scheduling=not batching["no_async_scheduling"],
@@ -121,5 +151,6 @@ def line(command: str, scenario: Scenario, given: dict[str, Any], defaults: dict
     for name, value in given.items():
         if value != defaults[name]:
             option = f"--{name.replace('_', '-')}"
-            words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
+            values = value if isinstance(value, list) else [value]
+            words += [option if each is True else f"{option} {shlex.quote(str(each))}" for each in values]
     return " ".join(words)

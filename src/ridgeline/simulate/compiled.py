@@ -40,6 +40,11 @@ def worthwhile(work: int) -> bool:
     return _had["work"] > PLAIN
 
 
+def assembled(*modules: ModuleType) -> Any:
+    """The functions of some modules as plain Python, each other's replacements in place as in `compiled`."""
+    return _compiled(False, *(module.__name__ for module in modules))
+
+
 def compiled(*modules: ModuleType) -> Any:
     """The functions of some modules, compiled if Numba is installed; they call each other compiled.
 
@@ -47,11 +52,11 @@ def compiled(*modules: ModuleType) -> Any:
 
     All but those of CALLED are inlined, so that nothing is passed around.
     """
-    return _compiled(*(module.__name__ for module in modules))
+    return _compiled(True, *(module.__name__ for module in modules))
 
 
 @cache
-def _compiled(*modules: str) -> Any:
+def _compiled(fast: bool, *modules: str) -> Any:
     sources = [import_module(name) for name in modules]
     plain = {
         name: f
@@ -60,7 +65,7 @@ def _compiled(*modules: str) -> Any:
         if inspect.isfunction(f) and f.__module__ == source.__name__
     }
     numba: Any = None
-    if not os.environ.get("RIDGELINE_PYTHON"):
+    if fast and not os.environ.get("RIDGELINE_PYTHON"):
         with suppress(ImportError):
             numba = import_module("numba")
     replaced = [
@@ -70,23 +75,27 @@ def _compiled(*modules: str) -> Any:
     if folder is not None:
         numba.config.CACHE_DIR = str(folder)
     last = {name for name, f in plain.items() if f.__module__ == modules[-1]}
-    before = vars(_compiled(*modules[:-1])) if len(modules) > 1 else {}
+    before = vars(_compiled(fast, *modules[:-1])) if len(modules) > 1 else {}
     alone = not last & before.keys()  # what is compiled already calls nothing of the last module
     made: dict[str, Any] = dict(before) if alone else {}
+    spaces: list[dict[str, Any]] = []
     for source in sources[-1:] if alone else sources:
-        space = {**vars(source), **made}  # a module's constants are its own; compiled functions are all one
+        space = dict(vars(source))  # a module's constants are its own; compiled functions are all one
+        spaces.append(space)
         for name, function in plain.items():
             if function.__module__ != source.__name__:
                 continue
             twin = FunctionType(function.__code__, space, name, function.__defaults__)
             twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
             if not numba:
-                space[name] = made[name] = twin
+                made[name] = twin
                 continue
             entry = name in ENTRIES
             options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in CALLED}
             options |= {"no_cpython_wrapper": not entry, "no_cfunc_wrapper": True}
-            space[name] = made[name] = numba.njit(cache=folder is not None and entry, **options)(twin)
+            made[name] = numba.njit(cache=folder is not None and entry, **options)(twin)
+    for space in spaces:
+        space.update({name: function for name, function in made.items() if name in space})
     return SimpleNamespace(**made)
 
 

@@ -9,12 +9,16 @@ Knows no queue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from ridgeline.errors import InputError
 from ridgeline.memory import device_memory
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.simulate.law import StepLaw
+from ridgeline.simulate.media import kv_tiers
 from ridgeline.simulate.replica import Engine
 from ridgeline.simulate.stepping import step_law
 from ridgeline.units import show
@@ -46,7 +50,8 @@ def deployment(
     block: int | None = None,
     blocks: int = 0,
     scheduler: str = "",
-    **options: bool,
+    tiers: Sequence[str] = (),
+    **options: Any,
 ) -> Deployment:
     """The replica that a scenario describes; 0: the engine's default, or what memory holds.
 
@@ -58,6 +63,8 @@ def deployment(
         Tokens per KV block; None: 16, or, as SGLang has it, 1.
     scheduler
         "vllm" or "sglang"; empty: that of the scenario's engine, vLLM's if it is another.
+    tiers
+        KV tiers below HBM, nearest first, as `media` spells them.
     options
         Switches of `Engine`.
 
@@ -67,6 +74,10 @@ def deployment(
         For unknown names, a layout that does not fit the model or the chips, and weights that do not fit in memory.
     """
     found = subject(scenario)
+    drafts = int(scenario.verify) - 1
+    if drafts and not scenario.acceptance:
+        given = f"--verify {scenario.verify}" + (f" --accepted {scenario.accepted}" if scenario.accepted != 1 else "")
+        raise InputError(given, "the chance that a draft is accepted, from which it is drawn", "--acceptance 80%")
     if scenario.layout.chips > found.chips:
         given = f"a layout of {scenario.layout.chips} chips ({scenario.layout})"
         raise InputError(
@@ -85,12 +96,17 @@ def deployment(
         usual, many = (8192, 1024) if large else (2048, 256)
     tokens = tokens or usual * ranks
     sequences = sequences or min(many * ranks, tokens)
+    kept, path = kv_tiers(tiers, scenario, found, block)
     settings = Engine(
         max_num_batched_tokens=tokens,
         max_num_seqs=sequences,
         block_size=block,
         blocks=blocks or kv_blocks(scenario, found, tokens, sequences, block),
         scheduler=scheduler,
+        drafts=drafts,
+        acceptance=(float(scenario.acceptance),) if drafts else (),
+        tiers=kept,
+        path=path,
         **options,
     )
     return Deployment(
@@ -121,6 +137,7 @@ def kv_blocks(scenario: Scenario, found: Subject, tokens: int, sequences: int, b
         context=context,
         chunk=tokens / ranks,
         utilisation=scenario.memory_utilisation,
+        drafts=int(scenario.verify) > 1,
     )
     logits = held.logits_per_sequence * sequences / ranks
     room = held.capacity - held.weights - held.activations - held.reserve - logits

@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 
 from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, share, take
 
 # Scalars of a replica: places in one int64 array; the first are those of `pool`.
 NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(5, 18)
@@ -46,7 +46,10 @@ RATIO, FIRST_RATIO, LEAST_RATIO, DECAY, RETRACT, PREFILL, SHUT, LISTED, SEEN, DE
 SENDS, TAKES, LINK, DELAY, SENDING, SENT_LAST, HOLDING = range(49, 56)
 """Of prefill and decode apart: whether a request leaves with its first token; whether requests come with their cache;
 when the link is free; ticks of a message; ends of the list of seats whose cache is being sent, and their number."""
-FILLED = 56
+KINDS, DRAFTS, LOOKAHEAD = range(56, 59)
+"""Of `seatwise.py`: priorities, 0: first come, first served; tokens drafted for each decoding request, and positions
+behind those for which it holds blocks."""
+FILLED = 59
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.
@@ -125,12 +128,25 @@ def chunk_ticks(chunk: np.ndarray, new: int, past: int) -> float:
     return new * (near + (far - near) * x)
 
 
-def mixed_ticks(law: Tables, decodes: int, contexts: int, new: int, chunks: int, cost: float, longest: int) -> int:
-    """Ticks of a step with `chunks` chunks of `new` tokens in all, whose attention takes `cost`."""
-    tokens, sequences, pieces, _, extra = law
-    total, many = decodes + new, decodes + chunks
-    ticks = tokens[0, total] - tokens[0, decodes] + sequences[many] - sequences[decodes]
-    return decode_ticks(pieces, decodes, contexts) + ticks + int(cost + extra[0] + extra[1] * longest + 0.5)
+def first_ticks(first: np.ndarray, longest: int) -> float:
+    """Ticks that a step with chunks takes more, between the knots and beyond."""
+    i = 0
+    while i + 2 < first.shape[1] and longest >= first[0, i + 1]:
+        i += 1
+    rise = (first[1, i + 1] - first[1, i]) / (first[0, i + 1] - first[0, i])
+    return first[1, i] + rise * (longest - first[0, i])
+
+
+def mixed_ticks(
+    law: Tables, decodes: int, contexts: int, usual: int, total: int, chunks: int, cost: float, longest: int
+) -> int:
+    """Ticks of a step of `total` tokens with `chunks` chunks, whose attention takes `cost`.
+
+    `usual` tokens are what as many decoding sequences compute without chunks.
+    """
+    tokens, sequences, pieces, _, first = law
+    ticks = tokens[0, total] - tokens[0, usual] + sequences[decodes + chunks] - sequences[decodes]
+    return decode_ticks(pieces, decodes, contexts) + ticks + int(cost + first_ticks(first, longest) + 0.5)
 
 
 def steps_until(target: int, first: int, rise: int) -> int:
@@ -235,7 +251,7 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cach
 
 
 def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:
-    """Put a request into the heap of those that will arrive, earliest first, lowest number first: here or above."""
+    """Put a request into the heap of arrivals, earliest first, then lowest number: at a place or above."""
     when = jobs[ARRIVAL, job]
     while place > 0:
         above = heap[(place - 1) // 2]
@@ -286,8 +302,8 @@ def sooner(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray,
     """
     last = -1
     for i in range(g[COMING]):
-        mine = links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > when
-        if mine and (last < 0 or jobs[ARRIVAL, heap[i]] > jobs[ARRIVAL, heap[last]]):
+        latest = when if last < 0 else jobs[ARRIVAL, heap[last]]
+        if links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > latest:
             last = i
     if last >= 0:
         job = heap[last]
@@ -394,10 +410,8 @@ def join(
             return
         share(cache, b, job, hit)
         take(cache, b, (cached + b[BLOCK] - 1) // b[BLOCK] - hit)
-        remember(cache, job, hit, cached // b[BLOCK])
-        b[HEAD] = jobs[BEHIND, job]
-        if b[HEAD] < 0:
-            b[TAIL] = -1
+        remember(cache, b, job, hit, cached // b[BLOCK])
+        dequeue(jobs, cache, b, job)
         if jobs[FIRST, job] < 0:
             jobs[FIRST, job] = b[NOW]
         else:
@@ -408,7 +422,43 @@ def join(
         begin_decode(seats, calendar, b, sit(seats, b, job), cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
 
 
-def next_arrival(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> int:
+def see_fetched(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """What `tiers.py` fetches is seen by the next plan."""
+
+
+def first_waiting(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> int:
+    """The first request in the queue, if the next plan sees it; -1: none."""
+    head = b[HEAD]
+    return head if head >= 0 and jobs[ARRIVAL, head] <= b[CUT] else -1
+
+
+def wanted(law: Tables, jobs: np.ndarray, cache: Cache, b: np.ndarray, most: int, nobody: bool) -> int:
+    """The request that is admitted next if there is room; -1: none."""
+    return first_waiting(jobs, cache, b)
+
+
+def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
+    """Take an admitted request out of the queue, whose first it is."""
+    b[HEAD] = jobs[BEHIND, job]
+    if b[HEAD] < 0:
+        b[TAIL] = -1
+
+
+def next_plan(
+    jobs: np.ndarray, seats: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray, freed: bool
+) -> int:
+    """When to plan again after a plan without anybody: at once if it freed blocks, or when what is sent has left."""
+    if first_waiting(jobs, cache, b) >= 0:
+        return b[NOW] if freed or b[SENDING] < 0 else max(b[NOW], seats[SINCE, b[SENDING]])
+    return next_arrival(jobs, heap, cache, g, b)
+
+
+def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:
+    """Allocate what some decode steps take, which take first, first + rise, ... ticks."""
+    take(cache, b, blocks_taken(b, steps))
+
+
+def next_arrival(jobs: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray) -> int:
     """When somebody arrives whom the next plan does not see; FAR: never."""
     if g[COMING] > 0 and not b[ROUTED]:
         return jobs[ARRIVAL, heap[0]]
@@ -508,8 +558,8 @@ def quiet_steps(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray
     n = b[DECODES]
     if n == 0 or b[PARTIAL] >= 0:
         return 0
-    head = b[HEAD]
-    seen = head >= 0 and jobs[ARRIVAL, head] <= b[CUT]
+    head = first_waiting(jobs, cache, b)
+    seen = head >= 0
     if b[PENDING] > 0:
         needed = b[FILLED + b[STEP] % b[BLOCK]]
         if seen or needed > b[FREE]:
@@ -551,7 +601,7 @@ def decode(
             target = min(arrival, until) - b[NOW]
             if k * first + rise * (k * (k - 1) // 2) >= target:
                 k = min(k, steps_until(target, first, rise))
-        take(cache, b, blocks_taken(b, k))
+        take_along(cache, b, k, first, rise)
         ticks = k * first + rise * (k * (k - 1) // 2)
         b[CUT] = b[NOW] + ticks
         if b[ASYNC]:
@@ -665,7 +715,7 @@ def step(
         else:
             take(cache, b, needed)
             cost += chunk_ticks(chunk, count, b[DONE])
-            remember(cache, job, b[DONE] // block, (b[DONE] + count) // block)
+            remember(cache, b, job, b[DONE] // block, (b[DONE] + count) // block)
             b[DONE] += count
             new, chunks, budget, longest = count, 1, budget - count, b[DONE]
             if b[DONE] == jobs[PROMPT, job] + jobs[GIVEN, job]:
@@ -673,8 +723,8 @@ def step(
                 finished, b[PARTIAL] = 1, -1
     closed = thrown or (b[STATIC] and n + chunks > 0)
     while not closed and budget > 0 and n + chunks + b[PENDING] + b[HOLDING] < b[SEATS]:
-        job = b[HEAD]
-        if job < 0 or jobs[ARRIVAL, job] > b[CUT] or (b[TAKES] and jobs[LOADED, job]):
+        job = wanted(law, jobs, cache, b, budget, n + chunks + b[PENDING] == 0)
+        if job < 0 or (b[TAKES] and jobs[LOADED, job]):
             break
         total = jobs[PROMPT, job] + jobs[GIVEN, job]
         hit, needed = room(cache, b, job, total, budget)
@@ -682,12 +732,10 @@ def step(
             break
         past = hit * block
         count = min(total - past, budget)
-        share(cache, b, job, hit)
+        occupy(cache, b, job, hit)
         take(cache, b, (past + count + block - 1) // block - hit)
-        remember(cache, job, hit, (past + count) // block)
-        b[HEAD] = jobs[BEHIND, job]
-        if b[HEAD] < 0:
-            b[TAIL] = -1
+        remember(cache, b, job, hit, (past + count) // block)
+        dequeue(jobs, cache, b, job)
         if jobs[START, job] < 0:
             jobs[START, job] = b[NOW]
             if hit:
@@ -707,7 +755,7 @@ def step(
     if n + new == 0:
         return False
     if chunks:
-        ticks = mixed_ticks(law, n, contexts, new, chunks, cost, longest)
+        ticks = mixed_ticks(law, n, contexts, n, n + new, chunks, cost, longest)
         b[BUSY + tokens[1, n + new]] += ticks
     else:
         j = decode_piece(pieces, n, contexts)
@@ -758,17 +806,18 @@ def advance(
             free_sent(seats, cache, b, b[NOW])
         if b[TAKES]:
             join(jobs, seats, calendar, gaps, counts, cache, g, b)
-        steps, ended = quiet_steps(jobs, seats, cache, b), b[PENDING]
+        see_fetched(jobs, cache, b)
+        free = b[FREE]
+        steps = quiet_steps(jobs, seats, cache, b)
         if steps > 0:
-            decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, g, b), until)
+            when = next_arrival(jobs, heap, cache, g, b)
+            decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, when, until)
             if b[NEXT_END] == b[STEP]:
                 retire(jobs, seats, calendar, links, heap, cache, g, b)
         elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b):
-            when = next_arrival(jobs, heap, g, b)
+            when = next_plan(jobs, seats, heap, cache, g, b, b[FREE] > free)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
-            if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:
-                when = b[NOW] if ended else max(b[NOW], seats[SINCE, b[SENDING]])
             if when >= until:
                 if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:
                     b[NOW] = b[CUT] = until  # it has waited so long for what is being sent

@@ -101,6 +101,11 @@ class Fleet:
     ) -> None:
         first = prefill.replicas if prefill else 0
         _check(requests, law, settings, replicas, router, prefill, keeping)
+        if settings.tiers:
+            raise InputError("KV tiers in a fleet", "one replica", "--replicas 1")
+        if settings.seatwise and (prefill or not keeping.fixed):
+            expected = "equal replicas that are always up"
+            raise InputError("priorities or drafts with prefill apart, failures or autoscaling", expected)
         tick = min(law.tick, prefill.law.tick) if prefill else law.tick
         self.router, self.law, self.settings, self.keeping = ROUTERS[router], law.in_ticks(tick), settings, keeping
         self.first_law = prefill.law.in_ticks(tick) if prefill else self.law
@@ -136,7 +141,8 @@ class Fleet:
         self.fleet = np.zeros((upkeep.FLEET_ROWS, total), np.int64)
         self.fleet[[upkeep.DUE, upkeep.READY]] = FAR
         self.fleet[upkeep.LEAST_STEP] = _shortest(self.law)
-        self.fleet[upkeep.LEAST_OUTPUT] = max(requests.output.min() - (first > 0), 1)
+        steps = 1 + -(-(requests.output.min() - 1) // (1 + settings.drafts))
+        self.fleet[upkeep.LEAST_OUTPUT] = max(steps - (first > 0), 1)
         self.fleet[upkeep.LEAST_STEP, :first] = _shortest(self.first_law)
         self.fleet[upkeep.LEAST_OUTPUT, :first] = 1
         self.policy = self._policy(first)
@@ -176,7 +182,7 @@ class Fleet:
     def serve(self) -> None:
         """Serve all requests."""
         base = self.base
-        plain = not base.quick and self.settings.scheduler == "vllm"
+        plain = not base.quick and len(base.modules) == 2
         while True:
             code = (routing if plain else compiled(*base.modules, upkeep, routing)).route(
                 self.law.tables,

@@ -4,12 +4,12 @@ A step computes n decoding sequences with S cached tokens in all, and chunks of 
 
     decode(n, S) = base[n, j] + slope[n, j] * S      for bound[n, j - 1] <= S < bound[n, j]
     with chunks  + tokens[T] - tokens[n] + sequences[m] - sequences[n]
-                 + sum over chunks of new * chunk(new, past) + extra[0] + extra[1] * longest
+                 + sum over chunks of new * chunk(new, past) + first(longest)
 
-T tokens and m sequences are the step's, chunks included. While a decode batch stays together only S grows, so its
-steps are an arithmetic progression until S meets a bound. What depends on T (matrices, experts that are read, messages)
-need not be affine or even convex: it is a table. `chunk` is interpolated between knots; it is exact where attention
-is affine in pairs.
+T tokens and m sequences are the step's, chunks included; `longest` is the most tokens that a chunk sees. While a decode
+batch stays together only S grows, so its steps are an arithmetic progression until S meets a bound. What depends on T
+(matrices, experts that are read, messages) need not be affine or even convex: it is a table. `chunk` and `first` are
+interpolated between knots; they are exact where attention is affine in pairs.
 
 A tick is so short that the smallest slope has thousands of them, and time is a whole number of ticks: sums are exact,
 in whatever order they are taken. Knows neither models nor chips: `stepping.py` builds one from the estimate.
@@ -17,6 +17,7 @@ in whatever order they are taken. Knows neither models nor chips: `stepping.py` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -48,8 +49,8 @@ class Tables(NamedTuple):
     chunk: np.ndarray
     """float64[a + 1, b + 1]: ticks per new token; the first column has the chunks' lengths, the first row the cached
     tokens before them, from 0."""
-    extra: np.ndarray
-    """float64[2]: ticks of a step with chunks, and ticks per token that the longest sees."""
+    first: np.ndarray
+    """float64[2, k]: knots of the most tokens that a chunk sees, and ticks that a step with chunks takes more there."""
 
 
 class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,8 @@ class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
     deviation: float = 0.0
     """Largest |law / estimate - 1| over random steps; 0 for a law that was given."""
     median_deviation: float = 0.0
+    verify: int = 1
+    """Tokens that each decoding sequence computes: 1 + drafts."""
 
     @property
     def most_tokens(self) -> int:
@@ -86,7 +89,7 @@ class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
             sequences=np.rint(t.sequences * ratio).astype(np.int64),
             pieces=pieces,
             chunk=chunk,
-            extra=t.extra * ratio,
+            first=t.first * np.array([[1.0], [ratio]]),
         )
         return msgspec.structs.replace(self, tables=tables, tick=tick)
 
@@ -98,7 +101,8 @@ class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
             return int(decode_ticks(self.tables.pieces, decodes, contexts)) * self.tick
         cost = sum(chunk_ticks(self.tables.chunk, new, past) for new, past in chunks)
         new, longest = sum(c for c, _ in chunks), max(new + past for new, past in chunks)
-        ticks = mixed_ticks(self.tables, decodes, contexts, new, len(chunks), cost, longest)
+        usual = decodes * self.verify
+        ticks = mixed_ticks(self.tables, decodes, contexts, usual, usual + new, len(chunks), cost, longest)
         return int(ticks) * self.tick
 
 
@@ -111,7 +115,7 @@ def quantised(
     new: np.ndarray,
     past: np.ndarray,
     chunk: np.ndarray,
-    extra: tuple[float, float] = (0.0, 0.0),
+    first: Sequence[Sequence[float]] | np.ndarray = ((0.0, 1.0), (0.0, 0.0)),
     binds: np.ndarray | None = None,
     binds_mixed: np.ndarray | None = None,
 ) -> StepLaw:
@@ -127,8 +131,8 @@ def quantised(
         float[most sequences + 1, knots]: seconds of a decode step at the knots, the row of 0 sequences zero.
     new, past, chunk
         Knots, and seconds per new token at them.
-    extra
-        Seconds of a step with chunks, and per token that the longest sees.
+    first
+        float[2, k]: knots of the most tokens that a chunk sees, and seconds that a step with chunks takes more there.
     """
     count, knots = decode.shape
     each = np.arange(count, dtype=np.int64)[:, None]
@@ -156,7 +160,7 @@ def quantised(
         sequences=np.rint(sequences / tick).astype(np.int64),
         pieces=pieces,
         chunk=grid,
-        extra=np.array(extra) / tick,
+        first=np.array(first, float) / np.array([[1.0], [tick]]),
     )
     return StepLaw(tables=tables, tick=tick)
 

@@ -110,6 +110,7 @@ def metrics(
     objectives: Mapping[str, float] | None = None,
     window: Window | None = None,
     replicas: int = 1,
+    only: np.ndarray | None = None,
     shares: Sequence[float] = SHARES,
 ) -> Metrics:
     """The metrics of one run.
@@ -127,6 +128,8 @@ def metrics(
         The part of the run that counts; all of it if not given.
     replicas
         How many machines the busy time is of.
+    only
+        bool[n]: the requests that count, such as those of a tenant. Of the pool of gaps only the mean is known then.
     shares
         Percentiles, from 0 to 100.
     """
@@ -138,7 +141,10 @@ def metrics(
         inside = (arrival >= window.begin) & (arrival < window.end)
         counted = served & inside
         ended = served & (finish >= window.begin) & (finish < window.end)
-    everything = window is None and bool(served.all())
+    if only is not None:
+        inside = only if inside is None else inside & only
+        counted, ended = served & inside, ended & only
+    everything = inside is None and bool(served.all())
     pick = slice(None) if everything else np.flatnonzero(counted)
     arrival, finish, first, start, output = (c[pick] for c in (arrival, finish, run.first_token, run.start, output))
     total = len(run.arrival) if inside is None else int(np.count_nonzero(inside))
@@ -160,7 +166,7 @@ def metrics(
     normalised = spread(times / output, shares, scratch=True)
     e2e = spread(times, shares, scratch=True)
     times, after_first = finish - first, output - 1
-    itl = pooled(run.gaps, shares) if window is None else of_means(times, after_first, shares)
+    itl = pooled(run.gaps, shares) if inside is None else of_means(times, after_first, shares)
     held("tpot", np.divide(times, np.maximum(after_first, 1), out=times))
     times = times if after_first.all() else times[after_first > 0]
     tpot = spread(times, shares, scratch=True)

@@ -13,7 +13,7 @@ that `compiled.py` compiles. Knows no time.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Cache(NamedTuple):
     """int64[runs]: stack of unused ones."""
     hits: np.ndarray
     """int64[n]: tokens found at a request's first admission."""
+    lower: Any = None
+    """`tiers.Lower`, where there are tiers below."""
 
 
 def unqueue(cache: Cache, b: np.ndarray, node: int) -> None:
@@ -68,6 +70,15 @@ def enqueue(cache: Cache, b: np.ndarray, node: int) -> None:
     b[YOUNG] = node
 
 
+def forget(cache: Cache, b: np.ndarray, node: int) -> None:
+    """Give up what is remembered of a block; `tiers.py` writes it down."""
+    cache.refs[node] = -1
+
+
+def note(cache: Cache, b: np.ndarray, node: int) -> None:
+    """A block is remembered that was not; `tiers.py` writes it down."""
+
+
 def take(cache: Cache, b: np.ndarray, count: int) -> None:
     """Allocate blocks; there are as many."""
     b[FREE] -= count
@@ -85,7 +96,7 @@ def take(cache: Cache, b: np.ndarray, count: int) -> None:
             cache.spare[b[SPARE]] = node
             b[SPARE] += 1
         else:
-            cache.refs[node] = -1
+            forget(cache, b, node)
             count -= 1
         unqueue(cache, b, node)
 
@@ -124,6 +135,7 @@ def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
                 continue
         elif k < full and cache.refs[node] < 0:
             cache.refs[node] = 0
+            note(cache, b, node)
         else:
             run += 1
             continue
@@ -167,7 +179,12 @@ def share(cache: Cache, b: np.ndarray, job: int, count: int) -> None:
         cache.held[k] = 1
 
 
-def remember(cache: Cache, job: int, begin: int, end: int) -> None:
+def occupy(cache: Cache, b: np.ndarray, job: int, hit: int) -> None:
+    """Use what an admitted request found; `tiers.py` may hold it already."""
+    share(cache, b, job, hit)
+
+
+def remember(cache: Cache, b: np.ndarray, job: int, begin: int, end: int) -> None:
     """Let others find blocks `begin` to `end` of a request, which it just filled."""
     if len(cache.refs) == 0:
         return
@@ -176,3 +193,4 @@ def remember(cache: Cache, job: int, begin: int, end: int) -> None:
         if cache.refs[cache.ids[k]] < 0:
             cache.refs[cache.ids[k]] = 1
             cache.held[k] = 1
+            note(cache, b, cache.ids[k])

@@ -6,6 +6,7 @@ cache holds. Knows no chip; see `engine.py` for what happens.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -13,9 +14,10 @@ import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import engine, pool, sglang
-from ridgeline.simulate.compiled import compiled, worthwhile
+from ridgeline.simulate import engine, pool, seatwise, sglang, tiers
+from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
+from ridgeline.simulate.hierarchy import FETCHES, KvTier, tiered, uses
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.prefixes import cache_of
 from ridgeline.simulate.run import Run, Series
@@ -64,6 +66,22 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """Of sglang: times 0.7, at most 1, the share of answers still to come that memory is kept for at first."""
     retract_decode_steps: int = 20
     """Of sglang: decode steps for which a retraction makes room."""
+    policy: str = "fcfs"
+    """Order of the queue, and who is preempted: one of `POLICIES` (scheduling_policy)."""
+    drafts: int = 0
+    """Tokens drafted for each decoding request and step (num_speculative_tokens)."""
+    acceptance: tuple[float, ...] = ()
+    """Chance that each further draft is accepted if all before it are; the last holds for those behind it."""
+    lookahead: int | None = None
+    """KV positions held behind the drafts, for the drafter; None: as many as drafts, as for EAGLE and MTP."""
+    draft_seed: int = 0
+    """Seed of the draws of acceptance."""
+    tiers: tuple[KvTier, ...] = ()
+    """Where blocks of the prefix cache are kept below HBM, nearest first."""
+    path: float = 0.0
+    """Seconds per block on the link over which all tiers are read."""
+    fetch: str = "sooner"
+    """Which blocks are fetched from tiers: one of `FETCHES`."""
 
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
@@ -74,10 +92,31 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
             if getattr(self, name) < low:
                 note = "max_num_seqs, so that every sequence gets its token" if name == "max_num_batched_tokens" else ""
                 raise InputError(f"{name} {getattr(self, name)}", f"at least {low}", note and f"that is {note}")
+        if self.policy not in POLICIES:
+            raise UnknownNameError("policy", self.policy, POLICIES)
+        if not 0 <= self.drafts <= MOST_DRAFTS or self.draft_seed < 0 or (self.lookahead or 0) < 0:
+            given = f"drafts {self.drafts}, lookahead {self.lookahead}, draft_seed {self.draft_seed}"
+            raise InputError(given, f"whole numbers from 0, at most {MOST_DRAFTS} drafts")
+        if bool(self.drafts) != bool(self.acceptance) or not all(0 <= chance <= 1 for chance in self.acceptance):
+            given = f"{self.drafts} drafts, acceptance {', '.join(map(str, self.acceptance)) or 'none'}"
+            raise InputError(given, "drafts, and chances from 0 to 1 that they are accepted; or neither")
+        if self.fetch not in FETCHES:
+            raise UnknownNameError("fetch policy", self.fetch, FETCHES)
+        if not self.path >= 0:
+            raise InputError(f"path {self.path}", "seconds per block, from 0")
+        if self.tiers:
+            for name, usual in (
+                ("scheduler", "vllm"), ("reserve_full_input", True), ("prefix_caching", True), ("policy", "fcfs"),
+                ("drafts", 0),
+            ):  # fmt: skip
+                if getattr(self, name) != usual:
+                    raise InputError(f"KV tiers with {name} {getattr(self, name)}", f"{name} {usual}")
         if self.scheduler == "sglang":
             if self.block_size > self.max_num_batched_tokens:
                 raise InputError(f"block_size {self.block_size}", f"at most the chunk, {self.max_num_batched_tokens}")
-            for name, usual in (("static_batching", False), ("reserve_full_input", True)):
+            for name, usual in (
+                ("static_batching", False), ("reserve_full_input", True), ("policy", "fcfs"), ("drafts", 0),
+            ):  # fmt: skip
                 if getattr(self, name) != usual:
                     raise InputError(f"{name} with the scheduler of sglang", "the scheduler of vllm")
 
@@ -86,9 +125,39 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
         """Of sglang: share of answers still to come that memory is kept for at first."""
         return min(0.7 * self.schedule_conservativeness, 1.0)
 
+    @property
+    def seatwise(self) -> bool:
+        """Whether the requests of a batch go ahead differently."""
+        return self.policy == "priority" or self.drafts > 0
 
-SCHEDULERS = {"vllm": (pool, engine), "sglang": (pool, engine, sglang)}
-"""What each is made of; the last module advances a replica."""
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        """What the scheduler is made of; of functions of one name that of the last module counts."""
+        if self.scheduler == "sglang":
+            return (pool, engine, sglang)
+        if self.seatwise:
+            return (pool, engine, seatwise)
+        return (pool, engine, tiers) if self.tiers else (pool, engine)
+
+    @property
+    def beyond(self) -> int:
+        """KV positions that a decoding request may hold beyond its tokens."""
+        return self.drafts + self.held_ahead
+
+    @property
+    def held_ahead(self) -> int:
+        """KV positions held behind the drafts."""
+        return self.drafts if self.lookahead is None else self.lookahead
+
+    def thresholds(self) -> np.ndarray:
+        """Draws below which so many drafts and one more are accepted: c_1 c_2 ... of all of them."""
+        chances = [self.acceptance[min(i, len(self.acceptance) - 1)] for i in range(self.drafts)]
+        return np.ceil(np.cumprod(chances) * seatwise.MODULUS).astype(np.int64)
+
+
+SCHEDULERS = ("vllm", "sglang")
+POLICIES = ("fcfs", "priority")
+MOST_DRAFTS = 64
 
 
 def check_law(law: StepLaw, settings: Engine) -> None:
@@ -115,26 +184,31 @@ class Replica:
         ticks = np.rint(requests.arrival / law.tick)
         if ticks[-1] >= FAR / 4:
             raise InputError(f"an arrival at {requests.arrival[-1]:g} s", f"at most {FAR / 4 * law.tick:g} s")
-        self.modules = SCHEDULERS[settings.scheduler]
-        most_tokens = requests.prompt + requests.output - 1
+        self.modules, rows = settings.modules, seatwise if settings.seatwise else engine
+        most_tokens = requests.prompt + requests.output - 1 + settings.beyond
         if settings.scheduler == "sglang":  # it admits only what leaves a page and a token more
             most_tokens = most_tokens + 2 + settings.block_size
         self.refused = np.flatnonzero(-(-most_tokens // settings.block_size) > (fewest or blocks))
         kept = np.delete(np.arange(n), self.refused)
         behind = np.full(n, -1)
         behind[kept[:-1]] = kept[1:]
-        self.jobs = jobs = np.empty((engine.JOB_ROWS, n), np.int64)  # not zeros: those get no huge pages
+        self.jobs = jobs = np.empty((rows.JOB_ROWS, n), np.int64)  # not zeros: those get no huge pages
         jobs[engine.ARRIVAL], jobs[engine.PROMPT], jobs[engine.OUTPUT] = ticks, requests.prompt, requests.output
         jobs[engine.BEHIND], jobs[engine.START : engine.FINISH + 1] = behind, -1
         jobs[engine.GIVEN :] = 0
         longest, most = int(requests.output[kept].max(initial=1)), settings.max_num_seqs
-        self.seats = np.full((engine.SEAT_ROWS, most), -1)
+        self.seats = np.full((rows.SEAT_ROWS, most), -1)
         self.seats[engine.EMPTY] = np.arange(most)[::-1]
         self.calendar = np.full(1 << (longest + 1).bit_length(), -1)
         self.room = ROWS * n + 2 * most + 64
         self.gaps, self.counts = np.empty((2, self.room), np.int64), np.empty((2, self.room), np.int32)
         self.samples = np.empty((self.room if series else 2, 4), np.int64)
-        self.board = b = np.zeros(engine.FILLED + settings.block_size, np.int64)
+        kinds = self._kinds() if settings.seatwise else np.zeros(0, np.int64)
+        self.board = b = np.zeros(engine.FILLED + max(settings.block_size, len(kinds) + settings.drafts), np.int64)
+        if settings.seatwise:
+            b[engine.KINDS], b[engine.DRAFTS], b[engine.LOOKAHEAD] = len(kinds), settings.drafts, settings.held_ahead
+            places = seatwise.TABLES + np.array([0, len(kinds), len(kinds) + settings.drafts])
+            b[places[0] : places[1]], b[places[1] : places[2]] = -1, settings.thresholds()
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
         b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN, engine.SENDING]] = -1
         first = settings.first_ratio
@@ -151,6 +225,8 @@ class Replica:
         self.quick = worthwhile(n + ids)
         given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
         self.cache = cache_of(given, settings.block_size, blocks)
+        if settings.tiers:
+            self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
         b[[pool.OLD, pool.YOUNG]] = -1
         b[pool.SPARE] = len(self.cache.spare)
         pool.give_run(self.cache, b, blocks)
@@ -158,6 +234,19 @@ class Replica:
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
         if requests.concurrency or requests.after is not None:
             self._link(kept)
+
+    def _kinds(self) -> np.ndarray:
+        """Rows that only seats one by one need; the priorities that there are."""
+        requests, settings, n = self.requests, self.settings, len(self.requests)
+        rng = np.random.Generator(np.random.SFC64(settings.draft_seed))
+        self.jobs[seatwise.DRAW] = rng.integers(1, seatwise.MODULUS, n) if settings.drafts else 0
+        self.jobs[seatwise.KIND] = 0
+        if settings.policy == "fcfs":
+            return np.zeros(0, np.int64)
+        if requests.priority is None:
+            raise InputError("policy priority", "requests with priorities", "such as tenants with priorities")
+        kinds, self.jobs[seatwise.KIND] = np.unique(requests.priority, return_inverse=True)
+        return kinds
 
     def _link(self, kept: np.ndarray) -> None:
         """Let requests arrive when others end: nobody is queued, and those that come first lie in the heap."""
@@ -186,7 +275,7 @@ class Replica:
         """Make all steps planned before `until` ticks, in code that suits their number, or in that of a module."""
         arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
         while True:
-            made = code or (compiled(*self.modules) if self.quick else self.modules[-1])
+            made = code or (compiled if self.quick else assembled)(*self.modules)
             rows = (self.gaps, self.counts, self.samples, self.cache, self.shared, self.board)
             if made.advance(*arrays, *rows, until, skip) != engine.FULL:
                 return
@@ -225,6 +314,7 @@ class Replica:
             blocks=self.settings.blocks,
             peak_blocks=int(b[engine.PEAK]),
             series=series,
+            tiers=uses(self.cache, self.settings.tiers) if self.settings.tiers else (),
         )
 
     def _series(self) -> Series:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.simulate.gaps import Gaps
+from ridgeline.simulate.hierarchy import TierUse
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """KV blocks of a replica; 0: no limit."""
     peak_blocks: int
     """Most that were in use at once."""
+    tiers: tuple[TierUse, ...] = ()
+    """What was used of each KV tier below HBM."""
     series: Series | None = None
     """Only if it was asked for."""
 

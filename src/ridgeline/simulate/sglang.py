@@ -261,7 +261,7 @@ def step(
             count = min(left, most if most > 0 else room)
             take(cache, b, (b[DONE] + count + page - 1) // page - (b[DONE] + page - 1) // page)
             cost += chunk_ticks(chunk, count, b[DONE])
-            remember(cache, job, b[DONE] // page, (b[DONE] + count) // page)
+            remember(cache, b, job, b[DONE] // page, (b[DONE] + count) // page)
             b[DONE] += count
             new, chunks, longest = count, 1, b[DONE]
             used = charge(count, page)
@@ -291,7 +291,7 @@ def step(
                     break
             share(cache, b, job, hit)
             take(cache, b, (past + count + page - 1) // page - hit)
-            remember(cache, job, hit, (past + count) // page)
+            remember(cache, b, job, hit, (past + count) // page)
             if b[SEEN] == job:
                 b[SEEN] = -1
             b[HEAD] = jobs[BEHIND, job]
@@ -324,7 +324,7 @@ def step(
     if chunks:
         b[LISTED] += b[PENDING]
         settle(seats, cache, b)
-        ticks = mixed_ticks(law, 0, 0, new, chunks, cost, longest)
+        ticks = mixed_ticks(law, 0, 0, 0, new, chunks, cost, longest)
         b[BUSY + tokens[1, new]] += ticks
         b[CUT] = b[NOW] if b[ASYNC] else b[NOW] + ticks
         b[NOW] += ticks
@@ -395,7 +395,9 @@ def advance(
         steps = quiet_steps(jobs, b)
         if steps > 0:
             before, ended = b[STEP], b[ENDS]
-            decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, g, b), until)
+            decode(
+                law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, cache, g, b), until
+            )
             b[DECODED] = b[NOW]
             b[RATIO] = max(b[RATIO] - (b[STEP] - before) * b[DECAY], b[LEAST_RATIO])
             if b[NEXT_END] == b[STEP]:
@@ -407,7 +409,7 @@ def advance(
                 b[CUT] = b[NOW]
                 continue
             b[RATIO] = b[FIRST_RATIO]
-            when = next_arrival(jobs, heap, g, b)
+            when = next_arrival(jobs, heap, cache, g, b)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if when >= until:

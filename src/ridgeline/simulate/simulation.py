@@ -54,6 +54,9 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
         first = [] if self.prefill is None else [(self.prefill.replica, self.prefill.replicas)]
         return [*first, (self.deployment, self.replicas)]
 
+    tenants: dict[str, Metrics] = {}
+    """Of each tenant, if the requests have any."""
+
     @property
     def chips(self) -> int:
         """Chips of all replicas."""
@@ -93,6 +96,7 @@ def simulate(
     router: str = "least-loaded",
     prefill: Pool | None = None,
     keeping: Upkeep = ALWAYS_UP,
+    tenants: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Simulation:
     """Serve a workload on one replica, on several behind a router, or on two pools.
 
@@ -104,6 +108,8 @@ def simulate(
         Seconds at the beginning and at the end of the arrivals that metrics leave out.
     progress
         Is told the share of arrivals that is behind, from time to time; not of several replicas.
+    tenants
+        Names of tenants by their number, each with the objectives of its requests, where they differ.
     router
         One of `fleet.ROUTERS`.
     prefill
@@ -129,6 +135,14 @@ def simulate(
         run, refused = _alone(deployment, requests, series, progress)
     window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
     found = metrics(run, requests, objectives=objectives, window=window, replicas=total)
+    each: dict[str, Metrics] = {}
+    if requests.tenant is not None:
+        named = tenants or {str(number): {} for number in np.unique(requests.tenant).tolist()}
+        numbers = range(len(named)) if tenants else map(int, named)
+        for number, (name, limits) in zip(numbers, named.items(), strict=True):
+            own = {**(objectives or {}), **limits}
+            only = requests.tenant == number
+            each[name] = metrics(run, requests, objectives=own, window=window, replicas=total, only=only)
     return Simulation(
         deployment=deployment,
         requests=requests,
@@ -140,6 +154,7 @@ def simulate(
         replicas=replicas,
         prefill=prefill,
         scaled=keeping.fewest > 0,
+        tenants=each,
     )
 
 

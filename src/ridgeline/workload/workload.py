@@ -97,22 +97,23 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             groups=groups,
         )
 
-    def streams(self, seed: int, replication: int = 0) -> dict[str, np.random.Generator]:
+    def streams(self, seed: int, replication: int = 0, tenant: int = 0) -> dict[str, np.random.Generator]:
         """Random numbers of each part, by its name in STREAMS."""
-        children = np.random.SeedSequence(entropy=seed, spawn_key=(replication,)).spawn(len(STREAMS))
+        key = (replication, len(STREAMS), tenant) if tenant else (replication,)
+        children = np.random.SeedSequence(entropy=seed, spawn_key=key).spawn(len(STREAMS))
         return {
             name: np.random.Generator(np.random.SFC64(child)) for name, child in zip(STREAMS, children, strict=True)
         }
 
-    def draw(self, seed: int, replication: int = 0) -> Requests:
-        """The requests of one replication; equal seeds and numbers give equal requests.
+    def draw(self, seed: int, replication: int = 0, tenant: int = 0) -> Requests:
+        """The requests of one replication, and of one tenant of several; equal numbers give equal requests.
 
         Raises
         ------
         InputError
             For more shared tokens than memory holds.
         """
-        rng, n = self.streams(seed, replication), self.requests
+        rng, n = self.streams(seed, replication, tenant), self.requests
         prompt, output = self.lengths(rng["isl"], rng["osl"], n)
         if self.turns.kind == "fixed" and self.turns.mean == 1:
             first = np.arange(n)

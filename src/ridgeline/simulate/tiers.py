@@ -1,0 +1,348 @@
+"""KV tiers below HBM: blocks that the pool forgets or remembers are written down, and fetched when that is sooner.
+
+A tier holds `capacity` blocks, least recently used last, each for `ttl` ticks after its last use. It gets a block as
+soon as the level above has it (write-through), or when the level above gives it up (write-back). Reads and writes of
+a tier queue on a link each, and all reads on the one into the chip:
+
+    done = max over tiers of ( max(now, link free) + blocks * ticks per block + latency ),    and of the chip's link
+
+A waiting request whose next blocks lie below is admitted in two parts: blocks are reserved, and it waits for the fetch
+while others go by; then the rest is computed. How many of the leading blocks are fetched: all; none; or as many, tier
+by tier, as make (fetch + computing the rest alone) shortest, with links as busy as they are. A fetched block stays
+where it was. What is written can be found when it is through; writes queue without limit.
+
+A request that finds no room while nobody runs takes it from the last one in the queue that was fetched. Plain Python
+that `compiled.py` compiles in the place of functions of the same name in `pool.py` and `engine.py`. Knows no medium and
+no byte. As vLLM's connectors that load asynchronously (v1/core/sched/scheduler.py), with the choices above.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ridgeline.simulate.engine import (
+    ARRIVAL,
+    BEHIND,
+    COMING,
+    CUT,
+    FILLED,
+    GIVEN,
+    HEAD,
+    NOW,
+    PROMPT,
+    ROUTED,
+    STEP,
+    TAIL,
+    TOKENS,
+    blocks_taken,
+    chunk_ticks,
+    mixed_ticks,
+)
+from ridgeline.simulate.law import FAR, Tables
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
+
+CAPACITY, READ, WRITE, LATENCY, TTL, THROUGH = range(6)
+"""Settings of a tier: blocks; ticks per block read and written; ticks before a transfer; ticks for which a block is
+kept after its last use; whether it is written as soon as the level above has it."""
+USED, OLDEST, YOUNGEST, READS, WRITES, FETCHED, WRITTEN = range(6, 13)
+"""Blocks in it; ends of its list; when its links are free; blocks fetched and written so far."""
+PLACES = 13
+
+PATH, FREE_AT, POLICY, NEXT, BEFORE, AHEAD = range(6)
+"""Of the chip: ticks per block on its link, and when that is free; what is fetched; when the next fetch is done; whom
+the request stands behind that `wanted` found; ticks from now to the step for which blocks are taken."""
+CHIP = 6
+SOONER, ALWAYS, NEVER = range(3)
+
+UNTIL, HELD = range(2)
+"""Rows of requests: when the fetch under way is done, -1: none is; blocks reserved by a waiting request."""
+
+
+class Lower(NamedTuple):
+    """What lies below a pool; `pool.Cache.lower`."""
+
+    used: np.ndarray
+    """int64[tiers, U]: time of the last use of an id's block; -1: not there."""
+    ready: np.ndarray
+    """int64[tiers, U]: time from which it is there."""
+    near: np.ndarray
+    """int64[tiers, U, 2]: neighbours in the tier's list, older and younger; -1: none."""
+    tiers: np.ndarray
+    """int64[tiers, PLACES]."""
+    chip: np.ndarray
+    """int64[CHIP]."""
+    fetch: np.ndarray
+    """int64[2, n]: rows as above."""
+    each: np.ndarray
+    """int64[tiers]: scratch."""
+
+
+def unlist(cache: Cache, tier: int, node: int) -> None:
+    """Take a block out of a tier's list."""
+    older, younger = cache.lower.near[tier, node]
+    if older >= 0:
+        cache.lower.near[tier, older, 1] = younger
+    else:
+        cache.lower.tiers[tier, OLDEST] = younger
+    if younger >= 0:
+        cache.lower.near[tier, younger, 0] = older
+    else:
+        cache.lower.tiers[tier, YOUNGEST] = older
+
+
+def enlist(cache: Cache, tier: int, node: int, now: int) -> None:
+    """Put a block at the young end of a tier's list."""
+    last = cache.lower.tiers[tier, YOUNGEST]
+    cache.lower.used[tier, node] = now
+    cache.lower.near[tier, node, 0], cache.lower.near[tier, node, 1] = last, -1
+    if last >= 0:
+        cache.lower.near[tier, last, 1] = node
+    else:
+        cache.lower.tiers[tier, OLDEST] = node
+    cache.lower.tiers[tier, YOUNGEST] = node
+
+
+def put(cache: Cache, b: np.ndarray, node: int) -> None:
+    """Write a block into the first tier, and on into those below as they want it; where it is already, it is young."""
+    now, tier = b[NOW] + cache.lower.chip[AHEAD], 0
+    while node >= 0:
+        t, lower = cache.lower.tiers[tier], tier + 1
+        if cache.lower.used[tier, node] >= 0:
+            unlist(cache, tier, node)
+            enlist(cache, tier, node, now)
+            return
+        pushed = -1
+        if t[USED] == t[CAPACITY]:
+            pushed = t[OLDEST]
+            unlist(cache, tier, pushed)
+            late = now - cache.lower.used[tier, pushed] > t[TTL]
+            cache.lower.used[tier, pushed] = -1
+            t[USED] -= 1
+            if late:
+                pushed = -1
+        t[USED] += 1
+        t[WRITTEN] += 1
+        t[WRITES] = max(t[WRITES], now) + t[WRITE]
+        cache.lower.ready[tier, node] = t[WRITES] + t[LATENCY]
+        enlist(cache, tier, node, now)
+        if lower == len(cache.lower.tiers):
+            return
+        if not cache.lower.tiers[lower, THROUGH]:
+            node = pushed
+        tier = lower
+
+
+def forget(cache: Cache, b: np.ndarray, node: int) -> None:
+    """The pool gives a block up."""
+    cache.refs[node] = -1
+    if not cache.lower.tiers[0, THROUGH]:
+        put(cache, b, node)
+
+
+def note(cache: Cache, b: np.ndarray, node: int) -> None:
+    """The pool has a block that it did not have."""
+    if cache.lower.tiers[0, THROUGH]:
+        put(cache, b, node)
+
+
+def below(cache: Cache, b: np.ndarray, node: int) -> int:
+    """The first tier in which a block can be found now; -1: none."""
+    for tier in range(len(cache.lower.tiers)):
+        used = cache.lower.used[tier, node]
+        if used >= 0 and cache.lower.ready[tier, node] <= b[NOW] and b[NOW] - used <= cache.lower.tiers[tier, TTL]:
+            return tier
+    return -1
+
+
+def arrival(cache: Cache, b: np.ndarray, blocks: int) -> int:
+    """When a fetch is done of so many blocks, of which `each` says how many lie in each tier."""
+    done = max(b[NOW], cache.lower.chip[FREE_AT]) + blocks * cache.lower.chip[PATH]
+    for tier in range(len(cache.lower.tiers)):
+        if cache.lower.each[tier]:
+            t = cache.lower.tiers[tier]
+            done = max(done, max(b[NOW], t[READS]) + cache.lower.each[tier] * t[READ] + t[LATENCY])
+    return max(done, b[NOW] + 1)
+
+
+def alone(law: Tables, b: np.ndarray, past: int, total: int) -> int:
+    """Ticks in which the rest of a prompt would be computed with nobody beside it."""
+    ticks = 0
+    while past < total:
+        count = min(total - past, b[TOKENS])
+        ticks += mixed_ticks(law, 0, 0, 0, count, 1, chunk_ticks(law[3], count, past), past + count)
+        past += count
+    return ticks
+
+
+def worth(law: Tables, cache: Cache, b: np.ndarray, job: int, hit: int, total: int) -> int:
+    """How many blocks to fetch for a request of which the pool has `hit`."""
+    if cache.lower.chip[POLICY] == NEVER or len(cache.refs) == 0:
+        return 0
+    first, block = cache.place[job], b[BLOCK]
+    most = min((total - 1) // block, cache.place[job + 1] - first)
+    cache.lower.each[:] = 0
+    best, least, deepest, k = 0, FAR, -1, hit
+    while True:
+        tier = below(cache, b, int(cache.ids[first + k])) if k < most else -1
+        if cache.lower.chip[POLICY] == SOONER and (tier < 0 or tier > deepest):
+            done = alone(law, b, k * block, total)
+            if k > hit:
+                done += arrival(cache, b, k - hit) - b[NOW]
+            if done < least:
+                best, least = k - hit, done
+        if tier < 0:
+            break
+        deepest = max(deepest, tier)
+        cache.lower.each[tier] += 1
+        k += 1
+    return best if cache.lower.chip[POLICY] == SOONER else k - hit
+
+
+def fetch(cache: Cache, b: np.ndarray, job: int, hit: int, count: int) -> None:
+    """Fetch the blocks of a request behind those that the pool has, and hold room for them."""
+    cache.lower.each[:] = 0
+    first = cache.place[job] + hit
+    for k in range(first, first + count):
+        node = cache.ids[k]
+        tier = below(cache, b, node)
+        cache.lower.each[tier] += 1
+        unlist(cache, tier, node)
+        enlist(cache, tier, node, b[NOW])
+    done = arrival(cache, b, count)
+    for tier in range(len(cache.lower.tiers)):
+        t = cache.lower.tiers[tier]
+        if cache.lower.each[tier]:
+            t[READS] = max(t[READS], b[NOW]) + cache.lower.each[tier] * t[READ]
+            t[FETCHED] += cache.lower.each[tier]
+    cache.lower.chip[FREE_AT] = max(cache.lower.chip[FREE_AT], b[NOW]) + count * cache.lower.chip[PATH]
+    cache.lower.chip[NEXT] = min(cache.lower.chip[NEXT], done)
+    share(cache, b, job, hit)
+    take(cache, b, count)
+    cache.lower.fetch[UNTIL, job], cache.lower.fetch[HELD, job] = done, hit + count
+
+
+def see_fetched(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """Let all find the blocks whose fetch is done when the next plan is made."""
+    if cache.lower.chip[NEXT] > b[CUT]:
+        return
+    cache.lower.chip[NEXT] = FAR
+    job = b[HEAD]
+    while job >= 0:
+        if cache.lower.fetch[UNTIL, job] >= 0:
+            if cache.lower.fetch[UNTIL, job] <= b[CUT]:
+                cache.lower.fetch[UNTIL, job] = -1
+                remember(cache, b, job, 0, cache.lower.fetch[HELD, job])
+            else:
+                cache.lower.chip[NEXT] = min(cache.lower.chip[NEXT], cache.lower.fetch[UNTIL, job])
+        job = jobs[BEHIND, job]
+
+
+def first_waiting(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> int:
+    """The first request in the queue that waits for no fetch, if the next plan sees it; -1: none."""
+    job = b[HEAD]
+    while job >= 0 and cache.lower.fetch[UNTIL, job] >= 0:
+        job = jobs[BEHIND, job]
+    return job if job >= 0 and jobs[ARRIVAL, job] <= b[CUT] else -1
+
+
+def room(cache: Cache, b: np.ndarray, job: int, total: int, most: int) -> tuple[int, int]:
+    """Blocks that a waiting request of `total` tokens finds or holds, and free blocks that it needs."""
+    blocks, held = (total + b[BLOCK] - 1) // b[BLOCK], cache.lower.fetch[HELD, job]
+    if held:
+        return held, blocks - held
+    hit = found(cache, b, job, total)
+    return hit, blocks - hit + queued(cache, job, hit)
+
+
+def give_back(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> bool:
+    """Free the blocks of the last request in the queue, but this one, that holds any and waits for no fetch."""
+    last, other = -1, b[HEAD]
+    while other >= 0:
+        if cache.lower.fetch[HELD, other] and cache.lower.fetch[UNTIL, other] < 0 and other != job:
+            last = other
+        other = jobs[BEHIND, other]
+    if last < 0:
+        return False
+    give(cache, b, last, cache.lower.fetch[HELD, last] * b[BLOCK])
+    cache.lower.fetch[HELD, last] = 0
+    return True
+
+
+def wanted(law: Tables, jobs: np.ndarray, cache: Cache, b: np.ndarray, most: int, nobody: bool) -> int:
+    """The request that is admitted next if there is room, after fetches have begun for those before it; -1: none."""
+    before = -1
+    while True:
+        job = b[HEAD] if before < 0 else jobs[BEHIND, before]
+        if job < 0 or jobs[ARRIVAL, job] > b[CUT]:
+            return -1
+        if cache.lower.fetch[UNTIL, job] < 0:
+            total = jobs[PROMPT, job] + jobs[GIVEN, job]
+            hit, needed = room(cache, b, job, total, most)
+            while nobody and needed > b[FREE] and give_back(jobs, cache, b, job):
+                hit, needed = room(cache, b, job, total, most)
+            cache.lower.chip[BEFORE] = before
+            if cache.lower.fetch[HELD, job] or needed > b[FREE]:
+                return job
+            count = worth(law, cache, b, job, hit, total)
+            if count == 0:
+                return job
+            fetch(cache, b, job, hit, count)
+        before = job
+
+
+def occupy(cache: Cache, b: np.ndarray, job: int, hit: int) -> None:
+    """Use what an admitted request found, or holds already."""
+    if cache.lower.fetch[HELD, job]:
+        cache.lower.fetch[HELD, job] = 0
+    else:
+        share(cache, b, job, hit)
+
+
+def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
+    """Take the request that `wanted` found out of the queue."""
+    before, after = cache.lower.chip[BEFORE], jobs[BEHIND, job]
+    if before < 0:
+        b[HEAD] = after
+    else:
+        jobs[BEHIND, before] = after
+    if after < 0:
+        b[TAIL] = before
+
+
+def next_arrival(jobs: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray) -> int:
+    """When somebody arrives, or is fetched, whom the next plan does not see; FAR: never."""
+    when = cache.lower.chip[NEXT]
+    if g[COMING] > 0 and not b[ROUTED]:
+        when = min(when, jobs[ARRIVAL, heap[0]])
+    job = b[HEAD]
+    while job >= 0 and cache.lower.fetch[UNTIL, job] >= 0:
+        job = jobs[BEHIND, job]
+    if job >= 0 and jobs[ARRIVAL, job] > b[CUT]:
+        when = min(when, jobs[ARRIVAL, job])
+    return when
+
+
+def next_plan(
+    jobs: np.ndarray, seats: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray, freed: bool
+) -> int:
+    """When to plan again after a plan without anybody: at once if that has freed blocks."""
+    if freed and first_waiting(jobs, cache, b) >= 0:
+        return b[NOW]
+    return next_arrival(jobs, heap, cache, g, b)
+
+
+def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:
+    """Allocate what some decode steps take, each at its own time: they take first, first + rise, ... ticks."""
+    if cache.lower.tiers[0, THROUGH] or len(cache.refs) == 0:
+        take(cache, b, blocks_taken(b, steps))
+        return
+    block = b[BLOCK]
+    phase = b[STEP] % block
+    for i in range(steps):
+        if b[FILLED + phase]:
+            cache.lower.chip[AHEAD] = i * first + rise * (i * (i - 1) // 2)
+            take(cache, b, b[FILLED + phase])
+        phase = phase + 1 if phase + 1 < block else 0
+    cache.lower.chip[AHEAD] = 0
