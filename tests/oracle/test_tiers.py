@@ -80,6 +80,22 @@ def test_tiers(seed, count, turns, prefix, concurrency, rate, blocks, engine, ki
     alike(slow, fast, tiers)
 
 
+@pytest.mark.parametrize(("count", "blocks", "tokens", "second"), [(22, 20, 21, 40), (30, 40, 19, 1000)])
+def test_what_an_empty_plan_frees_is_seen_at_once(count: int, blocks: int, tokens: int, second: int) -> None:
+    """A plan that admits nobody may begin fetches and yet free more, of those who ended: a mistake once, found by the
+    test above, was to ask whether the free blocks had become more.
+    """
+    kinds = tuple(KvTier(name="tier", blocks=most, read=0.0, write=0.0, write_through=False) for most in (1, second))
+    engine = Engine(max_num_batched_tokens=tokens, max_num_seqs=2, block_size=4, blocks=blocks, tiers=kinds)
+    requests = Workload.read(
+        requests=count, rate=20_000, isl="uniform:low=1,high=16", osl="uniform:low=1,high=12",
+        turns="uniform:low=1,high=4", think="1us", prefix=16, groups=8, concurrency=12,
+    ).draw(0)  # fmt: skip
+    slow, fast, tiers = played(requests, engine)
+    fast.advance(code=CODE)
+    alike(slow, fast, tiers)
+
+
 SMALL = Engine(
     max_num_batched_tokens=64,
     max_num_seqs=8,

@@ -48,7 +48,8 @@ def assembled(*modules: ModuleType) -> Any:
 def compiled(*modules: ModuleType) -> Any:
     """The functions of some modules, compiled if Numba is installed; they call each other compiled.
 
-    Of functions with one name that of the last module counts, also where other modules call it.
+    Of functions with one name that of the last module counts, also where other modules call it; so they must have the
+    same parameters: TypeError for a name that two modules use for different things.
 
     All but those of CALLED are inlined, so that nothing is passed around.
     """
@@ -58,12 +59,12 @@ def compiled(*modules: ModuleType) -> Any:
 @cache
 def _compiled(fast: bool, *modules: str) -> Any:
     sources = [import_module(name) for name in modules]
-    plain = {
-        name: f
-        for source in sources
-        for name, f in vars(source).items()
-        if inspect.isfunction(f) and f.__module__ == source.__name__
-    }
+    plain: dict[str, FunctionType] = {}
+    for source in sources:
+        mine = {n: f for n, f in vars(source).items() if inspect.isfunction(f) and f.__module__ == source.__name__}
+        for name in mine.keys() & plain.keys():
+            _check_place(plain[name], mine[name])
+        plain |= mine
     numba: Any = None
     if fast and not os.environ.get("RIDGELINE_PYTHON"):
         with suppress(ImportError):
@@ -97,6 +98,14 @@ def _compiled(fast: bool, *modules: str) -> Any:
     for space in spaces:
         space.update({name: function for name, function in made.items() if name in space})
     return SimpleNamespace(**made)
+
+
+def _check_place(old: FunctionType, new: FunctionType) -> None:
+    """Refuse (TypeError) a function in the place of one with other parameters, whose name it happens to have."""
+    one, other = (list(inspect.signature(f).parameters) for f in (old, new))
+    if one != other:
+        places = f"{new.__module__}.{new.__name__}({', '.join(other)})", f"{old.__module__}.{old.__name__}"
+        raise TypeError(f"{places[0]} would take the place of {places[1]}({', '.join(one)}): rename one of them")
 
 
 def _folder(version: str, replaced: list[str]) -> Path | None:

@@ -807,7 +807,7 @@ def advance(
         if b[TAKES]:
             join(jobs, seats, calendar, gaps, counts, cache, g, b)
         see_fetched(jobs, cache, b)
-        free = b[FREE]
+        free, ended = b[FREE], b[PENDING]
         steps = quiet_steps(jobs, seats, cache, b)
         if steps > 0:
             when = next_arrival(jobs, heap, cache, g, b)
@@ -815,7 +815,7 @@ def advance(
             if b[NEXT_END] == b[STEP]:
                 retire(jobs, seats, calendar, links, heap, cache, g, b)
         elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b):
-            when = next_plan(jobs, seats, heap, cache, g, b, b[FREE] > free)
+            when = next_plan(jobs, seats, heap, cache, g, b, ended > 0 or b[FREE] > free)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if when >= until:

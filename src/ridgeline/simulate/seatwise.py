@@ -321,7 +321,7 @@ def draw(jobs: np.ndarray, b: np.ndarray, job: int, most: int) -> int:
     return min(accepted, most)
 
 
-def give_tokens(
+def give_accepted(
     jobs: np.ndarray,
     seats: np.ndarray,
     links: np.ndarray,
@@ -373,7 +373,7 @@ def give_tokens(
     b[DECODES] = b[SEATS] - b[OPEN]
 
 
-def step(
+def step_seats(
     law: Tables,
     jobs: np.ndarray,
     seats: np.ndarray,
@@ -400,7 +400,7 @@ def step(
     b[NOW] += ticks
     b[STEP] += 1
     b[STEPS] += 1
-    give_tokens(jobs, seats, links, heap, gaps, counts, cache, g, b, begin)
+    give_accepted(jobs, seats, links, heap, gaps, counts, cache, g, b, begin)
     return True
 
 
@@ -431,7 +431,7 @@ def advance(
         arrive(jobs, heap, g, b)
         if b[KINDS]:
             see(jobs, b)
-        if not step(law, jobs, seats, links, heap, gaps, counts, cache, g, b):
+        if not step_seats(law, jobs, seats, links, heap, gaps, counts, cache, g, b):
             when = next_arrival(jobs, heap, cache, g, b)
             if when == FAR and b[HEAD] < 0:
                 return IDLE

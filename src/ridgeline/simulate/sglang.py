@@ -210,7 +210,7 @@ def keep_gaps(seats: np.ndarray, gaps: np.ndarray, counts: np.ndarray, g: np.nda
         keep_gap(gaps, counts, g, b[NOW] - b[DECODED], 0, 1, others)
 
 
-def quiet_steps(jobs: np.ndarray, b: np.ndarray) -> int:
+def quiet_decodes(jobs: np.ndarray, b: np.ndarray) -> int:
     """Steps, if time were no matter, in which nothing but decoding happens; the last may end requests."""
     if b[DECODES] == 0 or b[PARTIAL] >= 0 or b[PENDING] > 0 or b[LISTED] > 0 or b[DECODED] != b[NOW]:
         return 0
@@ -392,7 +392,7 @@ def advance(
             look(samples, b)
         arrive(jobs, heap, g, b)
         see(jobs, b)
-        steps = quiet_steps(jobs, b)
+        steps = quiet_decodes(jobs, b)
         if steps > 0:
             before, ended = b[STEP], b[ENDS]
             decode(
