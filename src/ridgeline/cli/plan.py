@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ridgeline.cli.confirm import Simulate, confirmed
+from ridgeline.cli.confirm import record as confirmation
 from ridgeline.cli.document import deployment, line, record
 from ridgeline.cli.front import Front, front, objectives, records
 from ridgeline.cli.headline import ESTIMATE, FLOOR, expected, headline
@@ -19,6 +22,7 @@ from ridgeline.cli.table import cell, copied, counted, heading, plain, shown, ta
 from ridgeline.errors import InputError
 from ridgeline.planner import Plan, PlanResult
 from ridgeline.planner import plan as search
+from ridgeline.planner.confirm import Confirmed, confirm
 from ridgeline.roofline import TERMS
 from ridgeline.scenario import Scenario
 from ridgeline.sweep.axis import axis
@@ -50,6 +54,7 @@ def plan(
     emit_plan: EmitPlan = 1,
     checkpoint: Checkpoint = "",
     host_chips: HostChips = 0,
+    simulate: Simulate = False,
 ) -> Report:
     """The best deployments of a model on a system, and what a token costs.
 
@@ -66,6 +71,7 @@ def plan(
             *(f"--over {shlex.quote(text)}" for text in over or ()),
             *([f"--front {','.join(names)}"] if names != ("speed", "cost") else []),
             *([f"--top {top}"] if top != TOP else []),
+            *(["--simulate"] if simulate else []),
         ]
     )
     if plot:
@@ -74,6 +80,7 @@ def plan(
         draw_plan(result, plot, again, names)
     if emit:
         return launched(result.plans, emit, emit_plan, checkpoint, host_chips, again)
+    found = confirm(result) if simulate else ()
     return Report(
         document=lambda: {
             "command": "plan",
@@ -84,12 +91,12 @@ def plan(
             "layouts": result.layouts,
             "objective": result.scenario.objective,
             "limits": result.limits.given,
-            "plans": [_record(each) for each in result.plans],
+            "plans": [_record(*each) for each in zip_longest(result.plans, found)],
             "front": records(result, names),
             "line": again,
         },
         rows=lambda: Rows.of([_row(each) for each in result.plans]),
-        text=lambda: _text(result, names, again),
+        text=lambda: _text(result, names, again, found),
     )
 
 
@@ -104,8 +111,9 @@ def axes(over: list[str] | None) -> dict[str, list[Any]]:
     return out
 
 
-def _record(each: Plan) -> dict[str, object]:
-    return record(each.point) | {"deployment": deployment(each), "why": each.why}
+def _record(each: Plan, found: Confirmed | None) -> dict[str, Any]:
+    simulated = {} if found is None else {"simulated": confirmation(found)}
+    return record(each.point) | {"deployment": deployment(each), "why": each.why} | simulated
 
 
 def _row(each: Plan) -> dict[str, object]:
@@ -120,7 +128,7 @@ def _row(each: Plan) -> dict[str, object]:
     return layout | fields | found | {"why": each.why}
 
 
-def _text(result: PlanResult, names: tuple[str, str], again: str) -> list[RenderableType]:
+def _text(result: PlanResult, names: tuple[str, str], again: str, found: Sequence[Confirmed]) -> list[RenderableType]:
     best, others = result.plans[0], result.plans[1:]
     scenario = best.point.scenario if result.decode_only else result.scenario
     points = f"{counted(result.evaluated, 'configuration')} in {counted(result.layouts, 'layout')} that fit"
@@ -129,6 +137,7 @@ def _text(result: PlanResult, names: tuple[str, str], again: str) -> list[Render
         *headline(scenario if len(result.variants) == 1 else _chosen(result), result.subject),
         heading(f"Best {_objective(result)}of {points}"),
         _plans(result),
+        *confirmed(result, found),
         *([heading("Why the others lose"), _why(others)] if others else []),
         *_pools(best),
         heading(f"Where the time of the best goes: decode step of {plain(best.batch)} sequences{_prompts(best)}"),
