@@ -8,7 +8,7 @@ from types import FunctionType, ModuleType
 import pytest
 
 from ridgeline.simulate import engine, pool, routing, seatwise, sglang, tally, tiers, upkeep
-from ridgeline.simulate.compiled import assembled
+from ridgeline.simulate.compiled import assembled, compiled
 
 
 def module(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -36,3 +36,30 @@ def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behi
     for name, f in vars((engine, *scheduler)[-1]).items():
         if isinstance(f, FunctionType) and f.__module__ == (engine, *scheduler)[-1].__name__:
             assert made[name].__module__ == f.__module__
+
+
+@pytest.mark.parametrize("scheduler", [[sglang], [seatwise], [tiers]])
+def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: list[ModuleType]) -> None:
+    """`route` has one name and one signature whoever it calls: a fleet of SGLang's once served vLLM's in a process that
+    came later.
+    """
+    pytest.importorskip("numba")
+    places = [
+        getattr(compiled(*modules), name)._cache._impl.locator.get_cache_path()
+        for name, modules in (
+            ("route", (pool, engine, upkeep, routing)),
+            ("route", (pool, engine, *scheduler, upkeep, routing)),
+            ("advance", (pool, engine)),
+            ("advance", (pool, engine, *scheduler)),
+        )
+    ]
+    assert len(set(places)) == len(places)
+
+
+def test_what_calls_nothing_that_was_replaced_is_compiled_once() -> None:
+    """Compiling takes long: SGLang's scheduler and vLLM's share the pool, and whatever else is the same."""
+    vllm, other = vars(assembled(pool, engine)), vars(assembled(pool, engine, sglang))
+    assert other["chunk_ticks"] is vllm["chunk_ticks"]
+    assert other["take"] is vllm["take"]
+    assert other["advance"] is not vllm["advance"]
+    assert vars(assembled(pool, engine, tiers))["give"] is not vllm["give"]  # it calls `note`

@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import os
 import platform
+import re
 import sys
 import tempfile
 from contextlib import suppress
@@ -72,19 +73,23 @@ def _compiled(fast: bool, *modules: str) -> Any:
     replaced = [
         f for s in sources for f in vars(s).values() if inspect.isfunction(f) and f is not plain.get(f.__name__, f)
     ]
-    folder = _folder(numba.__version__, sorted({f"{f.__module__}.{f.__name__}" for f in replaced})) if numba else None
-    if folder is not None:
-        numba.config.CACHE_DIR = str(folder)
-    last = {name for name, f in plain.items() if f.__module__ == modules[-1]}
     before = vars(_compiled(fast, *modules[:-1])) if len(modules) > 1 else {}
-    alone = not last & before.keys()  # what is compiled already calls nothing of the last module
-    made: dict[str, Any] = dict(before) if alone else {}
+    names = sorted({f"{f.__module__}.{f.__name__}" for f in replaced})
+    folder = _folder(numba.__version__, names, *modules) if numba else None
+    if folder is not None:
+        numba.config.CACHE_DIR = str(folder)  # after those before have taken theirs
+    last = {name for name, f in plain.items() if f.__module__ == sources[-1].__name__}
+    new = last & before.keys()
+    while more := {name for name, f in plain.items() if name not in new and new & set(f.__code__.co_names)}:
+        new |= more  # who calls what was replaced is compiled anew; all else is shared
+    new |= last
+    made: dict[str, Any] = {name: function for name, function in before.items() if name not in new}
     spaces: list[dict[str, Any]] = []
-    for source in sources[-1:] if alone else sources:
+    for source in sources:
         space = dict(vars(source))  # a module's constants are its own; compiled functions are all one
         spaces.append(space)
         for name, function in plain.items():
-            if function.__module__ != source.__name__:
+            if function.__module__ != source.__name__ or name not in new:
                 continue
             twin = FunctionType(function.__code__, space, name, function.__defaults__)
             twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
@@ -108,15 +113,26 @@ def _check_place(old: FunctionType, new: FunctionType) -> None:
         raise TypeError(f"{places[0]} would take the place of {places[1]}({', '.join(one)}): rename one of them")
 
 
-def _folder(version: str, replaced: list[str]) -> Path | None:
-    """Where compiled code of this source is kept, without some functions that were replaced; None if not writable.
+def _sources(*modules: str) -> list[str]:
+    """The source of modules and of all of this folder that they read constants from."""
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found[name] = inspect.getsource(import_module(name))
+            waiting += re.findall(r"^from (ridgeline\.simulate\.\w+) import", found[name], re.MULTILINE)
+    return [found[name] for name in sorted(found)]
+
+
+def _folder(version: str, replaced: list[str], *modules: str) -> Path | None:
+    """Where compiled code of modules is kept, without some functions that were replaced; None if not writable.
 
     Who calls a function that was replaced is compiled differently under the same name.
     """
     digest = hashlib.sha256(repr((version, sys.version, platform.machine(), platform.processor())).encode())
     digest.update(repr(replaced).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    for source in _sources(*modules, __name__):
+        digest.update(source.encode())
     given = os.environ.get("RIDGELINE_CACHE") or os.environ.get("XDG_CACHE_HOME")
     try:
         root = Path(given) if given else Path.home() / ".cache"
