@@ -16,6 +16,8 @@ what is sent is in `messages.py`, what must fit in `memory.py`.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from ridgeline.arrays import Array, namespace
@@ -148,9 +150,14 @@ class Divisors(msgspec.Struct, frozen=True, kw_only=True):
                 raise _indivisible("tp * dp / ep", tp * layout.dp // ep, "expert width", n, name)
 
 
+_TRIED = 100_000
+"""Divisors up to this, and what they leave, are looked for."""
+
+
 def near(degree: int, n: int) -> str:
-    """The divisors of `n` next to a degree that is none, as a fix."""
-    divisors = [d for d in range(1, n + 1) if n % d == 0]
+    """The divisors of `n` next to a degree that is none, as a fix; of an absurd `n` those that are quickly found."""
+    small = [d for d in range(1, min(math.isqrt(int(n)), _TRIED) + 1) if n % d == 0]
+    divisors = [*small, *(int(n) // d for d in small)]
     below = max((d for d in divisors if d < degree), default=1)
     above = min((d for d in divisors if d > degree), default=n)
     return f"try {below}" if below == above or above < degree else f"try {below} or {above}"

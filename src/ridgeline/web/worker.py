@@ -8,6 +8,7 @@ kept. Knows no HTTP.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from asyncio.subprocess import PIPE, Process
 from typing import Any
@@ -21,6 +22,9 @@ LIMIT = 64 * 1024 * 1024
 """Bytes of an answer."""
 MEMORY = 6 * 1024**3
 """Bytes of addresses of a worker: a question that needs more is refused, not the machine filled."""
+
+_CLOSING = 5.0
+"""Seconds for a worker to end."""
 
 
 class BusyError(RuntimeError):
@@ -62,8 +66,9 @@ class Workers:
         if self._waiting >= self._queue:
             raise BusyError
         self._waiting += 1
-        try:
-            await asyncio.wait_for(self._places.acquire(), self.seconds)
+        try:  # asyncio.wait_for may swallow a cancellation, and the question would be answered for nobody
+            async with asyncio.timeout(self.seconds):
+                await self._places.acquire()
         except TimeoutError:
             raise BusyError from None
         finally:
@@ -74,25 +79,47 @@ class Workers:
             self._places.release()
 
     async def _ask(self, question: bytes) -> bytes:
-        worker = self._free.pop() if self._free else await self._started()
-        assert worker.stdin is not None
-        assert worker.stdout is not None
         try:
-            worker.stdin.write(question + b"\n")
-            line = await asyncio.wait_for(worker.stdout.readline(), self.seconds)
-        except (TimeoutError, ConnectionError):
-            worker.kill()
+            async with asyncio.timeout(self.seconds):
+                line = await self._line(question)
+        except TimeoutError:
             raise OvertimeError from None
-        except asyncio.CancelledError:  # who asked has gone
-            worker.kill()
-            raise
-        if not line:
-            raise OvertimeError
-        self._free.append(worker)
         head, _, body = line.partition(b" ")
         if head == b"error":
             raise RefusedError(msgspec.json.decode(body))
         return body
+
+    async def _line(self, question: bytes) -> bytes:
+        """What a worker answers; one that has died meanwhile is replaced, once if it dies of the question."""
+        while self._free:
+            worker = self._free.pop()
+            if worker.returncode is None and (line := await self._exchanged(worker, question)):
+                return line
+        line = await self._exchanged(await self._started(), question)
+        if not line:
+            raise RefusedError(
+                {"given": "this question", "expected": "one that needs less memory", "fix": "ask for less"}
+            )
+        return line
+
+    async def _exchanged(self, worker: Process, question: bytes) -> bytes:
+        """One question and its answer; empty if the worker ended. A worker that is not done with it is ended."""
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        done = False
+        try:
+            worker.stdin.write(question + b"\n")
+            await worker.stdin.drain()
+            line = await worker.stdout.readline()
+            done = line.endswith(b"\n")
+        except (ConnectionError, ValueError):  # it ended, or answers more than LIMIT
+            line = b""
+        finally:
+            if done:
+                self._free.append(worker)
+            elif worker.returncode is None:
+                worker.kill()
+        return line if done else b""
 
     async def _started(self) -> Process:
         self._all = [worker for worker in self._all if worker.returncode is None]
@@ -109,7 +136,9 @@ class Workers:
                 worker.kill()
             if worker.stdin is not None:
                 worker.stdin.close()
-            await worker.wait()
+        for worker in self._all:  # Python waits for the pipes too, which a child of the worker may hold open
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(worker.wait(), _CLOSING)
         self._free, self._all = [], []
 
 
