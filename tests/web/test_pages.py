@@ -25,10 +25,13 @@ PAGES = (
     "plan?model=llama-3-8b&system=hgx-h100&chips=2&top=2",
     "traffic?requests=200",
     "prices?model=llama-3-8b&system=hgx-h100&chips=1",
+    "prices?part=sheet&draws=16384",
     "training?model=llama-3-8b&chips=8",
-    "lecture?chapter=batch",
-    "accuracy",
-    "catalogue?kind=systems",
+    "training?part=pipeline&stages=4&micro_batches=8",
+    "training?part=lifetime&model=llama-3-8b&chips=8",
+    "lecture?chapter=wall&pin=C001&pin=C002",
+    "accuracy?pin=online+TPOT",
+    "catalogue?kind=media",
 )
 SHOTS = Path(__file__).parents[2] / "screenshots"
 POINT = "model=llama-3-70b&system=hgx-h100&tp=8&dp=1&ep=1&batch=64&context=8k"
@@ -84,21 +87,27 @@ def json_file(content: bytes) -> FilePayload:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_each_page_draws_and_is_accessible(page: Page, server: str, path: str) -> None:
-    """No error, its heading, its numbers, and no violation of WCAG 2.1 A and AA that axe-core finds; on phones too."""
+    """No error, its heading, numbers that open, no violation of WCAG 2.1 A and AA that axe finds; on phones too."""
     name = path.split("?")[0]
+    shot = "-".join([name, *re.findall(r"part=(\w+)", path)])
     opened(page, server + path)
     assert page.locator(".error").all_inner_texts() == []
     assert page.locator("h1").inner_text().lower().startswith({"board": "blackboard"}.get(name, name))
     assert page.locator("svg.plot").count() >= (0 if name in ("lecture", "accuracy", "catalogue") else 1)
+    number = page.locator("button.number").first
+    number.click()
+    page.wait_for_selector("dialog[open]")
+    assert "When not to trust it" in page.locator("dialog").inner_text()
+    page.keyboard.press("Escape")
     SHOTS.mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page, options=AXE if scheme == "light" else CONTRAST)
         assert found.violations_count == 0, found.generate_report()
-        page.screenshot(path=SHOTS / f"{name}-{scheme}.png", full_page=True)
+        page.screenshot(path=SHOTS / f"{shot}-{scheme}.png", full_page=True)
     page.set_viewport_size({"width": 375, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375, "the page is wider than a phone"
-    page.screenshot(path=SHOTS / f"{name}-phone.png", full_page=True)
+    page.screenshot(path=SHOTS / f"{shot}-phone.png", full_page=True)
 
 
 def test_a_slider_redraws_and_the_link_reproduces_the_view(page: Page, server: str, browser: Browser) -> None:
@@ -121,6 +130,33 @@ def test_a_slider_redraws_and_the_link_reproduces_the_view(page: Page, server: s
         shown = other.locator(part).first.inner_text()
         expect(page.locator(part).first).to_have_text(shown, use_inner_text=True, timeout=20_000)
     other.close()
+
+
+def test_a_long_run_is_shown_as_it_grows(page: Page, server: str) -> None:
+    """The first requests of a simulation are drawn while the rest runs, and it says so; then all are."""
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url) if "/api/simulate" in request.url else None)
+    page.goto(f"{server}traffic?requests=1600")
+    page.wait_for_selector("[role=status]:has-text('of 1,600 requests')")
+    page.wait_for_selector("[data-drawn]", state="attached")
+    assert page.locator(".facts").first.inner_text().startswith("requests 1,600")
+    assert [re.findall(r"requests=(\d+)", url)[0] for url in asked] == ["100", "400", "1600"]
+
+
+def test_records_are_pinned_and_taken_along(page: Page, server: str) -> None:
+    """Chips side by side, in the address; CSV of all of them, numbers as numbers."""
+    opened(page, f"{server}catalogue?kind=chips")
+    for name in ("b200", "gb200"):
+        page.get_by_role("button", name=f"Pin {name}", exact=True).click()
+    assert "pin=b200&pin=gb200" in page.url
+    assert "%)" in page.locator("table").first.inner_text()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    assert saved.value.path().read_bytes().startswith(b"name,")
+    page.reload()
+    page.wait_for_selector("text=Compared")
+    page.get_by_role("button", name="Take away gb200").click()
+    assert page.url.endswith("pin=b200")
 
 
 def test_a_number_opens_to_its_formula_by_keyboard(page: Page, server: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,8 @@ LOOK = {
 """Name, character, colour of a file and of a terminal, by kind."""
 ROWS, COLUMNS = 16, 96
 """Of a terminal."""
+FINE = 480
+"""Columns of a diagram as numbers."""
 WIDTH, LEFT, ROW = 1000, 48, 18
 """Of a file, in pixels."""
 NUMBERED = 400
@@ -48,15 +50,25 @@ code { background: var(--code); padding: .1em .35em; border-radius: 3px; overflo
 """
 
 
+def diagram(run: Run) -> dict[str, Any]:
+    """The same rows as `lines` as numbers: device, and stretches of one kind between columns, idle ones left out."""
+    chosen, seen = _chosen(run), pixels(run, FINE)
+    rows = [[[LOOK[kind][0], a, b] for kind, a, b in runs(seen[device]) if kind != IDLE] for device in chosen]
+    return {"columns": FINE, "devices": chosen, "rows": rows}
+
+
+def _chosen(run: Run) -> list[int]:
+    return np.unique(np.linspace(0, run.program.devices - 1, ROWS).round().astype(int)).tolist()
+
+
 def lines(run: Run) -> list[Text]:
     """Devices from the first on, time to the right; of many devices `ROWS` evenly chosen ones."""
     from rich.text import Text
 
-    chosen = np.unique(np.linspace(0, run.program.devices - 1, ROWS).round().astype(int))
     seen = pixels(run, COLUMNS)
     width = len(str(run.program.devices))
     out = []
-    for device in chosen.tolist():
+    for device in _chosen(run):
         text = Text(f"{device:>{width}} ")
         for kind, a, b in runs(seen[device]):
             text.append(LOOK[kind][1] * (b - a), style=LOOK[kind][3])

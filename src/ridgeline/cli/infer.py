@@ -55,6 +55,8 @@ All = Annotated[bool, _option("Every text model of the file, a row each.")]
 PlotFile = Annotated[str, Parameter(name="--plot", help="Draw before and after to this .svg or .png.", group=OUTPUT)]
 
 _SELDOM = 5.0
+_DRAWN = 300
+"""Models of a posterior that `--json` prints."""
 _KB = "B/tok"
 
 
@@ -110,11 +112,23 @@ def infer(
 
         draw_belief(inference, posterior, truth, plot, again)
     return Report(
-        document=lambda: _document(posterior, truth, market, again),
+        document=lambda: (
+            _document(posterior, truth, market, again)
+            | {
+                "drawn": {
+                    name: [float(f"{each:.4g}") for each in values]
+                    for name, values in inference.drawn(posterior, _DRAWN).items()
+                }
+            }
+        ),
         rows=lambda: Rows.of(_records(posterior)),
         text=lambda: told(posterior, truth, market, again),
         code=1 if posterior.unexplained else 0,
     )
+
+
+def _drawn(inference: Inference, found: Posterior) -> dict[str, list[float]]:
+    return {name: [float(f"{x:.4g}") for x in values] for name, values in inference.drawn(found, _DRAWN).items()}
 
 
 def _flags(given: dict[str, str]) -> Sheet:

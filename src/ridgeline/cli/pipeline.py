@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from msgspec.structs import asdict
 
 from ridgeline.catalog import BUILT_IN
-from ridgeline.cli.gantt import draw, lines
+from ridgeline.cli.gantt import diagram, draw, lines
 from ridgeline.cli.options import OUTPUT, CatalogFolder, command
 from ridgeline.cli.report import Report, Rows, printed
 from ridgeline.cli.table import NONE, copied, counted, heading, plain, shown, table
@@ -149,6 +149,8 @@ def pipeline(
             "stages": stages,
             "micro_batches": micro_batches,
             **{f"{name}_s": getattr(times, name) for name in ("forward", "gradient", "weight", "message")},
+            "schedule": chosen.name,
+            "diagram": diagram(chosen.run),
             "schedules": rows,
             "refused": refused,
             "racks": [_rack(each) for each in racks],

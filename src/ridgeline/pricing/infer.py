@@ -161,6 +161,14 @@ class Inference:
         order = self._order[name]
         return np.interp(at, np.cumsum(weights[order]), self._prior[name][order])
 
+    def drawn(self, found: Posterior, count: int) -> dict[str, Floats]:
+        """`count` models that are equally likely after a sheet: their sizes, and the markup that its input price needs
+        (over the cost at the middle of what is believed of chips); along a ridge they lie on a line.
+        """
+        chosen = np.random.default_rng(_SEED).choice(len(found.weights), count, p=found.weights)
+        sizes = {name: 10.0 ** self._prior[name][chosen] for name in ("active", "total", "cache")}
+        return sizes | {"markup": np.exp(found.seen.input - self.expected.cost_input[chosen])}
+
     def density(self, name: str, value: float, weights: Floats) -> float:
         """Density of a size, per factor of ten, at log10 `value`: a Gaussian kernel over the draws."""
         x = self._prior[name]

@@ -60,6 +60,15 @@ _TRAIN = (
 )  # fmt: skip
 _PIPELINE = ("stages", "micro_batches", "virtual", "forward", "gradient", "weight", "message", "together", "kept")
 _TRAFFIC = ("rate", "requests", "arrivals", "concurrency", "seed", "replicas", "router", "slo", "scheduler")
+_SHEET = ("input", "output", "cached", "above", "write", "mode", "context", "draws")
+_LIFE = (
+    "isl", "osl", "hit", "weights", "kv", "engine", "overlap", "tpot", "ttft", "pools", "price", "utilisation", "chips",
+    "memory_utilisation", "set",
+)  # fmt: skip
+_LIVED = (
+    "peak", "life", "ramp", "half_life", "ship", "mfu", "rl_tokens", "rl_cost", "rl_chips", "rl_sequences", "rl_mean",
+    "rl_most", "tokens",
+)  # fmt: skip
 QUESTIONS: dict[str, Question] = {
     "step": Question(fields=STEP),
     "explain": Question(words=("model", "system", "numbers"), fields=STEP),
@@ -77,6 +86,8 @@ QUESTIONS: dict[str, Question] = {
     "menu": Question(
         fields=_MENU, own=("isl", "osl", "margin", "tiers", "fast", "ttl", "batch_utilisation", "beside"), slow=True
     ),
+    "infer": Question(words=("sheet",), own=_SHEET, limits={"draws": 262_144}, slow=True),
+    "lifetime": Question(fields=_LIFE, own=_LIVED, limits={"rl_chips": 100_000, "rl_sequences": 20_000}, slow=True),
     "train": Question(fields=_TRAIN, own=("top", "emit"), limits={"top": 20}, slow=True),
     "pipeline": Question(
         words=("schedule",), own=_PIPELINE, limits={"stages": 64, "micro_batches": 256, "virtual": 8}, slow=True
@@ -130,6 +141,9 @@ def checked(command: str, texts: Texts) -> dict[str, list[str]]:
         out[key] = list(values)
     for name in ("model", "system", "name", "kind", "part", "prefill_system"):
         out.update({name: [_named(name, value) for value in out.get(name, ())]} if name in out else {})
+    for value in out.get("sheet", ()):
+        if value and value not in names()["sheets"]:
+            raise UnknownNameError("price sheet", value[:60], names()["sheets"])
     for value in out.get("beside", ()):
         if value and not _SHEETS.fullmatch(value):
             raise InputError(f"beside {value[:60]!r}", "names of price sheets of the catalogue")

@@ -36,11 +36,11 @@ export function plot({ x, y, lines = [], bands = [], dots = [], marks = [], titl
     parts.push(svg("text", { x: Math.min(end.x, W - RIGHT) + 5, y: last + 4, class: "named", fill: end.color, "font-weight": end.bold ? 700 : 400 }, end.name));
   }
   const named = [];
-  for (const { point, color, radius = 5, name } of dots) {
+  for (const { point, color, ink = color, radius = 5, name } of dots) {
     const [[px, py] = []] = at([point]);
     if (px === undefined) continue;
     parts.push(svg("circle", { cx: px, cy: py, r: radius, fill: color, opacity: 0.85 }, svg("title", {}, name ?? "")));
-    if (name && radius > 5.5) named.push({ name, color, x: px + radius + 3, y: py });
+    if (name && radius > 5.5) named.push({ name, color: ink, x: px + radius + 3, y: py });
   }
   let above = Infinity;
   for (const { name, color, x: px, y: py } of named.sort((one, two) => two.y - one.y)) {
@@ -86,4 +86,18 @@ function steps(low, high) {
 export function span(values, pad = 1.3) {
   const kept = values.filter((v) => Number.isFinite(v) && v > 0);
   return kept.length ? [Math.min(...kept) / pad, Math.max(...kept) * pad] : [0.1, 1];
+}
+
+const COLORS = ["var(--blue)", "var(--orange)", "var(--green)", "var(--purple)", "var(--red)", "var(--grey)"];
+
+// Parts of a whole as bars with their names.
+export function bars(parts, show) {
+  const rows = Object.entries(parts).filter(([, value]) => typeof value === "number" && value > 0);
+  const most = Math.max(...rows.map(([, value]) => value)), y = (i) => rows.length - i;
+  return plot({
+    title: rows.map(([name, value]) => `${name} ${show(value)}`).join(", "),
+    x: { log: false, range: [0, most * 1.5], label: "", show }, y: { log: false, range: [0, rows.length + 0.6], label: "", show: () => "" },
+    lines: rows.map(([, value], i) => ({ points: [[0, y(i)], [value, y(i)]], color: COLORS[i % COLORS.length], bold: true, name: "" })),
+    dots: rows.map(([name, value], i) => ({ point: [value, y(i)], radius: 5.6, color: COLORS[i % COLORS.length], name: `${name.replace(/_(s|bytes)$/, "")} ${show(value)}` })),
+  });
 }

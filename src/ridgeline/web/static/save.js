@@ -4,7 +4,7 @@ import { el, said } from "./dom.js";
 export function toolbar(view) {
   const button = (text, work) => el("button", { type: "button", onclick: work }, text);
   return el("div", { class: "row bar", role: "group", "aria-label": "Take along" },
-    button("Pin to compare", view.pin),
+    view.pin ? button("Pin to compare", view.pin) : null,
     button("Copy link", () => copied(location.href, "link")),
     button("Copy CLI", () => copied(view.line(), "command")),
     button("Copy Python", () => copied(view.python(), "Python")),

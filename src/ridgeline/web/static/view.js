@@ -7,28 +7,41 @@ import { show } from "./format.js";
 import { toolbar } from "./save.js";
 import { PINS, asked, keep, read, unpinned, written } from "./state.js";
 
+const PHONE = matchMedia("(max-width: 760px)");
 let names = null;
 
 export async function view(main, page) {
-  const flat = page.fields.flatMap((field) => field.group ?? [field]);
+  const fields = page.part ? [{ name: "part", value: "", hidden: true, local: true }, ...page.fields] : page.fields;
+  const flat = fields.flatMap((field) => field.group ?? [field]);
   const { state, pins } = read(flat);
   let answer = null, compared = [], leave = new AbortController(), timer = 0;
-  const place = el("div", { "aria-live": "off" }), form = el("div"), pinned = el("div"), problem = el("div", { role: "alert" });
+  const place = el("div", { class: "answer", "aria-live": "off" }), form = el("details", { class: "scenario", open: !page.slow || !PHONE.matches }), pinned = el("div"), problem = el("div", { role: "alert" }), progress = el("div", { role: "status" });
   const params = (of = state) => (page.question ?? asked)(flat, of);
 
+  // A slow page may ask in rounds, each over more requests or draws than the last: it then shows what is known so far.
   const draw = latest(async () => {
-    const signal = leave.signal;
-    const busy = setTimeout(() => place.classList.add("busy"), 300);
-    if (page.slow) place.replaceChildren(el("p", { role: "status" }, "Working … ", el("button", { type: "button", onclick: () => leave.abort() }, "Cancel")));
+    const signal = leave.signal, busy = setTimeout(() => place.classList.add("busy"), 300), rounds = page.rounds?.(params()) ?? [{}];
+    const working = (text) => progress.replaceChildren(el("p", {}, text, " ", el("button", { type: "button", onclick: () => leave.abort() }, "Cancel")));
+    if (page.slow) { place.replaceChildren(); working("Working …"); }
     try {
-      answer = await ask(page.command, params(), signal);
-      if (leave.gone) return;
-      if (problem.firstChild) problem.replaceChildren();
-      render();
+      for (const [i, { said: sofar, ...change }] of rounds.entries()) {
+        const last = i === rounds.length - 1;
+        try {
+          answer = await ask(page.command, { ...params(), ...change }, signal);
+        } catch (error) {
+          if (last || !(error instanceof Refused)) throw error;
+          continue;
+        }
+        if (leave.gone) return;
+        if (problem.firstChild) problem.replaceChildren();
+        if (!last) working(sofar);
+        else if (progress.firstChild) progress.replaceChildren();
+        render();
+      }
     } catch (error) {
-      if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) place.replaceChildren(el("p", {}, "Cancelled.")); } return; }
+      if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) progress.replaceChildren(el("p", {}, "Cancelled.")); } return; }
       if (!(error instanceof Refused)) throw error;
-      if (page.slow) place.replaceChildren();
+      if (page.slow) { place.replaceChildren(); progress.replaceChildren(); }
       problem.replaceChildren(el("p", { class: "error" }, error.message));
     } finally {
       clearTimeout(busy);
@@ -38,6 +51,7 @@ export async function view(main, page) {
   });
 
   function render() {
+    if (!answer) return;
     const nodes = page.draw(answer, { state, params: params(), pins: compared, render }).filter(Boolean);
     if (page.slow) place.replaceChildren(...nodes);
     else morph(place, nodes);
@@ -57,7 +71,7 @@ export async function view(main, page) {
     leave.abort();
     timer = setTimeout(draw, 150);
   }
-  function fill() { form.replaceChildren(controls(page.fields, state, changed)); }
+  function fill() { form.replaceChildren(el("summary", {}, "Scenario"), controls(page.fields, state, changed)); }
 
   async function pin() {
     if (pins.length === PINS) return said(`At most ${PINS} are pinned: take one away first.`);
@@ -67,7 +81,7 @@ export async function view(main, page) {
     compared.push(answer);
     keep(written(flat, state, pins));
     said("Pinned.");
-    return later();
+    return render();
   }
   function compare() {
     if (!pins.length) return pinned.firstChild && pinned.replaceChildren();
@@ -81,7 +95,7 @@ export async function view(main, page) {
     })]);
     pinned.replaceChildren(el("h2", {}, "Compared"), table(columns, rows, "Pinned scenarios against the one now"),
       el("ul", {}, pins.map((query, i) => el("li", {}, `pin ${i + 1}: `, el("a", { href: `${location.pathname}?${query}` }, describe(query)), " ",
-        el("button", { type: "button", "aria-label": `Take away pin ${i + 1}`, onclick: () => { pins.splice(i, 1); compared.splice(i, 1); keep(written(flat, state, pins)); later(); } }, "take away")))));
+        el("button", { type: "button", "aria-label": `Take away pin ${i + 1}`, onclick: () => { pins.splice(i, 1); compared.splice(i, 1); keep(written(flat, state, pins)); render(); } }, "take away")))));
   }
   const describe = (query) => decodeURIComponent(query.replaceAll("+", " ").replaceAll("&", ", ")).slice(0, 160) || "as the page opens";
 
@@ -92,15 +106,25 @@ export async function view(main, page) {
     rows: () => (page.rows ? page.rows(answer) : { names: ["number", "value", "unit"], rows: facts(answer) }),
   });
   const presets = page.presets?.length ? el("p", { class: "presets" }, "Chapters of the lecture: ", page.presets.flatMap(([text, query], i) => [i ? " · " : "", el("a", { href: `${location.pathname}?${query}` }, text)])) : null;
-  main.replaceChildren(el("h1", {}, page.title), el("p", { class: "lead" }, page.lead), presets ?? "", el("div", { class: "layout" }, form, el("div", {}, problem, place, bar, pinned, el("p", { class: "note" }, el("b", {}, "When not to trust it: "), page.trust))));
+  main.replaceChildren(el("h1", {}, page.title), el("p", { class: "lead" }, page.lead), page.tabs ?? "", presets ?? "", el("div", { class: page.slow ? "layout" : "layout live" }, form, el("div", { class: "right" }, problem, progress, place, bar, pinned, el("p", { class: "note" }, el("b", {}, "When not to trust it: "), page.trust))));
   fill();
+  PHONE.onchange = () => { form.open ||= !PHONE.matches; };
   const first = draw();
   await Promise.allSettled([...page.fields.filter((field) => field.from).map(async (field) => { field.options = [...field.options.filter(([value]) => !value), ...(await listed(field.from))]; }), ...pins.map(async (query, i) => {
     try { compared[i] = await ask(page.command, params(unpinned(flat, query)), leave.signal); } catch { compared[i] = null; }
   })]);
   fill();
-  if (pins.length) await first.then(() => later());
+  if (pins.length) await first.then(render);
   return () => { leave.gone = true; leave.abort(); clearTimeout(timer); };
+}
+
+// A page of several questions: one is shown, by `part` in the address.
+export function parted(pages) {
+  return (main) => {
+    const part = new URLSearchParams(location.search).get("part") ?? "", page = pages.find((each) => (each.part ?? "") === part) ?? pages[0];
+    const links = pages.map((each) => el("a", { href: `${location.pathname}${each.part ? `?part=${each.part}` : ""}`, "aria-current": each === page ? "true" : null }, each.tab));
+    return view(main, { ...page, tabs: el("nav", { class: "tabs", "aria-label": "Questions" }, links) });
+  };
 }
 
 export async function listed(kind) {
@@ -109,7 +133,7 @@ export async function listed(kind) {
 }
 
 export function facts(list, params) {
-  return el("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => el("li", {}, `${label} `, el("b", {}, number(show(value, unit), name, params)))));
+  return el("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => el("li", {}, `${label} `, el("b", {}, number(show(value, unit), typeof name === "object" ? { name: label, ...name } : name, params)))));
 }
 
 export function figure(title, picture) {

@@ -2,6 +2,7 @@
 import { ask, Refused } from "../api.js";
 import { formats, model, own, system } from "../controls.js";
 import { el, table } from "../dom.js";
+import { ESTIMATE, number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot, span } from "../plot.js";
 import { facts, figure, view } from "../view.js";
@@ -18,23 +19,48 @@ const degrees = (l) => ["tp", "pp", "dp", "ep", "cp"].filter((name) => l[name] >
 const named = (p) => (p.deployment.prefill ? `prefill ${degrees(p.deployment.prefill.layout)}; decode ${degrees(p.layout)}` : degrees(p.layout));
 const words = (line) => [...line.matchAll(/--([a-z-]+) ('[^']*'|\S+)/g)].map(([, name, value]) => [name.replaceAll("-", "_"), value.replace(/^'|'$/g, "")]);
 
+// Where a plan's numbers come from: of one engine, those of its point; of two pools, what their pools give.
+function origins(p, params) {
+  const d = p.deployment, at = { ...Object.fromEntries(words(p.line)), model: params.model, system: params.system };
+  const point = (number) => ({ number, params: at }), one = d.mode === "aggregated";
+  const pools = (text, formula, inputs) => ({ text, formula, inputs, trust: ESTIMATE, see: { number: "decode_estimate_s", params: at } });
+  const interval = `${show(d.tpot_interval_s.low_s, "s")} to ${show(d.tpot_interval_s.high_s, "s")}: four of five measurements`;
+  const rate = ["requests_per_s", show(d.requests_per_s, "req/s"), "the slower of the two pools"], chips = ["chips", String(d.chips), "both pools"];
+  return {
+    tpot: one ? point("tpot_estimate_s") : { ...pools("time per output token of a user: a step of the decode pool, over the tokens gained in it"), interval },
+    floor: point(one ? "tpot_s" : "decode_tpot_s"),
+    ttft: one ? point("ttft_estimate_s") : pools("time to first token: a prompt's own prefill, its wait for others in the prefill pool, and the transfer of its cache"),
+    user: one ? point("tokens_per_s_per_user_estimate") : pools("tokens per second that a user sees", "1 / TPOT", [["TPOT", show(d.tpot_s, "s"), "of the decode pool"]]),
+    chip: one ? point("output_tokens_per_s_per_chip_estimate") : pools("output tokens per second of all chips, per chip", "requests_per_s * (osl - 1) / chips", [rate, ["osl", params.osl ?? "1024", "--osl"], chips]),
+    input: one ? point("usd_per_input_token_estimate") : pools("price of the prefill pool's chips over the prompt tokens that it computes"),
+    output: one ? point("usd_per_output_token_estimate") : pools("price of the decode pool's chips over the output tokens that it makes"),
+    batch: { text: "sequences in a replica at once: of all batches that were tried the best within the limits", inputs: [["searched", "all batches up to what fits in memory", "the planner"]], see: point("memory_used_bytes") },
+  };
+}
+
+const PRESETS = [
+  ["fast mode", "tpot=10ms&objective=speed"], ["slow mode", "tpot=&top=5"], ["dense model", "model=llama-3-70b&system=hgx-h100"],
+  ["long prompts", "isl=128k&osl=1k&tpot=50ms"], ["one rack of eight", "model=deepseek-v3&system=hgx-h200"],
+];
+
 const page = {
-  title: "Plan", command: "plan", python: "plan", slow: true, fields,
+  title: "Plan", command: "plan", python: "plan", slow: true, fields, presets: PRESETS,
   lead: "The best layouts and batches within the limits, one engine against two pools, and why the others lose.",
   trust: "all but the column of floors are estimates, with intervals of 80%; layouts within a few percent of each other are equal for all this can tell: measure both.",
-  facts: (a) => {
-    const best = a.plans[0], d = best.deployment;
-    return [["best layout", named(best)], ["batch", best.batch, "1"], ["TPOT", d.tpot_s, "s"], ["TTFT", d.ttft_s, "s"], ["tok/s per user", d.tokens_per_s_per_user, "tok/s"], ["tok/s per chip", d.output_tokens_per_s_per_chip, "tok/s"], ["input", d.usd_per_input_token, "USD/tok"], ["output", d.usd_per_output_token, "USD/tok"], ["points searched", a.evaluated, "1"]].filter(([, value]) => value !== null && value !== undefined);
+  facts: (a, params = {}) => {
+    const best = a.plans[0], d = best.deployment, of = origins(best, params);
+    const searched = { text: "layouts, batches and sizes of a prefill step that were evaluated; all that the model's divisors and the chips allow", inputs: [["layouts", String(a.layouts), "that divide the model and fit"]], trust: "A count: exact." };
+    return [["best layout", named(best)], ["batch", best.batch, "1", of.batch], ["TPOT", d.tpot_s, "s", of.tpot], ["TTFT", d.ttft_s, "s", of.ttft], ["tok/s per user", d.tokens_per_s_per_user, "tok/s", of.user], ["tok/s per chip", d.output_tokens_per_s_per_chip, "tok/s", of.chip], ["input", d.usd_per_input_token, "USD/tok", of.input], ["output", d.usd_per_output_token, "USD/tok", of.output], ["points searched", a.evaluated, "1", searched]].filter(([, value]) => value !== null && value !== undefined);
   },
   rows: (a) => ({ names: ["layout", "batch", "chips", "tpot_s", "ttft_s", "tokens_per_s_per_user", "output_tokens_per_s_per_chip", "usd_per_input_token", "usd_per_output_token", "why"], rows: a.plans.map((p) => [named(p), p.batch, p.deployment.chips, p.deployment.tpot_s, p.deployment.ttft_s, p.deployment.tokens_per_s_per_user, p.deployment.output_tokens_per_s_per_chip, p.deployment.usd_per_input_token, p.deployment.usd_per_output_token, p.why]) }),
   draw: (a, { params, pins }) => {
     const board = (p) => `/board?${new URLSearchParams({ ...Object.fromEntries(words(p.line)), model: params.model, system: params.system, tp: p.layout.tp, pp: p.layout.pp, dp: p.layout.dp, ep: p.layout.ep, batch: p.batch, context: String(Number(params.isl ?? 4096) + Number(params.osl ?? 1024) / 2) })}`;
     const columns = [["layout", false], ["chips", true], ["batch", true], ["TPOT", true], ["80% interval", true], ["floor", true], ["TTFT", true], ["tok/s/user", true], ["tok/s/chip", true], ["$/Mtok in", true], ["$/Mtok out", true], ["why it loses", false]];
     const rows = a.plans.map((p) => {
-      const d = p.deployment;
-      return [el("a", { href: board(p) }, named(p)), d.chips, digits(p.batch), show(d.tpot_s, "s"), `${show(d.tpot_interval_s.low_s, "s")} – ${show(d.tpot_interval_s.high_s, "s")}`, show(p.tpot_s, "s"), show(d.ttft_s, "s"), digits(d.tokens_per_s_per_user), digits(d.output_tokens_per_s_per_chip), d.usd_per_input_token === null ? "–" : digits(d.usd_per_input_token * 1e6), d.usd_per_output_token === null ? "–" : digits(d.usd_per_output_token * 1e6), p.why || "the best"].map((cell) => (cell instanceof Node ? cell : String(cell)));
+      const d = p.deployment, of = origins(p, params), cell = (text, key) => number(text, of[key].number ? of[key] : { name: key, ...of[key] });
+      return [el("a", { href: board(p) }, named(p)), d.chips, digits(p.batch), cell(show(d.tpot_s, "s"), "tpot"), `${show(d.tpot_interval_s.low_s, "s")} – ${show(d.tpot_interval_s.high_s, "s")}`, cell(show(p.tpot_s, "s"), "floor"), cell(show(d.ttft_s, "s"), "ttft"), cell(digits(d.tokens_per_s_per_user), "user"), cell(digits(d.output_tokens_per_s_per_chip), "chip"), d.usd_per_input_token === null ? "–" : cell(digits(d.usd_per_input_token * 1e6), "input"), d.usd_per_output_token === null ? "–" : cell(digits(d.usd_per_output_token * 1e6), "output"), p.why || "the best"].map((cell) => (cell instanceof Node ? cell : String(cell)));
     });
-    return [facts(page.facts(a), params), el("div", { class: "pictures" }, figure("The front: cost of a request against speed", front(a, pins))), el("h2", {}, "Plans, the best first"), table(columns, rows, "Plans"), el("p", { class: "note" }, "A layout opens on the Blackboard."), launch(params)];
+    return [facts(page.facts(a, params), params), el("div", { class: "pictures" }, figure("The front: cost of a request against speed", front(a, pins))), el("h2", {}, "Plans, the best first"), table(columns, rows, "Plans"), el("p", { class: "note" }, "A layout opens on the Blackboard."), launch(params)];
   },
 };
 

@@ -1,9 +1,11 @@
 // Prices: what to charge for each kind of token, and what a provider's prices would leave.
 import { formats, model, own, system } from "../controls.js";
 import { el, table } from "../dom.js";
-import { digits } from "../format.js";
+import { ESTIMATE, number } from "../explain.js";
+import { digits, show } from "../format.js";
+import { infer } from "./sheet.js";
 import { plot, span } from "../plot.js";
-import { figure, view } from "../view.js";
+import { figure, parted } from "../view.js";
 
 const fields = [
   model("deepseek-v3"), system("gb200-nvl72"),
@@ -15,16 +17,30 @@ const fields = [
 ];
 const cents = (value) => (value === null || value === undefined ? "–" : `$${digits(value * 1e6)}`);
 
-const page = {
+const DEPLOYED = { fast: "fast", slow: "slow", batch: "slow" };
+
+// Where a line of the menu comes from: the cost of its deployment, the utilisation and the margin.
+function origin(a, line, what) {
+  const mode = Object.keys(a.deployments).find((name) => name.startsWith(DEPLOYED[line.line.split(" ")[0]] ?? "standard")), on = a.deployments[mode];
+  const said = { price: ["what to charge: the cost and the margin on it", "cost / (1 - margin)"], cost: ["what a token of this kind costs by estimate: the time of the chips that it takes, at their price", "price * chips * seconds / tokens / utilisation"], floor: ["the same if every step took its floor", "price * chips * floor / tokens / utilisation"] }[what];
+  const inputs = [["margin", `${digits(100 * a.margin)}%`, "--margin, a share of the price"], ["utilisation", `${digits(100 * a.utilisation)}%`, "--utilisation"]];
+  if (what === "price") inputs.unshift(["cost", cents(line.cost_usd_per_tok), "column beside, $/Mtok"]);
+  if (on) inputs.push(["deployment", on.deployment, `${mode}: the cheapest within ${show(on.tpot_limit_s, "s")} per token`]);
+  return { name: `${line.line}, ${what}`, text: `${said[0]}${line.note ? `; ${line.note}` : ""}`, formula: said[1], inputs, interval: line.low_usd_per_tok ? `cost of ${cents(line.low_usd_per_tok)} to ${cents(line.high_usd_per_tok)}: four of five measurements` : null, trust: ESTIMATE };
+}
+const cell = (a, line, what, value) => (value === null || value === undefined ? "–" : number(cents(value), origin(a, line, what)));
+
+const menu = {
+  tab: "What to charge", presets: [["fast and slow mode", "tpot=10ms"], ["long context", "isl=128k&osl=1k"], ["a sheet beside", "beside=deepseek-chat"], ["dense model", "model=llama-3-70b&system=hgx-h100"]],
   title: "Prices", command: "menu", slow: true, fields,
   lead: "A menu of prices from costs: input, output, cached, long, fast, slow and batch tokens, each with what it costs beneath.",
   trust: "a cost is that of chips at the utilisation given, without staff, research or idle fleets; the low and high are the estimate's interval, not the market's.",
-  facts: (a) => a.lines.map((line) => [line.line, line.price_usd_per_tok, "USD/tok"]),
+  facts: (a) => a.lines.map((line) => [line.line, line.price_usd_per_tok, "USD/tok", origin(a, line, "price")]),
   rows: (a) => ({ names: Object.keys(a.lines[0]), rows: a.lines.map((line) => Object.values(line)) }),
   draw: (a) => [
     el("p", { class: "note" }, Object.entries(a.deployments).map(([mode, one]) => `${mode}: ${one.deployment}`).join(" · ")),
     el("div", { class: "pictures" }, figure("Price, cost and interval of each line, $/Mtok", picture(a))),
-    table([["", false], ["price $/Mtok", true], ["cost", true], ["low", true], ["high", true], ["floor", true], ["", false]], a.lines.map((line) => [line.line, cents(line.price_usd_per_tok), cents(line.cost_usd_per_tok), cents(line.low_usd_per_tok), cents(line.high_usd_per_tok), cents(line.floor_usd_per_tok), line.note ?? ""]), "Menu"),
+    table([["", false], ["price $/Mtok", true], ["cost", true], ["low", true], ["high", true], ["floor", true], ["", false]], a.lines.map((line) => [line.line, cell(a, line, "price", line.price_usd_per_tok), cell(a, line, "cost", line.cost_usd_per_tok), cents(line.low_usd_per_tok), cents(line.high_usd_per_tok), cell(a, line, "floor", line.floor_usd_per_tok), line.note ?? ""]), "Menu"),
     ...a.beside.flatMap((sheet) => [el("h2", {}, `Beside: ${sheet.provider} ${sheet.sheet}, ${sheet.date}`), table([["", false], ["their price $/Mtok", true], ["cost here", true], ["leaves", true]], sheet.lines.map((line) => [line.line, cents(line.price_usd_per_tok), cents(line.cost_usd_per_tok), line.leaves === null || line.leaves === undefined ? "–" : `${digits(100 * line.leaves)}%`]), "Their prices over these costs")]),
   ],
 };
@@ -40,5 +56,5 @@ function picture(a) {
   });
 }
 
-const opened = (main) => view(main, page);
+const opened = parted([menu, infer]);
 export { opened as show };

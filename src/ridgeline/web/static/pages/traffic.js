@@ -1,6 +1,7 @@
 // Traffic: replicas under a stream of requests, simulated step by step.
 import { formats, model, own, powers, system } from "../controls.js";
 import { el, table } from "../dom.js";
+import { number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot } from "../plot.js";
 import { facts, figure, view } from "../view.js";
@@ -20,17 +21,60 @@ const fields = [
 const MEASURES = [["TTFT", "ttft_s"], ["TPOT", "tpot_s"], ["between tokens", "itl_s"], ["whole request", "e2e_s"], ["wait in the queue", "wait_s"]];
 const QUANTILES = [["min", 0], ["p50", 0.5], ["p90", 0.9], ["p95", 0.95], ["p99", 0.99], ["max", 1]];
 
+const WORDS = {
+  ttft_s: ["from a request's arrival to its first token", "first_token - arrival"],
+  tpot_s: ["mean time between a request's output tokens", "(last_token - first_token) / (osl - 1)"],
+  itl_s: ["time between any two successive tokens", "token - token_before"],
+  e2e_s: ["from a request's arrival to its last token", "last_token - arrival"],
+  wait_s: ["from a request's arrival until it is first computed on", "first_step - arrival"],
+};
+const DOUBT = "Arrivals and lengths are drawn from the distributions given and steps take their estimates; a quantile of few requests moves with the seed: try another, or more requests. Past saturation times grow with the length of the run.";
+const mean = (text) => Number(/mean=([\d.]+)/.exec(text)?.[1] ?? text);
+
+// Where a simulated number comes from: its definition, the run, and the step in the middle of it.
+function origin(a, params, text, formula, inputs = []) {
+  const run = [["completed", String(a.completed), "requests of this run"], ["scheduler", a.scheduler, `${a.max_num_batched_tokens} tokens a step, ${a.max_num_seqs} sequences, blocks of ${a.block_size}`], ["arrivals", params.arrivals ?? "poisson", `${params.rate ?? ""} per second, seed ${params.seed ?? 0}`]];
+  const { model: of, system: on, chips, tp, weights, kv, price, set } = params, context = Math.round(mean(params.isl) + mean(params.osl) / 2);
+  const at = { model: of, system: on, chips, tp, weights, kv, price, set, batch: String(Math.max(1, Math.round(a.concurrency / a.replicas))), context: String(context) };
+  const see = context > 0 ? { number: "decode_estimate_s", params: Object.fromEntries(Object.entries(at).filter(([, value]) => value)) } : null;
+  return { text, formula, inputs: [...inputs, ...run], see, trust: DOUBT, interval: `steps follow the estimate's law within ${digits(100 * a.law_deviation)}%; the estimate's own interval is that of the step below` };
+}
+const timed = (a, params, key, at) => origin(a, params, `${at === "mean" ? "mean" : at} over all requests: ${WORDS[key][0]}`, WORDS[key][1]);
+
+// A long run is shown as it grows: its first requests, then more, then all.
+function rounds({ requests }) {
+  const [, count, unit] = /^(\d+)(k?)$/.exec(requests ?? "") ?? [], all = Number(count ?? 0) * (unit ? 1000 : 1);
+  if (all < 800) return [{}];
+  return [...[16, 4].map((part) => { const some = Math.round(all / part); return { requests: String(some), said: `The first ${some.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} requests; the rest is being simulated …` }; }), {}];
+}
+
+const PRESETS = [
+  ["a batch that leaves every so often", "rate=5.7"], ["short of saturation", "rate=90"], ["overloaded", "rate=256"], ["bursts", "arrivals=burst%3Asize%3D10"],
+  ["long prompts", "isl=32k&rate=1&slo="],
+];
+
 const page = {
-  title: "Traffic", command: "simulate", slow: true, fields,
+  title: "Traffic", command: "simulate", slow: true, fields, rounds, presets: PRESETS,
   lead: "A stream of requests on an engine's own scheduler: how long they wait, how fast they are answered, what is used.",
   trust: "arrivals and lengths are drawn from the distributions given; real users come in bursts and repeat prompts. Past saturation times grow with the length of the run and say nothing else.",
-  facts: (a) => [["requests", a.requests, "1"], ["refused", a.refused, "1"], ["duration", a.duration_s, "s"], ["TTFT p50", a.ttft_s.p50, "s"], ["TTFT p99", a.ttft_s.p99, "s"], ["TPOT p50", a.tpot_s.p50, "s"], ["TPOT p99", a.tpot_s.p99, "s"], ["goodput", a.goodput_per_s, "req/s"], ["within objectives", a.attained === null ? null : `${digits(100 * a.attained)}%`], ["KV blocks at most", `${digits(100 * a.kv_blocks_peak / a.kv_blocks)}%`], ["in flight, mean", a.concurrency, "1"], ["preempted", a.preemptions, "1"], ["output", a.usd_per_output_token, "USD/tok"]].filter(([, value]) => value !== null && value !== undefined),
+  facts: (a, params = {}) => {
+    const of = (...told) => origin(a, params, ...told), time = (label, key, at) => [label, a[key][at], "s", timed(a, params, key, at)];
+    return [
+      ["requests", a.requests, "1", of("requests that arrive in this run")], ["refused", a.refused, "1", of("requests that do not fit in the cache at all")], ["duration", a.duration_s, "s", of("from the first arrival to the last token")],
+      time("TTFT p50", "ttft_s", "p50"), time("TTFT p99", "ttft_s", "p99"), time("TPOT p50", "tpot_s", "p50"), time("TPOT p99", "tpot_s", "p99"),
+      ["goodput", a.goodput_per_s, "req/s", of("requests per second that keep the objectives", "kept / duration", [["duration", show(a.duration_s, "s"), "of the run"], ["objectives", params.slo || "none", "--slo"]])],
+      ["within objectives", a.attained === null ? null : `${digits(100 * a.attained)}%`, "", of("share of requests that keep the objectives", "kept / completed")],
+      ["KV blocks at most", `${digits(100 * a.kv_blocks_peak / a.kv_blocks)}%`, "", of("the most blocks of the cache in use at once", "peak / blocks", [["peak", a.kv_blocks_peak.toLocaleString("en-US"), "of the run"], ["blocks", a.kv_blocks.toLocaleString("en-US"), "memory left by weights and activations"]])],
+      ["in flight, mean", a.concurrency, "1", of("requests in the system, mean over time (Little's law)", "requests_per_s * e2e", [["requests_per_s", show(a.requests_per_s, "req/s"), "of the run"], ["e2e", show(a.e2e_s.mean, "s"), "mean"]])],
+      ["preempted", a.preemptions, "1", of("requests thrown out for lack of cache, and computed again")], ["output", a.usd_per_output_token, "USD/tok", of("price of the chips over the run, per output token", "price * chips * duration / output_tokens", [["output_tokens_per_s", show(a.output_tokens_per_s, "tok/s"), "of the run"], ["chips", String(a.chips), "--chips"], ["price", params.price || "the catalogue's", "--price"]])],
+    ].filter(([, value]) => value !== null && value !== undefined);
+  },
   rows: (a) => ({ names: ["measure", ...QUANTILES.map(([name]) => `${name}_s`), "mean_s"], rows: MEASURES.map(([label, key]) => [label, ...QUANTILES.map(([name]) => a[key][name]), a[key].mean]) }),
   draw: (a, { params, pins }) => [
     a.overloaded ? el("p", { class: "error" }, "Overloaded: more requests come than are answered, and the queue grows until the end.") : null,
-    facts(page.facts(a), params),
+    facts(page.facts(a, params), params),
     el("div", { class: "pictures" }, figure("Time to first token", quantiles("ttft_s", a, pins)), figure("Time per output token", quantiles("tpot_s", a, pins)), figure("Wait in the queue", quantiles("wait_s", a, pins))),
-    table([["", false], ...QUANTILES.map(([name]) => [name, true]), ["mean", true]], MEASURES.map(([label, key]) => [label, ...QUANTILES.map(([name]) => show(a[key][name], "s")), show(a[key].mean, "s")]), "Times by percentile"),
+    table([["", false], ...QUANTILES.map(([name]) => [name, true]), ["mean", true]], MEASURES.map(([label, key]) => [label, ...[...QUANTILES.map(([name]) => name), "mean"].map((name) => number(show(a[key][name], "s"), { name: `${label} ${name}`, ...timed(a, params, key, name) }))]), "Times by percentile"),
     el("p", {}, "Time bound by: ", Object.entries(a.time_bound_by).map(([name, share]) => `${name} ${digits(100 * share)}%`).join(", "), "."),
     ...a.notes.map((note) => el("p", { class: "note" }, note)),
   ],

@@ -1,0 +1,89 @@
+// Prices backwards: what a price sheet says of the model behind it, and how sure that is.
+import { el, table } from "../dom.js";
+import { number } from "../explain.js";
+import { digits, show } from "../format.js";
+import { plot, span } from "../plot.js";
+import { facts, figure } from "../view.js";
+
+const fields = [
+  { name: "sheet", label: "Price sheet", value: "claude-opus-4.5", options: [["", "none: the prices below"]], from: "sheets" },
+  { label: "Or prices of your own, $/Mtok", group: [{ name: "input", label: "input" }, { name: "output", label: "output" }, { name: "cached", label: "cached" }] },
+  { name: "above", label: "Long requests", empty: "200k:6/22.5" }, { name: "write", label: "Cache writes", empty: "5min:3.75,1h:6" },
+  { name: "mode", label: "Modes", empty: "batch:1.5/7.5" }, { name: "context", label: "Longest input", empty: "1M" },
+  { name: "draws", label: "Models drawn", empty: "65,536", options: [["", "65,536"], ["16384", "16,384"], ["131072", "131,072"], ["262144", "262,144"]] },
+];
+const WORDS = {
+  active: "parameters that one token uses", total: "parameters in all", cache: "bytes of the cache that a step reads per token of context", sparsity: "total over active parameters",
+  "B*": "batch at which reading the weights takes as long as computing", "L*": "context at which reading the cache takes as long as computing", batch: "sequences served at once, on average", "B/B*": "batch over B*",
+  markup: "input price over its cost on a perfectly used chip", efficiency: "share of the peak that serving reaches", utilisation: "share of the paid time that is sold", margin: "price over the seller's own cost", rent: "price of a chip over the one assumed",
+};
+const DOUBT = "A sheet sees prices, not the model: along a ridge a large model at a low markup and a small one at a high markup ask the same. Priors are those of open models and public prices; a seller who prices by value alone breaks them.";
+const three = (of, end, unit) => `${show(of[`${end}_low`], unit)} to ${show(of[`${end}_high`], unit)}`;
+
+function origin(a, name) {
+  const b = a.beliefs[name];
+  return {
+    name, text: `${WORDS[name] ?? name}: median of the models that are still likely after the sheet`, formula: "median(posterior)",
+    inputs: [["before", show(b.prior_middle, b.unit), `prior of ${a.priors.source}, ${a.priors.date}; ${three(b, "prior", b.unit)}`], ["learnt", `${digits(b.nats)} nats`, "how far the sheet moved it"], ["effective draws", digits(a.effective_draws), "of the models drawn"], ["Pareto k", digits(a.pareto_k), "below 0.7: the weights are sound"], ...Object.entries(a.sheet).map(([line, price]) => [line, show(price, "USD/tok"), a.name])],
+    interval: `${three(b, "posterior", b.unit)}: 80% of what is believed`, trust: `${b.identified ? "" : "Not identified: the sheet says next to nothing of it, this is the prior. "}${DOUBT}`,
+  };
+}
+
+function rounds(params) {
+  const all = Number(params.draws || 65536);
+  return all > 16384 ? [{ draws: "16384", said: `From 16,384 models; ${all.toLocaleString("en-US")} are being drawn …` }, {}] : [{}];
+}
+
+// A picked sheet and prices of one's own are two ways to ask: the one changed last counts.
+function changed(field, state, { refill, redraw }) {
+  const prices = ["input", "output", "cached", "above", "write", "mode", "context"];
+  if (field.name === "sheet" && state.sheet) for (const name of prices) state[name] = "";
+  else if (prices.includes(field.name) && state[field.name]) state.sheet = "";
+  refill();
+  if (state.sheet || (state.input && state.output)) redraw();
+}
+
+const ORDER = ["active", "total", "sparsity", "cache", "batch", "markup", "efficiency", "utilisation", "margin", "rent"];
+
+export const infer = {
+  part: "sheet", tab: "What a sheet gives away", title: "Prices", command: "infer", slow: true, fields, rounds, changed,
+  presets: [["what prices give away", "part=sheet&sheet=gemini-2.5-pro"], ["a step at 200k", "part=sheet&sheet=&input=3&output=15&cached=0.3&above=200k%3A6%2F22.5"], ["an open model", "part=sheet&sheet=deepseek-chat"]],
+  lead: "A price sheet in, what it says of the model out: before and after, and the ridges along which it cannot tell.",
+  trust: DOUBT,
+  facts: (a) => ["active", "total", "cache", "batch", "markup"].map((name) => [name, a.beliefs[name].posterior_middle, a.beliefs[name].unit, origin(a, name)]),
+  rows: (a) => ({ names: ["quantity", ...Object.keys(a.beliefs.active)], rows: Object.entries(a.beliefs).map(([name, each]) => [name, ...Object.values(each)]) }),
+  draw: (a, { params, pins }) => [
+    a.unexplained.length ? el("p", { class: "error" }, `No model that is believed in explains its ${a.unexplained.join(", ")}.`) : null,
+    facts(infer.facts(a), params),
+    a.public ? el("p", { class: "note" }, `Public: ${a.public.model}, ${show(a.public.active, "1")} active of ${show(a.public.total, "1")} parameters.`) : null,
+    el("div", { class: "pictures" }, figure("Before (grey) and after (blue) the sheet", beliefs(a)), figure("The ridge: size against markup", ridge(a, "total", "markup", pins)), figure("Active against total parameters", ridge(a, "active", "total", pins))),
+    table([["", false], ["before: 80%", true], ["after: middle", true], ["after: 80%", true], ["nats learnt", true], ["", false]], Object.entries(a.beliefs).map(([name, b]) => [name, three(b, "prior", b.unit), number(show(b.posterior_middle, b.unit), origin(a, name)), three(b, "posterior", b.unit), digits(b.nats), b.identified ? "" : "not identified"]), "Beliefs"),
+    el("p", {}, Object.entries(a.shares).map(([name, { prior, posterior }]) => `${name} ${digits(100 * prior, 2)}% → ${digits(100 * posterior, 2)}%`).join(" · ")),
+    el("p", { class: "note" }, "Known in combination only, correlation of logs: ", a.ridges.map(({ of, correlation }) => `${of.join(" and ")} ${digits(correlation, 2)}`).join(" · ")),
+  ],
+};
+
+// Each belief over its prior's middle, so that all share one axis.
+function beliefs(a) {
+  const rows = ORDER.filter((name) => a.beliefs[name]), y = (i) => rows.length - i, at = (b, end, place) => b[`${end}_${place}`] / b.prior_middle;
+  const bar = (end, color, shift) => rows.map((name, i) => { const b = a.beliefs[name]; return { points: [[at(b, end, "low"), y(i) + shift], [at(b, end, "high"), y(i) + shift]], color, bold: end === "posterior", name: "" }; });
+  return plot({
+    title: "Eighty percent intervals of each quantity before and after the sheet, over the middle of the belief before",
+    x: { log: true, range: span(rows.flatMap((name) => ["prior", "posterior"].flatMap((end) => ["low", "high"].map((place) => at(a.beliefs[name], end, place)))), 1.6), label: "over the middle before", show: (v) => `${digits(v)}x` },
+    y: { log: false, range: [0.2, rows.length + 0.8], label: "", show: () => "" },
+    lines: [...bar("prior", "var(--grey)", 0.16), ...bar("posterior", "var(--blue)", -0.16)],
+    dots: rows.map((name, i) => ({ point: [at(a.beliefs[name], "posterior", "middle"), y(i) - 0.16], color: "var(--blue)", radius: 5.6, name })),
+  });
+}
+
+function ridge(a, one, other, pins) {
+  const points = (of) => of.drawn[one].map((x, i) => [x, of.drawn[other][i]]), here = points(a);
+  const dots = [...pins.filter(Boolean).flatMap((pin) => points(pin).map((point) => ({ point, color: "var(--grey)", radius: 1.6 }))), ...here.map((point) => ({ point, color: "var(--blue)", radius: 2.2 }))];
+  if (a.public && other === "total") dots.push({ point: [a.public.active, a.public.total], color: "var(--orange)", radius: 6, name: a.public.model });
+  return plot({
+    title: `Equally likely models after the sheet: ${one} against ${other}`,
+    x: { log: true, range: span(here.map(([x]) => x), 1.4), label: `${one}, parameters`, show: (v) => show(v, "1") },
+    y: { log: true, range: span(here.map(([, y]) => y), 1.4), label: other === "markup" ? "markup, price over cost" : `${other}, parameters`, show: (v) => show(v, "1") },
+    dots,
+  });
+}
