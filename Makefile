@@ -19,7 +19,7 @@ test: .venv/dev
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright --warnings
 	.venv/bin/lint-imports
-	$(MODULE) pytest
+	$(MODULE) pytest --numprocesses auto --dist loadfile --benchmark-disable
 
 bench: .venv/dev
 	$(MODULE) pytest benchmarks --benchmark-only
