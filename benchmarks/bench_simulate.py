@@ -20,6 +20,7 @@ import pytest
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment, deployment
 from ridgeline.simulate.simulation import simulate
+from ridgeline.simulate.variations import Variation, variations
 from ridgeline.workload import Workload
 
 ASK = ["simulate", "llama-3-8b", "hgx-h100", "--chips", "1", "--engine", "vllm", "--max-num-seqs", "256"]
@@ -42,6 +43,21 @@ def test_requests_per_second(benchmark: Any, case: str) -> None:
     assert made.metrics.completed == 100_000
 
 
+def scenarios() -> list[Variation]:
+    """A thousand rates, a thousand requests each."""
+    one = replica()
+    return [
+        Variation(deployment=one, workload=Workload.read(requests=1000, rate=5 + 0.05 * i, isl=512, osl=128), seed=i)
+        for i in range(1000)
+    ]
+
+
+def test_a_thousand_scenarios(benchmark: Any) -> None:
+    """Target: 1,000 scenarios of 1,000 requests in under 1 s on a core, draws and metrics included."""
+    benchmark.pedantic(variations, (scenarios(),), rounds=3, warmup_rounds=1)
+    benchmark.extra_info["points_per_s"] = 1000 / benchmark.stats["median"]
+
+
 def main() -> None:
     """Print the table."""
     for _ in range(2):  # compiled, or read from disk
@@ -61,6 +77,9 @@ def main() -> None:
             words += ["--kv-blocks", str(blocks)] if blocks else []
             cells = (case, f"{count:,}", *(f"{count / s:,.0f}" for s in spent), f"{thrown:,}", f"{grown:.0f}")
             print(" ".join(f"{cell:>13}" for cell in (*cells, f"{_process(words):.2f}")))
+    begin = time.process_time()
+    variations(scenarios())
+    print(f"1,000 scenarios of 1,000 requests: {time.process_time() - begin:.2f} CPU s")
 
 
 def _resident() -> int:

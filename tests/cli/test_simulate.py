@@ -242,3 +242,35 @@ def test_wrong_batching_is_refused(run: Runner, words: str, told: str) -> None:
     result = run(f"{SMALL} --requests 100 {words}")
     assert result.code == 2
     assert told in result.err
+
+
+def test_many_scenarios_in_one_call(run: Runner) -> None:
+    """Each row is what its own command says; one replica stands for all that are equal."""
+    words = f"{SMALL} --requests 100 --isl 200 --osl 20 --slo ttft=50ms"
+    found = run(f"{words} --over rate=10,40 --over max_num_seqs=8,64 --over tp=1 --workers 1 --json").json["cases"]
+    assert [(row["rate"], row["max_num_seqs"], row["tp"]) for row in found] == [
+        (rate, seats, 1) for rate in (10, 40) for seats in ("8", "64")
+    ]
+    alone = run(f"{words} --rate 40 --max-num-seqs 8 --json").json
+    assert found[2]["ttft_p99_s"] == alone["ttft_s"]["p99"]
+    assert found[2]["attained"] == alone["attained"]
+    assert "4 scenarios" in run(f"{words} --over rate=10:40:x2,100 --workers 1").out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--over rat=1,2", "did you mean rate"),
+        ("--over rate", "NAME=VALUES"),
+        ("--over seed=0.5", "whole numbers"),
+        ("--over rate=1,2 --over rate=3", "each option once"),
+        ("--over rate=1,2 --replications 3", "one of them"),
+        ("--over rate=1,2 --trace x.csv", "one of them"),
+        ("--over replicas=1,99", "at most the 1 chips"),
+        ("--over seed=0:999999:+1", "at most 100,000"),
+    ],
+)
+def test_what_cannot_vary_is_refused(run: Runner, words: str, expected: str) -> None:
+    refused = run(f"{SMALL} {words}")
+    assert refused.code == 2
+    assert expected in refused.err

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ridgeline.simulate import quantile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.quantile import of_gaps, percentiles
 from ridgeline.simulate.spread import pooled
@@ -14,10 +15,13 @@ from ridgeline.simulate.spread import pooled
 SHARES = (50, 99, 90, 0, 100, 99.9, 33.3)
 
 
+@pytest.mark.parametrize("few", [0, 1 << 15])
 @given(st.lists(st.floats(-1e9, 1e9) | st.sampled_from([0.0, 1.0, 2.0]), min_size=1, max_size=60))
-def test_values_agree_with_numpy(values: list[float]) -> None:
-    """Oracle: np.percentile, ties included."""
-    np.testing.assert_array_equal(percentiles(np.array(values), SHARES), np.percentile(values, SHARES))
+def test_values_agree_with_numpy(few: int, values: list[float]) -> None:
+    """Oracle: np.percentile, ties included; sorted or partitioned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantile, "FEW", few)
+        np.testing.assert_array_equal(percentiles(np.array(values), SHARES), np.percentile(values, SHARES))
 
 
 def test_values_stay_as_they_were() -> None:
@@ -34,16 +38,22 @@ STRETCH = st.tuples(
 )
 
 
-@given(st.lists(STRETCH, min_size=1, max_size=40), st.sampled_from([np.int64, np.int32]))
-def test_gaps_agree_with_their_list(stretches: list[tuple[int, int, int, int]], kind: type) -> None:
-    """Oracle: np.percentile of every gap, each as often as requests see it; counts may be narrow numbers."""
+@given(
+    st.lists(STRETCH, min_size=1, max_size=40), st.sampled_from([np.int64, np.int32]), st.sampled_from([0, 20, 1 << 15])
+)
+def test_gaps_agree_with_their_list(stretches: list[tuple[int, int, int, int]], kind: type, few: int) -> None:
+    """Oracle: np.percentile of every gap, each as often as requests see it; counts may be narrow numbers. Whether few
+    gaps are listed, all counted, or counted until they are few.
+    """
     columns = np.array(stretches, dtype=np.int64).T
     gaps = Gaps(
         first=columns[0], rise=columns[1], steps=columns[2].astype(kind), weight=columns[3].astype(kind), tick=1e-9
     )
     listed = [first + rise * j for first, rise, steps, weight in stretches for j in range(steps) for _ in range(weight)]
     expected = np.percentile(np.array(listed) * 1e-9, SHARES) if listed else np.full(len(SHARES), np.nan)
-    np.testing.assert_array_equal(of_gaps(gaps, SHARES), expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantile, "FEW", few)
+        np.testing.assert_array_equal(of_gaps(gaps, SHARES), expected)
 
 
 def test_counts_beyond_narrow_numbers_are_right() -> None:

@@ -44,7 +44,7 @@ def options(
             "Keep only live requests: round-robin on --workers processes, percentiles to 1 us or 1 in 65,536.", _FLEET
         ),
     ] = False,
-    workers: Annotated[int, _option("Processes of --stream; default: all processors.", _FLEET)] = 0,
+    workers: Annotated[int, _option("Processes of --stream and --over; default: all processors.", _FLEET)] = 0,
     prefill_replicas: Annotated[int, _option("Replicas that only prefill; with --decode-replicas.", _APART)] = 0,
     decode_replicas: Annotated[int, _option("Replicas that decode what others prefilled.", _APART)] = 0,
     prefill_layout: Annotated[

@@ -16,6 +16,7 @@ from ridgeline.cli.report import Report, Rows, printed
 from ridgeline.cli.table import copied, counted, heading, plain, shown, table
 from ridgeline.cli.timeline import draw
 from ridgeline.cli.traffic import deployed, line
+from ridgeline.cli.vary import varied
 from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
@@ -45,6 +46,14 @@ NAMED = 20
 """Refused requests that are listed."""
 
 Timeline = Annotated[str, Parameter(help="Draw queue, cache and requests over time to this .html.", group=OUTPUT)]
+Vary = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Many scenarios in one call, on --workers processes: an option and its values"
+        ' \\["rate=5:50:+5", "max_num_seqs=64,256", "seed=0:9:+1"]. Once for each option.',
+        group=OUTPUT,
+    ),
+]
 Clients = Annotated[
     bool, Parameter(help="The numbers under the names of vLLM bench, SGLang bench and AIPerf.", group=OUTPUT)
 ]
@@ -61,6 +70,7 @@ def simulate(
     warm_up: traffic.WarmUp = "0 s",
     cool_down: traffic.CoolDown = "0 s",
     replications: traffic.Replications = 1,
+    over: Vary = None,
     timeline: Timeline = "",
     clients: Clients = False,
     **options: Any,
@@ -73,6 +83,8 @@ def simulate(
     usual = defaults(simulate)
     given = usual | own | options  # a keyword that was not given does not come
     limits = objectives(given["slo"]) if given["slo"] else {}
+    if over:
+        return varied(scenario, given, usual, limits)
     if given["stream"]:
         return _streamed(scenario, given, usual, limits)
     found = asking.asked(given, usual)

@@ -2,9 +2,10 @@
 
     rank = share / 100 * (count - 1),    value = x[floor(rank)] + frac(rank) * (x[ceil(rank)] - x[floor(rank)])
 
-over sorted x: NumPy's linear interpolation, which the benchmark clients use, to the last bit. Values are partitioned
-once per share, from the largest down, each time only what lies below the last. Stretches are counted into bins and only
-those of a bin that holds a wanted rank are counted again, in finer bins, so that their gaps need not be listed.
+over sorted x: NumPy's linear interpolation, which the benchmark clients use, to the last bit. Few values are sorted;
+many are partitioned once per share, from the largest down, each time only what lies below the last. Stretches are
+counted into bins, and only those of a bin that holds a wanted rank are counted again, in finer bins, until their gaps
+are so few that they are listed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _BITS = 12
 """Each pass divides a bin into 2^12."""
 _ROWS = 1 << 15
 """Rows of a chunk: 256 kB a column."""
+FEW = 1 << 15
+"""Gaps that are listed and sorted, which is sooner done than counting fewer."""
 
 
 def percentiles(values: np.ndarray, shares: Sequence[float], *, scratch: bool = False) -> np.ndarray:
@@ -36,6 +39,9 @@ def percentiles(values: np.ndarray, shares: Sequence[float], *, scratch: bool = 
         return np.full(len(shares), np.nan)
     rank = np.asarray(shares) / 100.0 * (n - 1)
     low = np.floor(rank).astype(np.int64)
+    if n <= FEW >> 2:
+        ordered = np.sort(values)
+        return _between(ordered[low], ordered[np.minimum(low + 1, n - 1)], rank - low)
     left, right = np.empty(len(rank)), np.empty(len(rank))
     rest, above = values if scratch else values.copy(), np.inf
     for i in np.argsort(-low, kind="stable"):
@@ -80,6 +86,10 @@ def chunks(*columns: np.ndarray) -> Iterator[list[np.ndarray]]:
 
 def _select(stretches: list[np.ndarray], ranks: np.ndarray, found: np.ndarray) -> None:
     """The values of sorted `ranks` among all gaps of some stretches, written into `found`."""
+    if len(stretches[2]) <= FEW and stretches[2].sum(dtype=np.int64) <= FEW:
+        first, rise, steps, weight = stretches
+        found[:] = _listed(first, rise, steps, weight, ranks)
+        return
     low, high = int(stretches[0].min()), 0
     for first, rise, steps, _ in chunks(*stretches):
         high = max(high, int((first + rise * np.maximum(steps - 1, 0)).max()))
@@ -106,6 +116,17 @@ def _select(stretches: list[np.ndarray], ranks: np.ndarray, found: np.ndarray) -
         values = np.empty(int(mine.sum()), dtype=np.int64)
         _select([c[inside] for c in columns], ranks[mine] - (int(upto[one - 1]) if one else 0), values)
         found[mine] = values
+
+
+def _listed(
+    first: np.ndarray, rise: np.ndarray, steps: np.ndarray, weight: np.ndarray, ranks: np.ndarray
+) -> np.ndarray:
+    """The values of ranks among all gaps of some stretches, of which there are few."""
+    which = np.repeat(np.arange(len(first)), steps)
+    values = first[which] + rise[which] * (np.arange(len(which)) - np.repeat(np.cumsum(steps) - steps, steps))
+    order = np.argsort(values)
+    upto = np.cumsum(weight[which[order]], dtype=np.int64)
+    return values[order[np.searchsorted(upto, ranks, side="right")]]
 
 
 def _divide(stretches: list[np.ndarray], low: int, shift: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:

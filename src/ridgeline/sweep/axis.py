@@ -46,14 +46,14 @@ def read(name: str, given: Any, origin: str) -> tuple[str, Values]:
     if not items:
         raise InputError(what, "at least one value")
     if name in units():
-        return name, [value for item in items for value in _values(item, units()[name], what)]
+        return name, [value for item in items for value in values(item, units()[name], what)]
     if wrong := [item for item in items if not isinstance(item, str)]:
         raise InputError(f"{what} = {wrong[0]!r:.60}", "text")
     return name, list(items)
 
 
-def _values(item: Any, unit: str, what: str) -> list[float]:
-    """The values of one item of a list: a number, or a range of them."""
+def values(item: Any, unit: str, what: str) -> list[float]:
+    """The values of one item of a list: a number, or a range of them; errors as `axis`."""
     match = _RANGE.fullmatch(item) if isinstance(item, str) else None
     if match is None:
         return [parse(item, unit, what)]
@@ -62,9 +62,9 @@ def _values(item: Any, unit: str, what: str) -> list[float]:
     step = parse(match["step"], "1" if grows else unit, what)
     if high < low or (grows and (low <= 0 or step <= 1)) or step <= 0:
         raise InputError(f"{what} {item!r:.60}", "a range upwards: LOW:HIGH:xFACTOR above 1, or LOW:HIGH:+STEP above 0")
-    values: list[float] = []
-    while (value := low * step ** len(values) if grows else low + step * len(values)) <= high * (1 + _SLACK):
-        values.append(value)
-        if len(values) > _MOST:
+    found: list[float] = []
+    while (value := low * step ** len(found) if grows else low + step * len(found)) <= high * (1 + _SLACK):
+        found.append(value)
+        if len(found) > _MOST:
             raise InputError(f"{what} {item!r:.60}", f"at most {_MOST:,} values", "a larger step")
-    return values
+    return found
