@@ -12,7 +12,7 @@ import msgspec
 from ridgeline.cli import asked as asking
 from ridgeline.cli import fleet, traffic
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.table import copied, heading, plain, shown, table
+from ridgeline.cli.table import copied, plain, shown, table
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment
@@ -81,10 +81,12 @@ def varied(scenario: Scenario, given: dict[str, Any], usual: dict[str, Any], lim
     found = variations(cases, objectives=limits, workers=workers)
     rows = [{**key, **_row(each)} for key, each in zip(keys, found, strict=True)]
     again = traffic.line("simulate", scenario, given, usual)
+    one = cases[0].deployment.subject
+    title = f"{one.model.name} on {one.system.name}"
     return Report(
         document=lambda: {"command": "simulate", "cases": rows, "line": again},
         rows=lambda: Rows.of(rows),
-        text=lambda: [*_text(keys, found, bool(limits)), copied(f"again: {again}")],
+        text=lambda: [*_text(title, keys, found, bool(limits)), copied(f"again: {again}")],
     )
 
 
@@ -156,14 +158,14 @@ def _row(made: Varied) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _text(keys: list[dict[str, Any]], found: list[Varied], limited: bool) -> list[RenderableType]:
+def _text(title: str, keys: list[dict[str, Any]], found: list[Varied], limited: bool) -> list[RenderableType]:
     names = [f"<{name}" for name in keys[0]]
-    columns = [*names, "TTFT", "p99", "TPOT", "p99", "E2E", "p99", "req/s", "tok/s out", "preempted"]
+    columns = [*names, "TTFT", "p99", "TPOT", "p99", "E2E p99", "req/s", "tok/s out", "preempted"]
     rows = [
         (
             *(f"{value:g}" if isinstance(value, float) else str(value) for value in key.values()),
-            *(text for name in ("ttft", "tpot", "e2e") for text in _cells(m, name)),
-            plain(m.request_rate) + (" *" if each.overloaded else ""), plain(m.output_rate), f"{m.preemptions:,}",
+            *(text for name in ("ttft", "tpot") for text in _cells(m, name)),
+            _cells(m, "e2e")[1], plain(m.request_rate) + (" *" if each.overloaded else ""), plain(m.output_rate), f"{m.preemptions:,}",
             *([f"{m.attained:.1%}"] if limited else []),
         )
         for key, each in zip(keys[:SHOWN], found, strict=False)
@@ -171,7 +173,13 @@ def _text(keys: list[dict[str, Any]], found: list[Varied], limited: bool) -> lis
     ]  # fmt: skip
     notes = ["* overloaded: times depend on how many requests there were"] if any(e.overloaded for e in found) else []
     more = [f"and {len(keys) - SHOWN:,} more: --csv or --json"] if len(keys) > SHOWN else []
-    return [heading(f"{len(keys):,} scenarios"), table([*columns, *(["kept"] if limited else [])], rows), *more, *notes]
+    return [
+        f"{title} in {len(keys):,} scenarios",
+        "",
+        table([*columns, *(["kept"] if limited else [])], rows),
+        *more,
+        *notes,
+    ]
 
 
 def _cells(found: Metrics, name: str) -> tuple[str, str]:
