@@ -165,8 +165,8 @@ def _text(title: str, keys: list[dict[str, Any]], found: list[Varied], limited: 
         (
             *(f"{value:g}" if isinstance(value, float) else str(value) for value in key.values()),
             *(text for name in ("ttft", "tpot") for text in _cells(m, name)),
-            _cells(m, "e2e")[1], plain(m.request_rate) + (" *" if each.overloaded else ""), plain(m.output_rate), f"{m.preemptions:,}",
-            *([f"{m.attained:.1%}"] if limited else []),
+            _cells(m, "e2e")[1], plain(m.request_rate) + (" *" if each.overloaded else ""), plain(m.output_rate),
+            f"{m.preemptions:,}", *([f"{m.attained:.1%}"] if limited else []),
         )
         for key, each in zip(keys[:SHOWN], found, strict=False)
         for m in (each.metrics,)
