@@ -12,6 +12,7 @@ Python): everything computed from the scenario then has their shape. Knows names
 from __future__ import annotations
 
 import shlex
+import sys
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -134,7 +135,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Folder of a catalogue of one's own."""
 
     def __post_init__(self) -> None:
-        if any(traced(getattr(self, name)) for name in units()):
+        if "jax" in sys.modules and any(traced(getattr(self, name)) for name in units()):
             return  # stands in for a scenario that was checked
         for name, (unit, default, settled) in _quantities().items():
             value = getattr(self, name)
@@ -284,7 +285,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _EXAMPLE = {"model": "deepseek-v3", "system": "gb200-nvl72"}
 
 
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
+class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a scenario's names stand for: the model, the system, and the number formats of one on the other."""
 
     model: Architecture
@@ -304,25 +305,34 @@ def subject(scenario: Scenario) -> Subject:
     InputError
         For unknown names and formats, and for a layout that does not divide the model.
     """
-    catalog = BUILT_IN.under(scenario.catalog) if scenario.catalog else BUILT_IN
-    model = load_model(scenario.model, catalog)
-    entry = load_system(scenario.system, catalog)
-    system, model, what_if = changed(entry.value, model, scenario.set)
-    precision = resolve(model, system.chip, scenario.weights, scenario.kv, scenario.activations)
+    s = scenario
+    look_up = _looked_up if s.model.lstrip().startswith("{") else _kept  # the text of a config.json is not kept
+    found = look_up(s.model, s.system, s.set, (s.weights, s.kv, s.activations), int(s.chips), s.catalog)
     if all(isinstance(degree, (int, float)) for degree in msgspec.structs.astuple(scenario.layout)):
-        Divisors.of(model).check(scenario.layout, model.name)
-    elif not Divisors.of(model).valid(scenario.layout).all():
+        Divisors.of(found.model).check(scenario.layout, found.model.name)
+    elif not Divisors.of(found.model).valid(scenario.layout).all():
         raise InputError(
-            f"layouts of {model.name}", "an array in which all degrees divide it", "see layout.Divisors.valid"
+            f"layouts of {found.model.name}", "an array in which all degrees divide it", "see layout.Divisors.valid"
         )
+    return found
+
+
+def _looked_up(name: str, on: str, what: str, formats: tuple[str, str, str], chips: int, folder: str) -> Subject:
+    catalog = BUILT_IN.under(folder) if folder else BUILT_IN
+    model = load_model(name, catalog)
+    entry = load_system(on, catalog)
+    system, model, what_if = changed(entry.value, model, what)
     return Subject(
         model=model,
         system=system,
-        precision=precision,
-        chips=int(scenario.chips) or system.default_chips,
+        precision=resolve(model, system.chip, *formats),
+        chips=chips or system.default_chips,
         catalog=catalog,
         sources=entry.sources | {path: Provenance(text=text, source="--set") for path, text in what_if.items()},
     )
+
+
+_kept = lru_cache(maxsize=64)(_looked_up)
 
 
 def units() -> dict[str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,9 @@ from starlette.testclient import TestClient
 from ridgeline import Scenario, step
 from ridgeline.cli.app import main
 from ridgeline.web.app import BODY, HEADERS, app
+from ridgeline.web.openapi import document
 from ridgeline.web.question import QUESTIONS
+from ridgeline.web.worker import Workers
 
 POINT = "model=llama-3-70b&system=hgx-h100&tp=8&batch=64&context=8k"
 LLAMA = {
@@ -148,11 +153,10 @@ def test_the_document_names_what_is_read(client: TestClient) -> None:
     assert files.isdisjoint(name for _, name in named)
 
 
-def _operations() -> list[tuple[str, list[str]]]:
-    with TestClient(app()) as client:
-        paths = client.get("/api/openapi.json").json()["paths"]
-    quick = [f"/api/{name}" for name, known in QUESTIONS.items() if not known.slow]
-    return [(path, [p["name"] for p in paths[path]["get"]["parameters"]]) for path in [*quick, "/api/board"]]
+def _operations(slow: bool) -> list[tuple[str, list[str]]]:
+    asked = [f"/api/{name}" for name, known in QUESTIONS.items() if known.slow == slow and name != "lecture"]
+    named = {path: [p["name"] for p in found["get"]["parameters"]] for path, found in document()["paths"].items()}
+    return [(path, named[path]) for path in (asked if slow else [*asked, "/api/board"])]
 
 
 _HONEST = {
@@ -185,7 +189,62 @@ def test_fuzz_from_the_document(client: TestClient, data: st.DataObject) -> None
     answer.json()
 
 
-OPERATIONS = _operations()
+OPERATIONS, SLOW = _operations(False), _operations(True)
+_SMALL = {"model": "llama-3-8b", "system": "hgx-h100", "chips": "2", "requests": "20", "rate": "5", "stages": "4",
+          "micro_batches": "8", "draws": "16384", "top": "2", "rl_chips": "8", "rl_sequences": "64"}  # fmt: skip
+"""Of what costs time, little."""
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_fuzz_of_what_is_slow(client: TestClient, data: st.DataObject) -> None:
+    """The same of questions that a worker answers; a mistake of ours that it met would ask to be reported."""
+    path, names = data.draw(st.sampled_from(SLOW))
+    params: dict[str, Any] = {name: value for name, value in _SMALL.items() if name in names}
+    others = [name for name in names if name not in _SMALL]
+    params |= {
+        name: data.draw(_VALUES) for name in data.draw(st.lists(st.sampled_from(others), max_size=3, unique=True))
+    }
+    answer = client.get(path, params=params)
+    assert answer.status_code in (200, 422), (path, params, answer.text)
+    assert "please report" not in answer.text, (path, params, answer.text)
+
+
+def test_a_worker_that_died_is_replaced() -> None:
+    """Killed between two questions, as the system does when memory is short: the next question does not notice."""
+
+    async def asked() -> list[bytes]:
+        workers = Workers(count=1)
+        question = ("pipeline", {"stages": ["2"], "micro_batches": ["2"]})
+        try:
+            first = await workers.answer(*question)
+            os.kill(workers.processes[0], signal.SIGKILL)
+            return [first, await workers.answer(*question)]
+        finally:
+            await workers.close()
+
+    first, second = asyncio.run(asked())
+    assert first == second
+
+
+def test_a_question_that_nobody_waits_for_ends() -> None:
+    """Cancelled while it waits and while it is answered: its worker is ended, and the place is free again."""
+
+    async def asked() -> bytes:
+        workers = Workers(count=1)
+        long = ("simulate", {"model": ["llama-3-8b"], "system": ["hgx-h100"], "chips": ["1"], "requests": ["200000"]})
+        try:
+            tasks = [asyncio.create_task(workers.answer(*long)) for _ in range(3)]
+            await asyncio.sleep(0.3)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=5)
+            assert all(task.cancelled() for task in tasks)
+            return await workers.answer("pipeline", {"stages": ["2"], "micro_batches": ["2"]})
+        finally:
+            await workers.close()
+
+    assert json.loads(asyncio.run(asked()))["command"] == "pipeline"
 
 
 def test_nothing_is_written(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

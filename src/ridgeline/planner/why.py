@@ -172,6 +172,8 @@ def unreachable(
     names = limits.contradiction({name: getattr(candidates, name) for name in limits.given})
     given = " with ".join(limits.given[name] for name in names)
     subject = f"{found.model.name} on {found.chips} chips of {found.system.name}"
+    if not names:
+        return InputError(subject, "amounts that can be compared", "--isl and --osl of at least a token")
     if len(names) == 1:
         miss = _alone(names[0], scenario, candidates)
     else:

@@ -137,7 +137,17 @@ def number_names() -> tuple[str, ...]:
 
 
 def model_numbers(found: Subject) -> Numbers:
-    """What follows from model, chip and number formats alone: sizes, ridge, balance batch and context, drain."""
+    """What follows from model, chip and number formats alone: sizes, ridge, balance batch and context, drain.
+
+    Kept with the subject, which many points share.
+    """
+    kept = found.__dict__
+    if "model_numbers" not in kept:
+        kept["model_numbers"] = _model_numbers(found)
+    return kept["model_numbers"]
+
+
+def _model_numbers(found: Subject) -> Numbers:
     model, chip, formats = found.model, found.system.chip, found.precision
     b = balance(model, found.system, formats, found.chips)
     config = model.source or "the model's file"

@@ -169,12 +169,17 @@ def _named(kind: str, value: str) -> str:
     if kind in ("kind", "name", "part"):
         wrong = value and not _NAME.fullmatch(value)
     elif kind == "model":
-        return BUILT_IN.find("models", value.rsplit("/", 1)[-1]).stem
+        return _model(value)
     else:
         wrong = not all(_NAME.fullmatch(part) for part in value.split(","))
     if wrong:
         raise InputError(f"{kind} {value[:60]!r}", "a name of the catalogue")
     return value
+
+
+@lru_cache(maxsize=256)
+def _model(name: str) -> str:
+    return BUILT_IN.find("models", name.rsplit("/", 1)[-1]).stem
 
 
 def _number(text: str) -> float:

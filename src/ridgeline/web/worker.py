@@ -53,6 +53,11 @@ class Workers:
         self._places = asyncio.Semaphore(count)
         self._waiting, self._queue = 0, queue
 
+    @property
+    def processes(self) -> list[int]:
+        """Those that run, by number."""
+        return [worker.pid for worker in self._all if worker.returncode is None]
+
     async def answer(self, command: str, texts: dict[str, list[str]]) -> bytes:
         """The document of a question as JSON.
 

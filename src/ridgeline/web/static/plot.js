@@ -9,11 +9,11 @@ export function plot({ x, y, lines = [], bands = [], dots = [], marks = [], titl
   const at = (points) => points.map(([px, py]) => [xs.at(px), ys.at(py)]).filter(inside);
   const path = (points) => at(points).map(([px, py], i) => `${i ? "L" : "M"}${px} ${py}`).join("");
   const parts = [], inner = `in-${title.replace(/\W+/g, "-").slice(0, 40)}`;
-  for (const tick of xs.ticks) {
+  for (const tick of xs.ticks.filter((each) => x.show(each))) {
     parts.push(svg("line", { class: "grid", x1: xs.at(tick), x2: xs.at(tick), y1: TOP, y2: H - BOTTOM }));
     parts.push(svg("text", { x: xs.at(tick), y: H - BOTTOM + 16, "text-anchor": "middle" }, x.show(tick)));
   }
-  for (const tick of ys.ticks) {
+  for (const tick of ys.ticks.filter((each) => y.show(each))) {
     parts.push(svg("line", { class: "grid", x1: LEFT, x2: W - RIGHT, y1: ys.at(tick), y2: ys.at(tick) }));
     parts.push(svg("text", { x: LEFT - 6, y: ys.at(tick) + 4, "text-anchor": "end" }, y.show(tick)));
   }

@@ -40,7 +40,11 @@ export function csv({ names, rows }) {
   return [names, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
 }
 
-const pictures = () => [...document.querySelectorAll("svg.plot")];
+function pictures() {
+  const found = [...document.querySelectorAll("svg.plot")];
+  if (!found.length) said("There is no picture on this page.");
+  return found;
+}
 
 // Colours come from the page; a file has none, so they are written out.
 export function standalone(picture) {

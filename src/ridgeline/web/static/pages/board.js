@@ -12,8 +12,8 @@ const fields = [
   model("deepseek-v3"), system("gb200-nvl72"),
   { name: "batch", label: "Batch: sequences of a replica", value: "4096", stops: powers(1, 16384, 2) },
   { name: "context", label: "Context of each, tokens", value: "8k", stops: ["1k", "2k", "4k", "8k", "16k", "32k", "64k", "128k", "256k", "512k", "1M"] },
-  { name: "sparsity", label: "Sparsity: experts", path: "experts.count", stops: ["", "0.5x", "2x", "4x", "8x"], empty: "as published" },
-  { name: "domain", label: "Chips of the scale-up domain", path: "domain.size", stops: ["", "8", "16", "32", "64", "72", "144", "288", "576"], empty: "the system's" },
+  { name: "sparsity", label: "Sparsity: experts", path: "experts.count", stops: ["", "0.5x", "2x", "4x", "8x"], empty: "published" },
+  { name: "domain", label: "Chips of the scale-up domain", path: "domain.size", stops: ["", "8", "16", "32", "64", "72", "144", "288", "576"], empty: "its own" },
   { label: "Layout (degrees)", group: [{ name: "tp", label: "tensor", value: "1" }, { name: "pp", label: "pipeline", value: "1" }, { name: "dp", label: "data", value: "64" }, { name: "ep", label: "expert", value: "64" }] },
   ...formats, ...own,
 ];

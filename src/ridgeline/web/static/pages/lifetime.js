@@ -58,7 +58,7 @@ function laws(a, pins) {
     x: { log: true, range: span([...a.laws.flatMap((each) => [each.over_training, each.over_training_low, each.over_training_high]), ...others.flatMap((pin) => pin.laws.map((each) => each.over_training))], 2.2), label: "over 20 tokens per parameter", show: (v) => `${digits(v)}x` },
     y: { log: false, range: [0.2, a.laws.length + 0.8], label: "", show: () => "" },
     lines: a.laws.flatMap((each, i) => (each.over_training_low ? [{ points: [[each.over_training_low, y(i)], [each.over_training_high, y(i)]], color: "var(--blue)", bold: true, name: "" }] : [])),
-    dots: [...others.flatMap((pin) => pin.laws.map((each, i) => ({ point: [each.over_training, y(i)], color: "var(--grey)", radius: 4 }))), ...a.laws.map((each, i) => ({ point: [each.over_training, y(i)], color: "var(--red)", radius: 5.6, name: each.law }))],
+    dots: [...others.flatMap((pin) => pin.laws.map((each, i) => ({ point: [each.over_training, y(i)], color: "var(--grey)", radius: 4 }))), ...a.laws.map((each, i) => ({ point: [each.over_training, y(i)], color: "var(--red)", radius: 5 })), ...a.laws.map((each, i) => ({ point: [each.over_training_high ?? each.over_training, y(i)], color: "transparent", ink: "var(--red)", radius: 5.6, name: each.law }))],
   });
 }
 
@@ -77,7 +77,7 @@ function shares(a) {
   const lines = a.laws.flatMap((each, i) => { let from = 0; return parts.map(([name, color]) => { const to = from + each[name], bar = { points: [[from, y(i)], [to, y(i)]], color, bold: true, name: "" }; from = to; return bar; }); });
   return plot({
     title: "Share of pre-training (blue), RL (orange) and serving (green) in the cost, by scaling law",
-    x: { log: false, range: [0, 1], label: "pre-training (blue), RL (orange), serving (green)", show: (v) => `${digits(100 * v)}%` }, y: { log: false, range: [0.2, a.laws.length + 0.8], label: "", show: () => "" }, lines,
+    x: { log: false, range: [0, 1.5], label: "pre-training (blue), RL (orange), serving (green)", show: (v) => (v <= 1 ? `${digits(100 * v)}%` : "") }, y: { log: false, range: [0.2, a.laws.length + 0.8], label: "", show: () => "" }, lines,
     dots: a.laws.map((each, i) => ({ point: [1, y(i)], color: "transparent", ink: "var(--ink)", radius: 5.6, name: each.law })),
   });
 }

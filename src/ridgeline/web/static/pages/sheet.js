@@ -72,7 +72,7 @@ function beliefs(a) {
     x: { log: true, range: span(rows.flatMap((name) => ["prior", "posterior"].flatMap((end) => ["low", "high"].map((place) => at(a.beliefs[name], end, place)))), 1.6), label: "over the middle before", show: (v) => `${digits(v)}x` },
     y: { log: false, range: [0.2, rows.length + 0.8], label: "", show: () => "" },
     lines: [...bar("prior", "var(--grey)", 0.16), ...bar("posterior", "var(--blue)", -0.16)],
-    dots: rows.map((name, i) => ({ point: [at(a.beliefs[name], "posterior", "middle"), y(i) - 0.16], color: "var(--blue)", radius: 5.6, name })),
+    dots: rows.flatMap((name, i) => { const b = a.beliefs[name]; return [{ point: [at(b, "posterior", "middle"), y(i) - 0.16], color: "var(--blue)" }, { point: [Math.max(at(b, "posterior", "high"), at(b, "prior", "high")), y(i)], color: "transparent", ink: "var(--ink)", radius: 5.6, name }]; }),
   });
 }
 
