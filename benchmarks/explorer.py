@@ -107,11 +107,14 @@ def drawn(port: int, process: int) -> None:
             """async () => {
                 const slider = document.querySelector("[data-name=batch]"), out = [];
                 for (let i = 0; i < 60; i++) {
-                    const place = document.querySelector("[data-drawn]"), before = place.dataset.drawn;
+                    const place = document.querySelector("[data-drawn]");
+                    const drawn = new Promise((resolve) => {
+                        new MutationObserver(resolve).observe(place, { attributeFilter: ["data-drawn"] });
+                    });
                     const began = performance.now();
                     slider.value = 4 + (i % 20);
                     slider.dispatchEvent(new Event("input", { bubbles: true }));
-                    while (place.dataset.drawn === before) await new Promise((resolve) => setTimeout(resolve, 1));
+                    await drawn;
                     await new Promise(requestAnimationFrame);
                     out.push(performance.now() - began);
                 }

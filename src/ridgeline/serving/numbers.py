@@ -141,7 +141,7 @@ def model_numbers(found: Subject) -> Numbers:
 
     Kept with the subject, which many points share.
     """
-    kept = found.__dict__
+    kept = vars(found)
     if "model_numbers" not in kept:
         kept["model_numbers"] = _model_numbers(found)
     return kept["model_numbers"]

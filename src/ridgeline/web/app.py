@@ -29,10 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ridgeline.catalog import BUILT_IN
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.web.board import board
-from ridgeline.web.openapi import document
-from ridgeline.web.question import QUESTIONS, answer, checked, names
-from ridgeline.web.worker import BusyError, OvertimeError, RefusedError, Workers, plain
+from ridgeline.web.worker import BusyError, MistakeError, OvertimeError, RefusedError, Workers, plain
 
 STATIC = Path(__file__).parent / "static"
 SCOREBOARD = Path(str(BUILT_IN.folders[0])) / "scoreboard.json"
@@ -82,6 +79,9 @@ class TooLargeError(ValueError):
 
 async def ask(request: Request) -> Response:
     """One question."""
+    from ridgeline.web.board import board
+    from ridgeline.web.question import QUESTIONS, answer, checked
+
     command = request.path_params["command"]
     try:
         texts = await _texts(request)
@@ -114,6 +114,8 @@ async def _waited(request: Request, command: str, texts: dict[str, list[str]]) -
         return Response(task.result(), media_type="application/json")
     except RefusedError as error:
         return Response(msgspec.json.encode({"error": error.parts}), 422, media_type="application/json")
+    except MistakeError as error:
+        return _mistake(str(error))
     except BusyError:
         return _refused(503, InputError(command, "fewer questions at a time", "try again in a few seconds"))
     except OvertimeError:
@@ -176,10 +178,14 @@ def _refused(status: int, error: InputError) -> Response:
 
 
 async def _openapi(request: Request) -> Response:
+    from ridgeline.web.openapi import document
+
     return _json(document())
 
 
 async def _names(request: Request) -> Response:
+    from ridgeline.web.question import names
+
     return _json(names())
 
 
@@ -194,8 +200,19 @@ async def _start(request: Request) -> Response:
 @contextlib.asynccontextmanager
 async def _life(app: Starlette) -> AsyncIterator[None]:
     app.state.workers = Workers()
+    warm = asyncio.create_task(asyncio.to_thread(_warm))
     yield
+    await warm
     await app.state.workers.close()
+
+
+def _warm() -> None:
+    """Import what answers while the browser still fetches the page: the server itself starts without it."""
+    from ridgeline.web.board import board
+    from ridgeline.web.question import names
+
+    names()
+    board({"model": "deepseek-v3", "system": "gb200-nvl72", "dp": "64", "ep": "64"})
 
 
 def app() -> ASGIApp:
@@ -215,7 +232,11 @@ def app() -> ASGIApp:
 
 async def _failed(request: Request, error: Exception) -> Response:
     """A mistake of ours; its traceback stays on the server."""
-    return _refused(500, InputError(f"this question ({type(error).__name__})", "an answer", "please report it"))
+    return _mistake(type(error).__name__)
+
+
+def _mistake(kind: str) -> Response:
+    return _refused(500, InputError(f"this question ({kind})", "an answer", "please report it"))
 
 
 async def _gone(request: Request, error: Exception) -> Response:

@@ -1,8 +1,8 @@
 """Slow questions run in processes of their own, which are ended when time is up or nobody waits any longer.
 
-A worker reads one question per line of standard input and writes one answer per line: `document {...}` or
-`error {...}`. It is started when first needed and answers many questions, so that what it has imported and compiled is
-kept. Knows no HTTP.
+A worker reads one question per line of standard input and writes one answer per line: `document {...}`, `error {...}`
+or `mistake KIND`. It is started when first needed and answers many questions, so that what it has imported and compiled
+is kept. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import traceback
 from asyncio.subprocess import PIPE, Process
 from typing import Any
 
@@ -33,6 +34,10 @@ class BusyError(RuntimeError):
 
 class OvertimeError(RuntimeError):
     """A question took longer than it may."""
+
+
+class MistakeError(RuntimeError):
+    """A mistake of ours, by its kind; its traceback is on standard error."""
 
 
 class RefusedError(RuntimeError):
@@ -63,8 +68,8 @@ class Workers:
 
         Raises
         ------
-        BusyError, OvertimeError
-            If no worker is free soon, or the answer takes too long.
+        BusyError, OvertimeError, MistakeError
+            If no worker is free soon, the answer takes too long, or it fails.
         RefusedError
             For what the command refuses.
         """
@@ -90,6 +95,8 @@ class Workers:
         except TimeoutError:
             raise OvertimeError from None
         head, _, body = line.partition(b" ")
+        if head == b"mistake":
+            raise MistakeError(body.strip().decode())
         if head == b"error":
             raise RefusedError(msgspec.json.decode(body))
         return body
@@ -183,7 +190,8 @@ def main() -> None:
         except MemoryError:
             out = _error("this question", "one that needs less memory", "ask for less")
         except Exception as error:
-            out = _error(f"this question ({type(error).__name__})", "an answer", "please report it")
+            traceback.print_exc()
+            out = f"mistake {type(error).__name__}".encode()
         sys.stdout.buffer.write(out + b"\n")
         sys.stdout.buffer.flush()
 

@@ -1,5 +1,6 @@
 // Values as a reader wants them: three digits and a unit that fits, as the command line prints them.
 const PREFIXES = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]];
+const MONEY = [[1e12, "trillion"], [1e9, "billion"], [1e6, "million"]];
 const CLOCK = [[31557600, "years"], [86400, "days"], [3600, "h"], [60, "min"], [1, "s"], [1e-3, "ms"], [1e-6, "us"], [1e-9, "ns"]];
 
 export function digits(value, count = 3) {
@@ -20,7 +21,7 @@ export function show(value, unit) {
   if (unit === "s") return value === 0 ? "0 s" : scaled(value, CLOCK, "", " ");
   if (unit === "USD/tok") return `$${digits(value * 1e6)}/Mtok`;
   if (unit === "USD/s") return `$${digits(value * 3600)}/h`;
-  if (unit === "USD") return `$${digits(value)}`;
+  if (unit === "USD") return Math.abs(value) >= 1e7 ? `$${scaled(value, MONEY, "", " ")}` : `$${digits(value)}`;
   if (unit === "1") return value === Math.trunc(value) && value < 1e7 ? value.toLocaleString("en-US") : scaled(value, PREFIXES, "", " ");
   return scaled(value, PREFIXES, unit, " ");
 }

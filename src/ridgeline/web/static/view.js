@@ -71,7 +71,11 @@ export async function view(main, page) {
     leave.abort();
     timer = setTimeout(draw, 150);
   }
-  function fill() { form.replaceChildren(el("summary", {}, "Scenario"), controls(page.fields, state, changed)); }
+  function fill() {
+    const name = form.contains(document.activeElement) ? document.activeElement.dataset.name : null;
+    form.replaceChildren(el("summary", {}, "Scenario"), controls(page.fields, state, changed));
+    if (name) form.querySelector(`[data-name="${name}"]`)?.focus();
+  }
 
   async function pin() {
     if (pins.length === PINS) return said(`At most ${PINS} are pinned: take one away first.`);
@@ -105,7 +109,7 @@ export async function view(main, page) {
     python: () => python(page, params(), answer),
     rows: () => (page.rows ? page.rows(answer) : { names: ["number", "value", "unit"], rows: facts(answer) }),
   });
-  const presets = page.presets?.length ? el("p", { class: "presets" }, "Chapters of the lecture: ", page.presets.flatMap(([text, query], i) => [i ? " · " : "", el("a", { href: `${location.pathname}?${query}` }, text)])) : null;
+  const presets = page.presets?.length ? el("p", { class: "presets" }, `${page.presetsOf ?? "Chapters of the lecture"}: `, page.presets.flatMap(([text, query], i) => [i ? " · " : "", el("a", { href: `${location.pathname}?${query}` }, text)])) : null;
   main.replaceChildren(el("h1", {}, page.title), el("p", { class: "lead" }, page.lead), page.tabs ?? "", presets ?? "", el("div", { class: page.slow ? "layout" : "layout live" }, form, el("div", { class: "right" }, problem, progress, place, bar, pinned, el("p", { class: "note" }, el("b", {}, "When not to trust it: "), page.trust))));
   fill();
   PHONE.onchange = () => { form.open ||= !PHONE.matches; };

@@ -49,12 +49,12 @@ function rounds({ requests }) {
 }
 
 const PRESETS = [
-  ["a batch that leaves every so often", "rate=5.7"], ["short of saturation", "rate=90"], ["overloaded", "rate=256"], ["bursts", "arrivals=burst%3Asize%3D10"],
+  ["little load", "rate=5.7"], ["short of saturation", "rate=90"], ["overloaded", "rate=256"], ["bursts", "arrivals=burst%3Asize%3D10"],
   ["long prompts", "isl=32k&rate=1&slo="],
 ];
 
 const page = {
-  title: "Traffic", command: "simulate", slow: true, fields, rounds, presets: PRESETS,
+  title: "Traffic", command: "simulate", slow: true, fields, rounds, presets: PRESETS, presetsOf: "Try",
   lead: "A stream of requests on an engine's own scheduler: how long they wait, how fast they are answered, what is used.",
   trust: "arrivals and lengths are drawn from the distributions given; real users come in bursts and repeat prompts. Past saturation times grow with the length of the run and say nothing else.",
   facts: (a, params = {}) => {
