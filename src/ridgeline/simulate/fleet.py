@@ -12,7 +12,7 @@ import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.simulate import engine, routing, upkeep
-from ridgeline.simulate.compiled import compiled
+from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, Engine, Replica, check_law
 from ridgeline.simulate.run import Operation, Run
@@ -182,9 +182,9 @@ class Fleet:
     def serve(self) -> None:
         """Serve all requests."""
         base = self.base
-        plain = not base.quick and len(base.modules) == 2
         while True:
-            code = (routing if plain else compiled(*base.modules, upkeep, routing)).route(
+            made = (compiled if base.quick else assembled)(*base.modules, upkeep, routing)
+            code = made.route(
                 self.law.tables,
                 self.first_law.tables,
                 base.jobs,
