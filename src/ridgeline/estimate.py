@@ -299,8 +299,8 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     places: tuple[str, ...]
     """Model, system and engine of all rows that constants were fitted to, as `place` names them."""
     clients: dict[str, Client]
-    """By "engine, source of the measurement" and ", source": how the clients of some benchmarks drive engines; by
-    APART: how prompts reach separate pools."""
+    """By "engine, source of the measurement", the same with ", generation of chips", and ", source": how the clients of
+    some benchmarks drive engines; by APART: how prompts reach separate pools."""
     held_out: dict[str, HeldOut]
     """By "mode/metric" and by "mode/metric, engine"."""
     spread: dict[str, dict[str, tuple[float, float]]]
@@ -316,7 +316,7 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         places = ((who, place) for who in (base, "any") for place in (generation(chip), ""))
         constants = next(found[place] for place in places if place in found)
         benchmark = source.partition(VERSION)[0]
-        known = (f"{base}, {source}", f"{base}, {benchmark}", f", {benchmark}")
+        known = (f"{base}, {source}, {generation(chip)}", f"{base}, {source}", f"{base}, {benchmark}", f", {benchmark}")
         client = next((self.clients[key] for key in known if key in self.clients), None)
         if client:
             constants = msgspec.structs.replace(constants, client=client)

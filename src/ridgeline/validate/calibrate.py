@@ -236,7 +236,8 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
 
 
 def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
-    """How the clients of each benchmark drive all engines (", benchmark"), and each of them ("engine, benchmark")."""
+    """How the clients of each benchmark drive all engines (", benchmark"), each of them ("engine, benchmark"), a version of
+    it, and that on a generation of chips, for which benchmarks have scripts of their own."""
     out: dict[str, Client] = {}
     for benchmark in sorted({_benchmark(group) for group in groups}):
         everyone = [group for group in groups if _benchmark(group) == benchmark]
@@ -250,10 +251,15 @@ def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> d
             if own is parent:
                 continue
             out[f"{engine}, {benchmark}"] = _client(own)
-            for source in sorted({group.source for group in same} - {benchmark}):
-                version = _fit_client([group for group in same if group.source == source], engines, own)
+            for source in sorted({group.source for group in same}):
+                ran = [group for group in same if group.source == source]
+                version = own if source == benchmark else _fit_client(ran, engines, own)
                 if version is not own:
                     out[f"{engine}, {source}"] = _client(version)
+                for alike in sorted({_generation(group) for group in ran} - {""}):
+                    chips = _fit_client([group for group in ran if _generation(group) == alike], engines, version)
+                    if chips is not version:
+                        out[f"{engine}, {source}, {alike}"] = _client(chips)
     return out
 
 
