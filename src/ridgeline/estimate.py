@@ -1,10 +1,10 @@
 """What a step takes on a real engine: the floor's operations and messages with measured constants.
 
-    t = host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow
-        + messages * sent + sync * meetings + streamed
+    t = host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed
+        + quantise * narrow + messages * sent + sync * meetings + streamed
 
-`work`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work; the fixed part,
-for fp8 and fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which
+`work`, `attended`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, of
+attention apart (engines without measured kernels read caches worse than weights); the fixed part, for fp8 and fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which
 engines keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent`
 is `efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single
 kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides,
@@ -41,6 +41,8 @@ from ridgeline.work import routed
 
 KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
+ATTENTION = {"prefill attention", "decode attention", "prefill latent", "decode latent"}
+"""Families of kernels that read a cache."""
 MATRICES_OF = "sglang"
 """Engine whose tables of matrices stand for all engines: they take such kernels from the same libraries, and these
 tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
@@ -88,6 +90,8 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Chips they were measured on."""
     kernels: float
     """Factor on kernels' work; 1 for engines whose kernels were measured."""
+    attention: float = 1.0
+    """Further factor on that of attention; 1 likewise."""
     prefill: float
     """Further factor on it in prefill steps; 1 likewise."""
     launches: float
@@ -110,6 +114,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of a step by what they are, and counts of sequences and layers: linear in an engine's constants."""
 
     work: Array
+    attended: Array
+    """The work of attention, which `work` leaves out."""
     fixed: Array
     narrow: Array
     sent: Array
@@ -128,7 +134,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self, engine: EngineConstants) -> dict[str, Array]:
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
-        kernels = engine.work_factor(self.prefill) * self.work + self.streamed
+        kernels = engine.work_factor(self.prefill) * (self.work + engine.attention * self.attended) + self.streamed
         launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.layers
         device, sent = kernels + launches, engine.messages * self.sent + engine.sync * self.meetings
         return {
@@ -140,7 +146,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def __mul__(self, count: float) -> Terms:
         """The same step `count` times over, by one host."""
-        names = ("work", "fixed", "narrow", "sent", "meetings", "streamed", "layers")
+        names = ("work", "attended", "fixed", "narrow", "sent", "meetings", "streamed", "layers")
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
@@ -151,6 +157,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     """
     chip = system.chip
     work: Array = 0.0
+    attended: Array = 0.0
     fixed: Array = 0.0
     narrow: Array = 0.0
     sent: Array = 0.0
@@ -181,7 +188,10 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 work = work + layer.count * (seconds - constants.fixed - constants.passes * streamed)
             else:
                 fixed = fixed + layer.count * launch * constants.fixed
-                work = work + layer.count * (seconds - constants.fixed)
+                if family in ATTENTION:
+                    attended = attended + layer.count * (seconds - constants.fixed)
+                else:
+                    work = work + layer.count * (seconds - constants.fixed)
         for message, _ in layer.messages:
             if isinstance(message.ranks, int) and message.ranks == 1:
                 continue
@@ -196,6 +206,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     uneven = namespace(layout.pp).ceil(depth / layout.pp) * layout.pp / depth
     return Terms(
         work=work * uneven,
+        attended=attended * uneven,
         fixed=fixed * uneven,
         narrow=narrow * uneven,
         sent=sent * uneven,

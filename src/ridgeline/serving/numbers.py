@@ -16,7 +16,8 @@ from ridgeline.serving.request import Serving
 from ridgeline.timing import Step
 
 TERM_FORMULA = (
-    "host + sequence * sequences + layer * layers + kernels * work + launches * fixed + quantise * narrow"
+    "host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed"
+        " + quantise * narrow"
     " + messages * sent + sync * meetings + streamed"
 )
 ESTIMATE: tuple[Row, ...] = (
@@ -202,10 +203,10 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     e, t = found.engine, found.terms
     fitted = f"constants of {'all engines' if e.engine == 'any' else e.engine}, fitted to {e.rows} measured numbers"
     given = {name: Given(getattr(e, name), "s", fitted) for name in ("host", "sequence", "layer", "sync")}
-    given |= {name: Given(getattr(e, name), "1", fitted) for name in ("launches", "quantise", "messages")}
+    given |= {name: Given(getattr(e, name), "1", fitted) for name in ("launches", "quantise", "messages", "attention")}
     given["kernels"] = Given(e.work_factor(t.prefill), "1", fitted)
     kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
-    given |= {name: Given(getattr(t, name), "s", kernels) for name in ("work", "fixed", "narrow", "sent", "streamed")}
+    given |= {name: Given(getattr(t, name), "s", kernels) for name in ("work", "attended", "fixed", "narrow", "sent", "streamed")}
     given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "layers", "meetings")}
     given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
     for side in ("low", "high"):

@@ -53,7 +53,11 @@ class Range(NamedTuple):
     spread: float
 
 
-UNMEASURED = {"kernels": Range(0.7, 1.0, 1.8, 0.5), "prefill": Range(0.6, 1.0, 2.5, 0.5)}
+UNMEASURED = {
+    "kernels": Range(0.7, 1.0, 2.5, 0.5),
+    "prefill": Range(0.4, 1.0, 4.0, 0.5),
+    "attention": Range(0.7, 1.0, 8.0, 1.0),
+}
 """Factors on kernels' work, for engines whose kernels nobody measured."""
 STEPS = {
     "launches": Range(0.4, 0.9, 1.3, 0.15),
@@ -71,6 +75,12 @@ CLIENTS = {
     "burst": Range(0.0, 0.06, 1.0, 0.5),
 }
 RANGES = UNMEASURED | STEPS | CLIENTS
+OWN = {
+    "messages": Range(0.4, 1.0, 5.0, 0.5),
+    "layer": Range(0.0, 20e-6, 400e-6, 40e-6),
+    "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
+}
+"""The ranges of steps that are wider for engines with kernels of their own."""
 SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05}
 """Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
 Only `frontend`, which includes the handshake of the pools, is fitted."""
@@ -84,6 +94,8 @@ SCALE, LIMIT = 0.1, 0.7
 """|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
 MANY = 100
 """Rows from which an engine has constants of its own on a generation of chips."""
+FEW = 8
+"""Rows from which an engine with kernels of its own has factors on them by generation of chips."""
 MEASURED = ("vllm", "sglang", "trtllm")
 """Engines whose kernels were measured: their factor on kernels is 1."""
 Constants = dict[str, float]
@@ -178,9 +190,9 @@ def learn(
         fitted.append(_constants(name, "", theta, own, own))
         for alike in sorted({_generation(group) for group in own} - {""}):
             here = [group for group in own if _generation(group) == alike]
-            profiled_chips = here[0].decode.provenance != LEVELS[-1]
-            if name in MEASURED and _size(here) >= (MANY if profiled_chips else LEAST):
-                free = [*STEPS, *CLIENTS] if profiled_chips else list(UNMEASURED)
+            known = name in MEASURED and here[0].decode.provenance != LEVELS[-1]
+            if _size(here) >= (MANY if known else LEAST if name in MEASURED else FEW):
+                free = [*STEPS, *CLIENTS] if known else list(UNMEASURED)
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
     engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
     places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in groups}))
@@ -231,7 +243,8 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
                 out[rows] = np.log(estimates[key][rows] / value[rows])
         return out
 
-    ranges = RANGES | ({"layer": LAUNCHED} if whole.engine.endswith(EAGER) else {})
+    ranges = RANGES | (OWN if whole.engine not in MEASURED and whole.engine.removesuffix(EAGER) not in MEASURED else {})
+    ranges |= {"layer": LAUNCHED} if whole.engine.endswith(EAGER) else {}
     return _minimise(errors, weight, parent, {name: ranges[name] for name in free})
 
 
