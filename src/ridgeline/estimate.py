@@ -4,11 +4,12 @@
         + quantise * narrow + messages * sent + sync * meetings + streamed
 
 `work`, `attended`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, of
-attention apart (engines without measured kernels read caches worse than weights); the fixed part, for fp8 and fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which
-engines keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent`
-is `efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single
-kernels do not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides,
-`layer` seconds for the small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
+attention apart, since engines whose kernels nobody measured read caches worse than weights; the fixed part, for fp8 and
+fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which engines
+keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent` is
+`efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single kernels do
+not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, `layer` seconds for
+the small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`OVERLAPPED`): then the step is
 computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
+from itertools import repeat
 from math import exp
 
 import msgspec
@@ -33,9 +35,10 @@ from ridgeline.efficiency import (
     provenance,
 )
 from ridgeline.errors import UnknownNameError
-from ridgeline.hardware import System, format_bytes
+from ridgeline.hardware import Chip, System, format_bytes
 from ridgeline.layout import Layout
 from ridgeline.model import Architecture
+from ridgeline.model.architecture import Layer
 from ridgeline.timing import Step
 from ridgeline.work import routed
 
@@ -164,7 +167,8 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     meetings: Array = 0.0
     layers: Array = 0.0
     worst = LEVELS[0]
-    for layer in step.layers:
+    heads = [_held(kind, layout, chip) for kind, _ in model.kinds]
+    for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
         for operation, time in layer.operations:
             if operation.family == "lookup":
                 work = work + layer.count * time.memory
@@ -189,7 +193,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             else:
                 fixed = fixed + layer.count * launch * constants.fixed
                 if family in ATTENTION:
-                    attended = attended + layer.count * (seconds - constants.fixed)
+                    attended = attended + layer.count * held * (seconds - constants.fixed)
                 else:
                     work = work + layer.count * (seconds - constants.fixed)
         for message, _ in layer.messages:
@@ -217,6 +221,19 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         provenance=worst,
         prefill=step.prefill,
     )
+
+
+def _held(layer: Layer, layout: Layout, chip: Chip) -> Array:
+    """Key-value heads that the fullest core of a chip holds, over an even share of a chip of a single core.
+
+    With c cores and h heads c ceil(h / (c tp)) / max(h / tp, 1): heads are padded or copied until every core has one.
+    """
+    if chip.cores == 1:
+        return 1.0
+    heads = next((getattr(mixer, "kv_heads", 1) for mixer in layer.mixers), 1)
+    each = heads / layout.tp
+    xp = namespace(each)
+    return chip.cores * xp.ceil(each / chip.cores) / xp.maximum(each, 1.0 + 0.0 * each)
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):

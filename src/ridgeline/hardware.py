@@ -55,6 +55,8 @@ class Chip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """All-in (with the chip's share of its server) where published, else the board's limit; the entry's note says."""
     host_link: Annotated[BytesPerSecond, Positive] | None = None
     """To the host's memory, one way."""
+    cores: Annotated[int, Positive] = 1
+    """Parts of the chip among which tensor parallelism divides a layer; a head is never divided."""
     host_memory: Annotated[Bytes, Positive] | None = None
     """The chip's share of the host's memory."""
     kernels: tuple[Kernel, ...] = ()

@@ -147,7 +147,7 @@ def test_shipped_constants_regenerate(shared: Path) -> None:
         (e.engine, e.generation, e.rows) for e in shipped.engines
     ]
     for mine, theirs in zip(again.engines, shipped.engines, strict=True):
-        for name in ("kernels", "launches", "quantise", "messages", "layer", "host", "sequence"):
+        for name in ("kernels", "attention", "launches", "quantise", "messages", "layer", "host", "sequence"):
             assert getattr(mine, name) == pytest.approx(getattr(theirs, name), rel=0.05, abs=1e-6), (mine.engine, name)
     assert again.clients.keys() == shipped.clients.keys()
     for name, client in again.clients.items():

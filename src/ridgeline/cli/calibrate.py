@@ -151,7 +151,7 @@ def _constants(columns: list[str], rows: Sequence[tuple[tuple[str, ...], msgspec
 _UNITS: dict[str, str] = dict.fromkeys(
     ("layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s"
 )
-_UNITS |= dict.fromkeys(("kernels", "launches", "quantise", "messages", "first", "burst", "passes"), "1")
+_UNITS |= dict.fromkeys(("kernels", "attention", "launches", "quantise", "messages", "first", "burst", "passes"), "1")
 _UNITS |= dict.fromkeys(("compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
 """Units of constants; `serial` and `softmax` are seconds too short to have a name."""
 

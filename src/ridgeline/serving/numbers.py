@@ -17,7 +17,7 @@ from ridgeline.timing import Step
 
 TERM_FORMULA = (
     "host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed"
-        " + quantise * narrow"
+    " + quantise * narrow"
     " + messages * sent + sync * meetings + streamed"
 )
 ESTIMATE: tuple[Row, ...] = (
@@ -206,7 +206,10 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     given |= {name: Given(getattr(e, name), "1", fitted) for name in ("launches", "quantise", "messages", "attention")}
     given["kernels"] = Given(e.work_factor(t.prefill), "1", fitted)
     kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
-    given |= {name: Given(getattr(t, name), "s", kernels) for name in ("work", "attended", "fixed", "narrow", "sent", "streamed")}
+    given |= {
+        name: Given(getattr(t, name), "s", kernels)
+        for name in ("work", "attended", "fixed", "narrow", "sent", "streamed")
+    }
     given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "layers", "meetings")}
     given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
     for side in ("low", "high"):

@@ -66,8 +66,8 @@ KV_OF = {
 """Format of the cache where a row does not state it: such checkpoints are made with NVIDIA ModelOpt, whose recipes
 declare an fp8 cache, which these engines follow. All others: bf16."""
 WIDE_CACHE = {("vllm", "hopper")}
-"""Engines that keep a 16-bit cache with such checkpoints on a generation of chips: what vLLM's default attention kernels
-read there. Its runs of Llama-3.3-70B on two H100 hold 29 to 31 sequences of 9,216 tokens, half as many as in fp8."""
+"""Engines that keep a 16-bit cache with such checkpoints on a generation of chips: what vLLM's attention kernels read
+there by default. Llama-3.3-70B on two H100 holds 29 to 31 sequences of 9,216 tokens, half as many as in fp8."""
 CHECKPOINTS = {("vllm", "llama-3.1-405b", "fp8", ""): ("fp8,attention=bf16", "bf16")}
 """Formats of weights and cache of checkpoints that quantise less than their name says, by engine, model and the formats
 of the row: Meta's own fp8 of Llama 3.1 405B converts feed-forwards only (its model card)."""
@@ -171,12 +171,13 @@ def _prepare_group(
     key: tuple[str, str, str, str, str, str, bool], members: list[Member], read: Callable[..., Subject]
 ) -> Iterator[Prepared | PreparedPools | Refusal]:
     model, chip, engine, weights, kv, source, apart = key
-    try:
     cache = FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")
     try:
         found = read(model, chip, FORMATS.get(weights, weights), cache)
         if not kv and cache and (engine, generation(found.system.chip.name)) in WIDE_CACHE:
             found = read(model, chip, FORMATS.get(weights, weights), "")
+        if special := CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv)):
+            found = read(model, chip, *special)
     except InputError as error:
         yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
         return
