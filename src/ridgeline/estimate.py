@@ -167,7 +167,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     meetings: Array = 0.0
     layers: Array = 0.0
     worst = LEVELS[0]
-    heads = [_held(kind, layout, chip) for kind, _ in model.kinds]
+    heads = [heads_held(kind, layout, chip) for kind, _ in model.kinds]
     for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
         for operation, time in layer.operations:
             if operation.family == "lookup":
@@ -223,7 +223,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     )
 
 
-def _held(layer: Layer, layout: Layout, chip: Chip) -> Array:
+def heads_held(layer: Layer, layout: Layout, chip: Chip) -> Array:
     """Key-value heads that the fullest core of a chip holds, over an even share of a chip of a single core.
 
     With c cores and h heads c ceil(h / (c tp)) / max(h / tp, 1): heads are padded or copied until every core has one.

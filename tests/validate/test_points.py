@@ -16,7 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline import Scenario, step
-from ridgeline.estimate import LEVELS
+from ridgeline.estimate import LEVELS, heads_held
+from ridgeline.hardware import load_system
+from ridgeline.layout import Layout
+from ridgeline.model import load_model
 from ridgeline.roofline import TERMS
 from ridgeline.validate.points import Prediction, predict
 from ridgeline.validate.row import METRICS, MODES, read_points
@@ -160,3 +163,31 @@ def test_measured_rows(shared: Path) -> None:
     assert [each.id for each in found] == [row["id"] for row in rows]
     public = [each for row, each in zip(rows, found, strict=True) if row["has_config"] == row["has_chip"] == "1"]
     assert np.mean([each.refused == "" for each in public]) > 0.995
+
+
+def test_what_engines_keep_of_memory() -> None:
+    """Where memory fills, the time to first token is waiting: it hangs on what vLLM leaves to the cache, and in what
+    format it keeps it.
+    """
+    row = {
+        "model": "llama-3-70b",
+        "chip": "h100",
+        "engine": "vLLM",
+        "weight_dtype": "fp8",
+        "mode": "online",
+        "metric": "ttft_s",
+        "chips": "2",
+        "isl": "8192",
+        "osl": "1024",
+        "batch": "64",
+    }
+    (silent, wide, narrow) = predict([row | {"kv_dtype": kv} for kv in ("", "bf16", "fp8")])
+    assert silent.estimate == wide.estimate > 2 * narrow.estimate
+
+
+def test_heads_of_a_core() -> None:
+    """A NeuronCore holds whole key-value heads: 8 on the 24 cores of 12 chips are three copies, and read as such."""
+    chip, layer = load_system("inf2-12").value.chip, load_model("llama-3-70b").layers[0]
+    single = msgspec.structs.replace(chip, cores=1)
+    assert [heads_held(layer, Layout(tp=tp), chip) for tp in (1, 4, 12)] == [1.0, 1.0, 2.0]
+    assert heads_held(layer, Layout(tp=12), single) == 1.0

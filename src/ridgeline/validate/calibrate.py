@@ -249,8 +249,8 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
 
 
 def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
-    """How the clients of a benchmark drive all engines (", benchmark"), one of them ("engine, benchmark"), one version of
-    it, and that on a generation of chips, for which benchmarks have scripts of their own.
+    """How clients drive engines: by benchmark (", benchmark"), engine in it ("engine, benchmark"), version of
+    it, and generation of chips, for which benchmarks have scripts of their own.
     """
     out: dict[str, Client] = {}
     for benchmark in sorted({_benchmark(group) for group in groups}):
