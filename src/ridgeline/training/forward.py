@@ -223,21 +223,22 @@ def _messages(
             width = mixer.heads * (mixer.nope_dim + mixer.rope_dim + mixer.value_dim) / layout.tp
         keys = keys + segment.seqs * segment.new * layout.cp * width * precision.activation_bytes
     ring = Message(name="context", kind="all_gather", ranks=layout.cp, stride=layout.tp, bytes=keys)
-    seconds = [_sent(reduce, system) * rounds, _sent(ring, system), 0.0 * tokens]
-    wire = wire_time(reduce, system) * rounds + wire_time(ring, system)
+    (tensor, tensor_wire), (context, context_wire) = sent(reduce, system), sent(ring, system)
+    seconds = [tensor * rounds, context, 0.0 * tokens]
+    wire = tensor_wire * rounds + context_wire
     for part in layer.feedforwards:
         if isinstance(part, Experts):
             group = Layout(dp=layout.ep * layout.etp, ep=layout.ep)
             for message in expert_messages(part, group, tokens / layout.tp, precision, system.domain.size, 0.0):
-                seconds[2] = seconds[2] + _sent(message, system)
-                wire = wire + wire_time(message, system)
+                taken, at_peak = sent(message, system)
+                seconds[2], wire = seconds[2] + taken, wire + at_peak
     return seconds[0], seconds[1], seconds[2], wire
 
 
-def _sent(message: Message, system: System) -> Array:
-    """Seconds of a message with measured constants."""
+def sent(message: Message, system: System) -> tuple[Array, Array]:
+    """Seconds of a message with measured constants, and those of its bytes at peak bandwidth."""
     if isinstance(message.ranks, int) and message.ranks == 1:
-        return 0.0 * message.bytes
+        return 0.0 * message.bytes, 0.0 * message.bytes
     constants = link_constants(message.kind, system.chip)
     wire = wire_time(message, system)
-    return link_time(constants, wire, message.ranks) + hop_time(message, system) * (wire > 0)
+    return link_time(constants, wire, message.ranks) + hop_time(message, system) * (wire > 0), wire

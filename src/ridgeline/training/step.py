@@ -18,8 +18,6 @@ from __future__ import annotations
 import msgspec
 
 from ridgeline.arrays import Array, namespace
-from ridgeline.collectives import hop_time, wire_time
-from ridgeline.efficiency import link_constants, link_time
 from ridgeline.hardware import System, known
 from ridgeline.messages import Message, ranks_inside
 from ridgeline.model import Architecture
@@ -27,7 +25,7 @@ from ridgeline.model.architecture import Experts
 from ridgeline.precision import Precision
 from ridgeline.roofline import Time
 from ridgeline.training.bubble import bubble_time
-from ridgeline.training.forward import Forward, forward
+from ridgeline.training.forward import Forward, forward, sent
 from ridgeline.training.framework import Factors, Habits
 from ridgeline.training.layout import TrainingLayout
 from ridgeline.training.memory import parameters
@@ -133,6 +131,7 @@ def step_parts(
     size = tokens * model.hidden * precision.activation_bytes / layout.tp
     stride = layout.tp * layout.cp * layout.dp
     hop = Message(name="stage hop", kind="send", ranks=layout.pp, stride=stride, bytes=size, far_bytes=size)
+    hop_seconds, hop_wire = sent(hop, system)
     dense_layer = counts.dense / layout.tp + counts.copied
     expert_layer = counts.experts / (layout.ep * layout.etp)
     ends = (counts.embedding + (0.0 if model.tied else counts.head)) / layout.tp / layout.pp
@@ -156,8 +155,8 @@ def step_parts(
         routed=_routed(model),
         again=whole + chosen * habits.selective_repeats,
         core_again=whole + chosen,
-        hop=_sent(hop, system),
-        hop_wire=wire_time(hop, system),
+        hop=hop_seconds,
+        hop_wire=hop_wire,
         reduce=(1.0 - zero3) * messages[0] * trained,
         reductions=every,
         gather=(1.0 - zero3) * messages[2] * trained,
@@ -197,7 +196,7 @@ def _tied(model: Architecture, system: System, layout: TrainingLayout, habits: H
     pair = 2.0 - 1.0 * (layout.pp == 1)
     size = model.vocab * model.hidden * habits.sent / layout.tp
     stride = layout.tp * layout.cp * layout.dp * namespace(layout.pp).maximum(layout.pp - 1, 1 + 0 * layout.pp)
-    return _sent(Message(name="table", kind="all_reduce", ranks=pair, stride=stride, bytes=size), system)
+    return sent(Message(name="table", kind="all_reduce", ranks=pair, stride=stride, bytes=size), system)[0]
 
 
 def _routed(model: Architecture) -> float:
@@ -219,10 +218,7 @@ def _data(
     Where `shards` ranks share a copy, the copies' gradients are reduced among each other too.
     """
     sharing = layout.sharing
-    seconds: Array = 0.0
-    wire: Array = 0.0
-    gathering: Array = 0.0
-    gathering_wire: Array = 0.0
+    total: list[Array] = [0.0] * 4
     copies = layout.ranks / sharing
     for size, ranks, stride in (
         (dense, sharing, layout.tp),
@@ -232,19 +228,13 @@ def _data(
             continue
         reduce = Message(name="gradients", kind="reduce_scatter", ranks=ranks, stride=stride, bytes=size * habits.sent)
         gather = Message(name="weights", kind="all_gather", ranks=ranks, stride=stride, bytes=size * habits.weights)
-        seconds, wire = seconds + _sent(reduce, system), wire + wire_time(reduce, system)
-        gathering, gathering_wire = gathering + _sent(gather, system), gathering_wire + wire_time(gather, system)
+        total = [before + each for before, each in zip(total, sent(reduce, system) + sent(gather, system), strict=True)]
     across = Message(
         name="copies", kind="all_reduce", ranks=copies, stride=layout.tp * sharing,
         bytes=dense * habits.sent / sharing,
     )  # fmt: skip
-    return seconds + _sent(across, system), wire + wire_time(across, system), gathering, gathering_wire
-
-
-def _sent(message: Message, system: System) -> Array:
-    constants = link_constants(message.kind, system.chip)
-    wire = wire_time(message, system)
-    return link_time(constants, wire, message.ranks) + hop_time(message, system) * (wire > 0)
+    seconds, wire = sent(across, system)
+    return total[0] + seconds, total[1] + wire, total[2], total[3]
 
 
 def step_time(parts: Parts, f: Factors) -> TrainingTime:
