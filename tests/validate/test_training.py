@@ -196,6 +196,11 @@ def test_published_runs(shared: Path) -> None:
     assert memory.median_abs_error < 0.08
     assert full.coverage80 >= 0.75
     assert all(not math.isnan(p.estimate) for _, p, _ in found.held)
+    assert found.overall.keys() == {"step_s", "memory_bytes"}
+    for column in ("chip", "model", "engine", "source"):
+        scores = [by for name, by in found.groups.items() if name.startswith(f"{column}: ")]
+        for metric, whole in found.overall.items():
+            assert sum(by[metric].n for by in scores if metric in by) == whole.n, "each row is in one group per column"
 
 
 def test_ultrascale_sweep(shared: Path) -> None:

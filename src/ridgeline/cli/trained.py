@@ -36,10 +36,17 @@ def training_report(
     words = ["ridgeline", "validate", path, *(word for each in conditions for word in ("--where", each))]
     return Report(
         document=lambda: {
-            "rows": found.rows, "predicted": found.predicted, "sets": found.sets, "groups": found.groups,
-            "out_of_memory": found.out_of_memory, "refused": found.refused,
+            "rows": found.rows, "predicted": found.predicted, "overall": found.overall, "groups": found.groups,
+            "sets": found.sets, "out_of_memory": found.out_of_memory, "refused": found.refused,
         },
-        rows=lambda: Rows.of([{"group": name} | asdict(score) for name, score in (found.sets | found.groups).items()]),
+        rows=lambda: Rows.of(
+            [{"group": name, "metric": ""} | asdict(score) for name, score in found.sets.items()]
+            + [
+                {"group": name, "metric": metric} | asdict(score)
+                for name, by_metric in found.groups.items()
+                for metric, score in by_metric.items()
+            ]
+        ),
         text=lambda: _text(found, shlex.join(words)),
         code=1 if strict and found.refused else 0,
     )  # fmt: skip
@@ -47,7 +54,11 @@ def training_report(
 
 def _text(found: TrainingBoard, again: str) -> list[RenderableType]:
     sets = [(name, *_cells(score), *_unseen(name)) for name, score in found.sets.items()]
-    groups = [(name, *_cells(score), "", "") for name, score in found.groups.items()]
+    groups = [
+        (name, *_cells(by_metric["step_s"]), "", "")
+        for name, by_metric in found.groups.items()
+        if "step_s" in by_metric and not name.startswith("model: ")
+    ]
     out = found.out_of_memory
     memory: list[RenderableType] = []
     if out is not None:
@@ -63,7 +74,7 @@ def _text(found: TrainingBoard, again: str) -> list[RenderableType]:
         heading("By what was measured; errors of times are those of tokens per second"),
         table(["<set", *_HEADINGS], sets),
         *memory,
-        heading("Step times by source and chip"),
+        heading("Step times by chip, framework and source; --json has models and memory too"),
         table(["<group", *_HEADINGS], groups),
         heading(f"The worst {len(found.worst)}"),
         table(

@@ -60,8 +60,10 @@ class TrainingBoard(msgspec.Struct, frozen=True, kw_only=True):
     predicted: int
     asked: Counter[str]
     sets: dict[str, Score]
-    groups: dict[str, Score]
-    """By "source: ..." and "chip: ...", of step times."""
+    overall: dict[str, Score]
+    """By metric: `step_s`, `memory_bytes`."""
+    groups: dict[str, dict[str, Score]]
+    """By "chip: ...", "model: ...", "engine: ..." (the framework) and "source: ...", then by metric."""
     out_of_memory: OutOfMemory | None
     worst: list[Held]
     refused: dict[str, int]
@@ -102,7 +104,6 @@ def board(rows: Sequence[Mapping[str, str]], what: str, found: Frameworks | None
     shipped = found or frameworks()
     asked = questions(rows, what)
     sets: dict[str, list[Held]] = {}
-    groups: dict[str, list[Held]] = {}
     wanted, refused = Counter[str](), Counter[str]()
     memories: list[tuple[Question, float, float]] = []
     for each in asked:
@@ -114,10 +115,8 @@ def board(rows: Sequence[Mapping[str, str]], what: str, found: Frameworks | None
             memories.append((each, used, chance))
         if each.rate > 0:
             name = SWEEP if each.source == "ultrascale" else ASSUMED if each.assumed else FULL
-            held = (each, time, each.batch * each.seq / (each.rate * each.layout.chips))
-            sets.setdefault(name, []).append(held)
-            for group in (f"source: {each.source}", f"chip: {each.system.chip.name}"):
-                groups.setdefault(group, []).append(held)
+            measured = each.batch * each.seq / (each.rate * each.layout.chips)
+            sets.setdefault(name, []).append((each, time, measured))
         elif not each.memory and each.out_of_memory is not True:
             refused["neither a time nor a memory was measured, or they need a batch"] += 1
         if each.memory > 0:
@@ -133,7 +132,8 @@ def board(rows: Sequence[Mapping[str, str]], what: str, found: Frameworks | None
         predicted=len(rows) - refused.total(),
         asked=wanted,
         sets={name: _scored(sets[name]) for name in SETS if name in sets},
-        groups={name: _scored(helds) for name, helds in sorted(groups.items(), reverse=True)},
+        overall=_by_metric([held for helds in sets.values() for held in helds]),
+        groups=_grouped([held for helds in sets.values() for held in helds]),
         out_of_memory=_failures(memories) if any(q.out_of_memory for q, _, _ in memories) else None,
         worst=far,
         refused=dict(refused.most_common()),
@@ -172,6 +172,24 @@ def _scored(held: Sequence[Held]) -> Score:
     return msgspec.structs.replace(
         found, median_abs_error=float(np.median(error)), p90_abs_error=float(np.quantile(error, 0.9))
     )
+
+
+def _by_metric(helds: Sequence[Held]) -> dict[str, Score]:
+    metrics: dict[str, list[Held]] = {}
+    for held in helds:
+        metrics.setdefault(held[1].metric, []).append(held)
+    return {metric: _scored(of) for metric, of in sorted(metrics.items(), reverse=True)}
+
+
+def _grouped(helds: Sequence[Held]) -> dict[str, dict[str, Score]]:
+    groups: dict[tuple[int, str], list[Held]] = {}
+    for held in helds:
+        q = held[0]
+        for column, (name, value) in enumerate(
+            (("chip", q.system.chip.name), ("model", q.model.name), ("engine", q.framework), ("source", q.source))
+        ):
+            groups.setdefault((column, f"{name}: {value}"), []).append(held)
+    return {name: _by_metric(of) for (_, name), of in sorted(groups.items())}
 
 
 def _failures(memories: Sequence[tuple[Question, float, float]]) -> OutOfMemory:
