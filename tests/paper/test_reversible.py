@@ -95,8 +95,7 @@ VITS = [
 @pytest.mark.parametrize(("size", "layers", "width", "heads", "stored", "rebuilt"), VITS)
 def test_rev_vit(size: str, layers: int, width: int, heads: int, stored: float, rebuilt: float) -> None:
     """Stored within 2%, rebuilt 9% too low: both within the 10% asked for. Their ratio is 8.3, 10.8 and 10.1% too high,
-    short of 10% for B and L. The allocations of that implementation, run and added up, give this count to 0.1%: what is
-    missing, 2.4 vectors per image, is none of its tensors.
+    short of 10% for B and L: 2.4 vectors per image are held at the peak that this count does not find.
     """
     kept, again = (vit(layers, width, heads, reversible=reversible) for reversible in (False, True))
     assert kept == pytest.approx(stored, rel=0.02)
