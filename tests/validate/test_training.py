@@ -142,7 +142,7 @@ CALCULON = [
 
 
 def test_calculons_eight_points() -> None:
-    """On average within 6.5%; the two models that no constant saw, 530B and 1T, are 5 to 11% too slow."""
+    """On average closer than calculon itself (3.65%); the model farthest from what was fitted, 1T, is 6% too slow."""
     system = system_of("A100-80GB", gpt("any", 6144, 48, 64))
     errors: list[float] = []
     for hidden, layers, heads, pp, vp, micro, batch, *measured in CALCULON:
@@ -156,8 +156,8 @@ def test_calculons_eight_points() -> None:
             run = train(setting, layout)
             assert run.floor.lower < seconds
             errors.append(abs(run.seconds / seconds - 1.0))
-    assert max(errors) < 0.12
-    assert sum(errors) / 8 < 0.065
+    assert max(errors) < 0.07
+    assert sum(errors) / 8 < 0.0365
 
 
 def test_a_fit_finds_what_made_the_rows() -> None:

@@ -9,6 +9,7 @@ frameworks, as priors (`ridgeline calibrate`). Knows no law.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated
@@ -22,6 +23,24 @@ from ridgeline.errors import UnknownNameError
 Count = Annotated[float, Meta(ge=0)]
 ANY = "any"
 """Stands for all frameworks, or all chips."""
+STATED = f"time, {ANY}, full settings"
+"""Key of held-out errors of runs whose tables give all settings."""
+NEWEST = 2026 + 7 / 12
+"""Release of the newest software that was measured, in years."""
+ANNOUNCED = {"ampere": 2020.4, "hopper": 2022.2, "blackwell": 2024.2}
+"""When a generation of chips was announced, in years."""
+MATURES = 1.0
+"""Years in which what software loses on new chips falls to 1 / e. Between 2021.3 and 2022.4 Megatron's steps of the
+same GPTs of 530B and 1T on A100 fell by 9% (arXiv:2104.04473, 2205.05198); on H100 by 2% from 2024 to 2026."""
+
+
+def youth(chip: str, age: float) -> float:
+    """exp(-years / MATURES), years from the announcement of a chip's generation to software `age` years before NEWEST.
+
+    0 for a chip of a generation that is not in ANNOUNCED: taken as mature.
+    """
+    born = ANNOUNCED.get(generation(chip))
+    return 0.0 if born is None else math.exp(-max(NEWEST - age - born, 0.0) / MATURES)
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,10 +105,10 @@ class Factors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Seconds of a step outside micro-batches: optimizer's host work, logging, data."""
     uneven: Count
     """Variance of the experts' popularity."""
-    aging: Count
-    """Part by which a step was longer with software one year older than the newest that was measured."""
+    youth: Count
+    """Part by which a step is longer on chips that were announced today: software for them matures (`youth`)."""
     aging_experts: Count
-    """The same of experts, their messages and their host, beside it."""
+    """Part by which experts, their messages and their host took longer with software one year older than NEWEST."""
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from ridgeline.training.question import DEGREES, Asked, TrainingQuestion, asked
 from ridgeline.training.run import TrainingRun, checkpoint_bytes, train
 from ridgeline.training.space import chosen, layouts, one
 
-BLOCK = 16384
+BLOCK = 32768
 """Layouts that are evaluated at once."""
 ALTERNATIVES: dict[str, tuple[str, int, bool]] = {
     "no tensor parallelism": ("tp", 1, True), "no pipeline": ("pp", 1, True), "a pipeline": ("pp", 1, False),

@@ -26,7 +26,7 @@ from ridgeline.precision import Precision
 from ridgeline.roofline import Time
 from ridgeline.training.bubble import bubble_time
 from ridgeline.training.forward import Forward, forward, sent
-from ridgeline.training.framework import Factors, Habits
+from ridgeline.training.framework import Factors, Habits, youth
 from ridgeline.training.layout import TrainingLayout
 from ridgeline.training.memory import parameters
 from ridgeline.training.repeat import dealt, floats, once
@@ -36,6 +36,8 @@ FORWARD = ("tp", "cp", "ep", "etp", "micro_batch", "sp")
 """Fields of a layout on which a layer's forward pass depends."""
 SHARED = ("tp", "pp", "vp", "cp", "dp", "ep", "etp", "zero", "shards", "balanced")
 """Fields on which messages of data parallelism depend."""
+HOPS = ("tp", "pp", "cp", "dp", "micro_batch")
+"""Fields on which a hop between stages depends."""
 STREAMING = 0.85
 """Share of the peak bandwidth at which an optimizer passes over its states."""
 PARTS = (
@@ -83,8 +85,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     optimizer: Array
     schedule: str
     frozen: bool
-    age: Array = 0.0
+    age: float = 0.0
     """Years by which the software is older than the newest that was measured."""
+    youth: float = 0.0
+    """How new its chips were to it: 1 when they were announced, 0 in the end."""
+    fault: float = 0.0
+    """Seconds that a micro-batch waits at each neighbour of a stage, on a cluster known to be broken."""
 
 
 class TrainingTime(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +116,8 @@ def step_parts(
     uneven: float = 0.0,
     frozen: bool = False,
     fused: bool = True,
-    age: Array = 0.0,
+    age: float = 0.0,
+    fault: float = 0.0,
 ) -> Parts:
     """Counts and seconds of a step of `batch` sequences of `seq` tokens on all chips of `layout`.
 
@@ -119,29 +126,18 @@ def step_parts(
     InputError
         If the chip does not compute in a needed format, or a bandwidth that is needed is not known.
     """
-    counts = parameters(model)
     passes = once(
         lambda few: forward(model, system, precision, floats(few), seq, uneven=uneven, fused=fused), layout, FORWARD
     )
-    messages, each = once(lambda few: _messages(model, system, floats(few), habits), layout, SHARED)
+    messages, each, tied, optimizer = once(lambda few: _shared(model, system, floats(few), habits), layout, SHARED)
+    hop, hop_wire = once(lambda few: _hop(model, system, precision, floats(few), seq), layout, HOPS)
     stages, layout = dealt(model, layout), floats(layout)
     chosen = 1.0 * (layout.recompute == 1)
     whole = 1.0 * (layout.recompute >= 2)
-    tokens = layout.micro_batch * seq / layout.cp
-    size = tokens * model.hidden * precision.activation_bytes / layout.tp
-    stride = layout.tp * layout.cp * layout.dp
-    hop = Message(name="stage hop", kind="send", ranks=layout.pp, stride=stride, bytes=size, far_bytes=size)
-    hop_seconds, hop_wire = sent(hop, system)
-    dense_layer = counts.dense / layout.tp + counts.copied
-    expert_layer = counts.experts / (layout.ep * layout.etp)
-    ends = (counts.embedding + (0.0 if model.tied else counts.head)) / layout.tp / layout.pp
-    dense = stages.middle * dense_layer + ends
-    expert = stages.middle * expert_layer
     zero3, zero0 = 1.0 * (layout.zero >= 3), 1.0 * (layout.zero < 1)
     m = layout.micro_batches(batch)
     each_time = 1.0 * (layout.zero == 2) + (0.0 if habits.accumulates else zero0 * (layout.pp > 1))
     every = 1.0 + each_time * (m - 1.0)
-    held = (dense + expert) / _share(layout)
     trained = 0.0 if frozen else 1.0
     return Parts(
         forward=passes,
@@ -155,38 +151,58 @@ def step_parts(
         routed=_routed(model),
         again=whole + chosen * habits.selective_repeats,
         core_again=whole + chosen,
-        hop=hop_seconds,
+        hop=hop,
         hop_wire=hop_wire,
         reduce=(1.0 - zero3) * messages[0] * trained,
         reductions=every,
         gather=(1.0 - zero3) * messages[2] * trained,
         shared_wire=(1.0 - zero3) * (every * messages[1] + messages[3]) * trained,
-        tied=_tied(model, system, layout, habits) * trained,
+        tied=tied * trained,
         per_layer=zero3 * (each[0] + 2.0 * each[2]),
         per_layer_wire=zero3 * (each[1] + 2.0 * each[3]),
-        optimizer=trained * held * (2.0 * habits.states + habits.gradients + habits.weights) / system.chip.hbm_bandwidth
-        + (
-            trained * held * 2.0 * habits.states / known(system.chip, "host_link")
-            if layout.offload in ("optimizer", "both")
-            else 0.0
-        ),
+        optimizer=optimizer * trained,
         schedule=layout.schedule,
         frozen=frozen,
         age=age,
+        youth=youth(system.chip.name, age),
+        fault=fault,
     )
 
 
-def _messages(
+def _shared(
     model: Architecture, system: System, layout: TrainingLayout, habits: Habits
-) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Seconds of data parallelism's messages: of all layers of a device, and of one layer."""
-    counts = parameters(model)
+) -> tuple[tuple[Array, ...], tuple[Array, ...], Array, Array]:
+    """Seconds of what data parallelism shares out: messages of all layers of a device and of one layer, the sum of a
+    tied table's gradients, and the optimizer's passes over its part.
+    """
+    counts, chip = parameters(model), system.chip
     layers = dealt(model, layout).middle
     dense_layer = counts.dense / layout.tp + counts.copied
     expert_layer = counts.experts / (layout.ep * layout.etp)
     ends = (counts.embedding + (0.0 if model.tied else counts.head)) / layout.tp / layout.pp
-    whole = _data(system, layout, layers * dense_layer + ends, layers * expert_layer, habits)
-    return whole, _data(system, layout, dense_layer, expert_layer, habits)
+    dense, expert = layers * dense_layer + ends, layers * expert_layer
+    held = (dense + expert) / _share(layout)
+    optimizer = held * (2.0 * habits.states + habits.gradients + habits.weights) / chip.hbm_bandwidth
+    if layout.offload in ("optimizer", "both"):
+        optimizer = optimizer + held * 2.0 * habits.states / known(chip, "host_link")
+    whole = _data(system, layout, dense, expert, habits)
+    return (
+        whole,
+        _data(system, layout, dense_layer, expert_layer, habits),
+        _tied(model, system, layout, habits),
+        optimizer,
+    )
+
+
+def _hop(
+    model: Architecture, system: System, precision: Precision, layout: TrainingLayout, seq: Array
+) -> tuple[Array, Array]:
+    """Seconds of one hop of a micro-batch to the next stage, measured and at peak bandwidth."""
+    size = layout.micro_batch * seq / layout.cp * model.hidden * precision.activation_bytes / layout.tp
+    stride = layout.tp * layout.cp * layout.dp
+    return sent(
+        Message(name="stage hop", kind="send", ranks=layout.pp, stride=stride, bytes=size, far_bytes=size), system
+    )
 
 
 def _tied(model: Architecture, system: System, layout: TrainingLayout, habits: Habits) -> Array:
@@ -241,7 +257,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
     """Seconds of a step with the constants of a framework."""
     one, m = parts.forward, parts.micro_batches
     xp = namespace(one.gemm, one.tp, m, parts.pp, parts.reduce)
-    older, stale = 1.0 + f.aging * parts.age, 1.0 + f.aging_experts * parts.age
+    young, stale = 1.0 + f.youth * parts.youth, 1.0 + f.aging_experts * parts.age
     gemm, attention, experts = f.gemm * one.gemm, f.attention * one.attention, f.experts * one.experts * stale
     streams = f.streams * (one.streams + one.scores)
     weight = 0.0 if parts.frozen else 1.0
@@ -282,6 +298,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
         stages.middle * (gemm + experts) * weight,
     )
     hops = (2.0 * m * parts.vp * (hop + f.handover) + 2.0 * (parts.pp - 1) * hop) * (1.0 - lone)
+    hops = hops + m * parts.fault * xp.minimum(parts.pp - 1.0, 2.0)
     visible = f.dp * parts.reduce + (1.0 - f.dp) * xp.maximum(parts.reduce - pace, 0.0 * pace)
     loaded = f.dp * parts.gather + (1.0 - f.dp) * xp.maximum(parts.gather - pace, 0.0 * pace)
     count = m * stages.middle
@@ -302,7 +319,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
         "optimizer": parts.optimizer / STREAMING + 0.0 * m,
         "fixed": f.step + 0.0 * m,
     }
-    return TrainingTime(parts={name: older * seconds for name, seconds in taken.items()})
+    return TrainingTime(parts={name: young * seconds for name, seconds in taken.items()})
 
 
 def floor_time(parts: Parts) -> Time:

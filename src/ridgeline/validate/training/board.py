@@ -24,7 +24,7 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.roofline import TERMS
-from ridgeline.training.framework import ANY, Frameworks, frameworks
+from ridgeline.training.framework import ANY, STATED, Frameworks, frameworks
 from ridgeline.training.run import Setting, train
 from ridgeline.validate.points import Prediction
 from ridgeline.validate.score import Score, compare
@@ -34,7 +34,7 @@ from ridgeline.validate.training.row import Question, kind, question
 FULL, ASSUMED, SWEEP = "step time, full settings", "step time, settings partly assumed", "step time, nanotron's sweep"
 MEMORY, SWEEP_MEMORY = "memory of a device", "memory of a device, nanotron's sweep"
 SETS = {
-    FULL: f"time, {ANY}", ASSUMED: "", SWEEP: f"time, {SWEPT}", MEMORY: f"memory, {ANY}",
+    FULL: STATED, ASSUMED: "", SWEEP: f"time, {SWEPT}", MEMORY: f"memory, {ANY}",
     SWEEP_MEMORY: f"memory, {SWEPT}",
 }  # fmt: skip
 """Sets in the order of the board, and the key of `Frameworks.held_out` of the same rows."""
@@ -147,7 +147,7 @@ def predicted(asked: Question, found: Frameworks) -> tuple[Prediction, Predictio
     setting = Setting(
         model=asked.model, system=asked.system, precision=asked.precision, seq=asked.seq, batch=asked.batch,
         framework=asked.framework, habits=asked.habits, frozen=asked.frozen, dropout=asked.dropout, fused=asked.fused,
-        age=asked.age,
+        age=asked.age, fault=asked.fault,
     )  # fmt: skip
     run = train(setting, asked.layout, found)
     spread = found.spread_of("memory", asked.framework)

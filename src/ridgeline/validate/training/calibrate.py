@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.training.framework import ANY, Frameworks, HeldOut, Spread
+from ridgeline.training.framework import ANY, STATED, Frameworks, HeldOut, Spread
 from ridgeline.validate.training.fit import LEAST_ROWS, SWEPT, held_out, learn
 from ridgeline.validate.training.row import Question
 from ridgeline.validate.training.sample import Sample
@@ -46,6 +46,9 @@ def calibrate(questions: Sequence[Question], source: str, shipped: Frameworks) -
                 inside = (errors[own] >= found_spread.low) & (errors[own] <= found_spread.high)
                 miss = np.abs(np.expm1(errors[own] if what == "time" else -errors[own]))
                 scores[f"{what}, {name}"] = summary(miss, float(inside.mean()))
+                known = np.array([not q.assumed for q in rows])[own]
+                if what == "time" and name == ANY and known.any():
+                    scores[STATED] = summary(miss[known], float(inside[known].mean()))
     return msgspec.structs.replace(found, spread=out, held_out=scores)
 
 

@@ -23,14 +23,14 @@ from ridgeline.validate.training.sample import Sample, estimates
 FIRST = Factors(
     gemm=1.1, attention=1.2, attention_backward=3.0, experts=1.5, streams=2.0, tp=0.7, tp_far=2.0, tp_hop=0.3e-3,
     sync=50e-6, cp=0.5, ep=0.7, dp=0.3, pp=0.5, host=0.3e-3, host_experts=5e-3, meeting=0.3e-3, stalled=1e-6,
-    handover=20e-6, step=0.02, uneven=0.0, aging=0.05, aging_experts=0.3,
+    handover=20e-6, step=0.02, uneven=0.0, youth=0.4, aging_experts=0.3,
 )  # fmt: skip
 """What is expected before any row is seen."""
 SPREADS = {
     "gemm": 0.15, "attention": 0.4, "attention_backward": 0.2, "experts": 0.3, "streams": 0.4, "tp": 0.5,
     "tp_far": 0.3, "tp_hop": 1.0, "sync": 1.0, "cp": 0.7, "ep": 0.5, "dp": 0.7, "pp": 0.7, "host": 0.7,
     "host_experts": 0.7, "meeting": 0.7, "stalled": 1.0, "handover": 1.0, "step": 0.7,
-    "aging": 0.7, "aging_experts": 0.7,
+    "youth": 0.4, "aging_experts": 0.7,
 }  # fmt: skip
 """How far a constant may lie from its parent, in logarithms."""
 QUIRK = {"nanotron": {"host": 2e-3, "meeting": 2e-3, "stalled": 2e-3, "handover": 1e-3}}
@@ -42,8 +42,6 @@ SCALE, FAR, LIMIT = 0.1, 3.0, 0.7
 """|ln error| beyond which a row counts linearly; and beyond which hardly more, at first and at last."""
 SWEPT = "nanotron"
 """Framework of a sweep with many broken runs, which says nothing of others."""
-STALLED = 256
-"""Chips of the sweep beyond which runs are scored, but not fitted."""
 
 
 def fit(sample: Sample, parent: Factors) -> Factors:
@@ -91,8 +89,8 @@ def learn(sample: Sample, frameworks: Sequence[str]) -> tuple[Fitted, ...]:
 
 
 def _stalled(question: Question) -> bool:
-    """Runs of the sweep on 64 nodes, where something that no law explains added a second to each micro-batch."""
-    return question.framework == SWEPT and question.layout.chips > STALLED
+    """Runs of the sweep on its broken network: scored, but not fitted."""
+    return question.fault > 0
 
 
 def _generation(question: Question) -> str:

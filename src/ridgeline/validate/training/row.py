@@ -23,7 +23,7 @@ from ridgeline.layout import Divisors
 from ridgeline.model import Architecture
 from ridgeline.precision import Precision, resolve
 from ridgeline.training.conventions import flop_per_token
-from ridgeline.training.framework import Habits, frameworks
+from ridgeline.training.framework import NEWEST, Habits, frameworks
 from ridgeline.training.layout import Job, TrainingLayout, check
 from ridgeline.validate.training.shape import Row, architecture, ultrascale
 from ridgeline.validate.training.sources import (
@@ -31,12 +31,13 @@ from ridgeline.validate.training.sources import (
     DATES,
     DISAGREE,
     DROPOUT,
+    FAULT,
+    FAULTY,
     FORMATS,
     FRAMEWORKS,
     LENGTHS,
     NEEDED,
     NETWORKS,
-    NEWEST,
     PUBLISHED,
     STAGES,
     SWEEP,
@@ -71,6 +72,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the row says what is computed again, without which its memory is a guess."""
     age: float
     """Years between the software's release and NEWEST; 0 where it is not given."""
+    fault: float = 0.0
+    """Seconds that a micro-batch waits at each neighbour of a stage, on a cluster known to be broken."""
     rate: float
     """Tokens per second and chip; 0: not measured."""
     memory: float
@@ -254,8 +257,6 @@ def with_drafts(model: Architecture) -> Architecture:
 
 def _framework(row: Row, source: str) -> str:
     """Which framework ran a row: DeepSpeed where a table of Megatron's compares itself with ZeRO-3."""
-    if source == "BLOOM":
-        return "megatron-deepspeed"
     if source == "MEG21T2" and row.get("sharding") == "ZeRO-3":
         return "deepspeed"
     return FRAMEWORKS.get(source, "megatron")
@@ -319,6 +320,7 @@ def _sweep(row: Row, number: int) -> Question:
         assumed=(),
         stated=True,
         age=0.0,
+        fault=FAULT if chips >= FAULTY else 0.0,
         rate=_number(row, "tok_s_gpu"),
         memory=_number(row, "gpu_mem_gb") * 2**30,
         out_of_memory=True if re.search("oom", status) else False if status == "ok" else None,

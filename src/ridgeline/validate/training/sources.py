@@ -15,6 +15,11 @@ SYSTEMS = {
     "TPUv5p": "tpu-v5p", "TPUv6e": "tpu-v6e", "TPUv5e": "tpu-v5e", "TPU-Ironwood(v7)": "tpu7x",
 }  # fmt: skip
 """Hardware by the beginning of its name in tables of runs; longer names first where both fit."""
+FAULTY, FAULT = 512, 0.6
+"""Chips of the Ultra-Scale Playbook's sweep from which on every run with a pipeline waits for its network, and the
+seconds that each micro-batch waits at each neighbour of a stage: 0.65 s with two stages and 1.2 s with 4 to 32,
+whatever model, tensor ranks and micro-batch. A fault of that cluster, which half of its runs on 256 chips have too;
+nothing says which."""
 NETWORKS = {
     "Jean Zay": "network.bandwidth=6.25 GB/s",
     "HBM2e-500W": "chip.hbm_capacity=96 GB,chip.hbm_bandwidth=2.4 TB/s,chip.peak.bf16=0.85x,chip.peak.fp8=0.85x",
@@ -28,7 +33,7 @@ FORMATS = {
 }  # fmt: skip
 FRAMEWORKS = {
     "MPT": "foundry", "TT": "torchtitan", "IRONWOOD": "maxtext", "MAXTEXT": "maxtext", "TPUREC": "maxtext",
-    "PALM": "maxtext",
+    "PALM": "maxtext", "BLOOM": "megatron-deepspeed", "MTNLG": "megatron-deepspeed",
 }  # fmt: skip
 """Framework of a source; the others are Megatron's."""
 CONVENTION = {
@@ -49,13 +54,11 @@ UNSTATED = {
 STAGES = {"Megatron-22B": "1", "GPT3-175B": "8", "MT-NLG-530B": "35", "Megatron-1T": "64"}
 """Stages of Korthikanti 2022 (table 3), for its figures of memory."""
 LENGTHS = {("TPUREC", "Llama3.1-405B"): "8192", ("TPUREC", "GPT3-175B"): "2048"}
-NEWEST = 2026 + 7 / 12
-"""Release of the newest software in the tables, in years."""
 DATES = {
-    "MEG21T1": 2021.3, "MEG21T2": 2021.6, "MTNLG": 2022.0, "KORT22": 2022.4, "LLAMA3T4": 2024.2, "NEMO2407": 2024.5,
-    "MCORE": 2024.6, "NEMOLS": 2025.3, "MLPERF50": 2025.4,
+    "MEG21T1": 2021.3, "MEG21T2": 2021.6, "KORT22": 2022.4, "LLAMA3T4": 2024.2, "NEMO2407": 2024.5, "MCORE": 2024.6,
+    "NEMOLS": 2025.3, "MLPERF50": 2025.4,
 }  # fmt: skip
-"""When tables of Megatron's runs appeared, in years."""
+"""When tables of Megatron's runs appeared, in years; constants of frameworks measured once include their age."""
 UNKNOWN = 16
 """Micro-batches per stage where a row with a pipeline gives no batch: its time is then not scored, its memory is."""
 DISAGREE = 0.25
