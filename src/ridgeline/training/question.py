@@ -150,7 +150,7 @@ class TrainingQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         found = cls(**texts)
         for name in POSITIVE:
             if texts.get(name) and not getattr(found, name):
-                raise InputError(f"--{name.replace('_', '-')} {texts[name]}", "at least 1", "leave it out to search it")
+                raise InputError(f"--{name.replace('_', '-')} {texts[name]}", "at least 1, or leave it out")
         return found
 
     def to_cli(self) -> str:
