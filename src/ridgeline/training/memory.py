@@ -128,7 +128,7 @@ def training_memory(
     fuller = last.used > first.used
     return TrainingMemory(
         **{
-            name: xp.where(fuller, getattr(last, name) + 0.0 * fuller, getattr(first, name) + 0.0 * fuller)
+            name: xp.where(fuller, getattr(last, name), getattr(first, name))
             for name in TrainingMemory.__struct_fields__
         }
     )

@@ -96,12 +96,17 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 class TrainingTime(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of a step by what they go into; they add up to `seconds`."""
 
-    parts: dict[str, Array]
+    seconds: Array
+    """The whole step."""
+    mature: dict[str, Array]
+    """Parts of the step with mature software."""
+    young: Array
+    """Factor on all of them for software that is young on its chips."""
 
     @property
-    def seconds(self) -> Array:
-        """The whole step."""
-        return sum(self.parts.values())
+    def parts(self) -> dict[str, Array]:
+        """Seconds by what they go into."""
+        return {name: self.young * seconds for name, seconds in self.mature.items()}
 
 
 def step_parts(
@@ -270,7 +275,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
     host = (f.host + f.meeting * parts.tensor + f.stalled * parts.crowd + f.host_experts * stale * parts.routed) * (
         1.0 + parts.again / 3.0
     )
-    waits = xp.maximum(host - kernels, 0.0 * kernels)
+    waits = xp.maximum(host - kernels, 0.0)
     rounds = 2.0 + parts.again
     tensor = rounds * (
         (f.tp + (f.tp_far - f.tp) * (parts.far > 0)) * one.tp + f.tp_hop * parts.far + f.sync * parts.tensor
@@ -279,7 +284,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
     expert = f.ep * rounds * one.ep * stale
     layer = kernels + waits + tensor + context + expert
     collected = parts.per_layer
-    sharded = f.dp * collected + (1.0 - f.dp) * xp.maximum(collected - layer, 0.0 * layer)
+    sharded = f.dp * collected + (1.0 - f.dp) * xp.maximum(collected - layer, 0.0)
     layer = layer + sharded
     head = (2.0 + weight) * f.gemm * one.head
     stages = parts.stages
@@ -288,7 +293,7 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
     pace = xp.maximum(stages.middle * layer + lone * head, tail)
     extra = pace - stages.middle * layer
     forward = stages.middle * (layer * run / kernels)
-    hop = f.pp * parts.hop + 0.0 * m
+    hop = f.pp * parts.hop
     bubble = bubble_time(
         parts.schedule,
         parts.pp,
@@ -299,8 +304,8 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
     )
     hops = (2.0 * m * parts.vp * (hop + f.handover) + 2.0 * (parts.pp - 1) * hop) * (1.0 - lone)
     hops = hops + m * parts.fault * xp.minimum(parts.pp - 1.0, 2.0)
-    visible = f.dp * parts.reduce + (1.0 - f.dp) * xp.maximum(parts.reduce - pace, 0.0 * pace)
-    loaded = f.dp * parts.gather + (1.0 - f.dp) * xp.maximum(parts.gather - pace, 0.0 * pace)
+    visible = f.dp * parts.reduce + (1.0 - f.dp) * xp.maximum(parts.reduce - pace, 0.0)
+    loaded = f.dp * parts.gather + (1.0 - f.dp) * xp.maximum(parts.gather - pace, 0.0)
     count = m * stages.middle
     taken = {
         "matrices": count * (2.0 + weight) * gemm,
@@ -313,13 +318,13 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
         "tensor messages": count * tensor,
         "context messages": count * context,
         "expert messages": count * expert,
-        "bubble": bubble + 0.0 * m,
+        "bubble": bubble,
         "hops": hops,
         "data messages": count * sharded + parts.reductions * visible + loaded + parts.tied,
-        "optimizer": parts.optimizer / STREAMING + 0.0 * m,
-        "fixed": f.step + 0.0 * m,
+        "optimizer": parts.optimizer / STREAMING,
+        "fixed": f.step,
     }
-    return TrainingTime(parts={name: young * seconds for name, seconds in taken.items()})
+    return TrainingTime(seconds=young * sum(taken.values()), mature=taken, young=young)
 
 
 def floor_time(parts: Parts) -> Time:
