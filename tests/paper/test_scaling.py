@@ -214,8 +214,9 @@ GADRE = {
 
 @pytest.mark.parametrize("name", GADRE)
 def test_gadre_runs(name: str) -> None:
-    """The authors' runs, 1.4B on 921e9 tokens and 6.9B on 138e9 among them, within 4% and half of them within 2%; and the
-    same law written in N and D gives the same losses.
+    """The authors' runs, 1.4B on 921e9 tokens and 6.9B on 138e9 among them: each within 4%, half of them within 2%.
+
+    The same law written in N and D gives the same losses.
     """
     found = load(name)
     assert isinstance(found, Overtraining)
