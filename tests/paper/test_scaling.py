@@ -209,7 +209,7 @@ GADRE = {
         (1439795200, 460734464000, 2.5314), (6889410560, 137788211200, 2.4547),
     ],
 }  # fmt: skip
-"""Parameters, tokens and loss on C4's validation set of the authors' runs (github.com/mlfoundations/scaling, exp_data)."""
+"""Parameters, tokens, loss on C4's validation set: the authors' runs (github.com/mlfoundations/scaling, exp_data)."""
 
 
 @pytest.mark.parametrize("name", GADRE)
