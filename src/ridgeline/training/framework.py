@@ -94,7 +94,9 @@ class Factors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host: Count
     """Seconds in which the host starts one layer of a micro-batch, forward and backward, on one device."""
     host_experts: Count
-    """Seconds more for a layer of experts: routing, permuting, sending."""
+    """Seconds more for a layer of experts, whose tokens the host must count before it can start their matrices."""
+    host_each: Count
+    """Seconds more for each expert on the device, whose matrices it starts one by one."""
     meeting: Count
     """Seconds more for a layer's messages of tensor parallelism."""
     stalled: Count

@@ -45,6 +45,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     uneven: float = 0.0
     age: float = 0.0
     fault: float = 0.0
+    dropless: bool = True
 
 
 class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +110,7 @@ def train(setting: Setting, layout: TrainingLayout, found: Frameworks | None = N
     s, chip = setting, setting.system.chip
     parts = step_parts(
         s.model, s.system, s.precision, layout, s.seq, s.batch, s.habits,
-        uneven=s.uneven, frozen=s.frozen, fused=s.fused, age=s.age, fault=s.fault,
+        uneven=s.uneven, frozen=s.frozen, fused=s.fused, age=s.age, fault=s.fault, dropless=s.dropless,
     )  # fmt: skip
     time, floor = step_time(parts, found.factors(s.framework, chip.name)), floor_time(parts)
     memory = training_memory(

@@ -61,8 +61,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Tensor ranks of a stage in a pipeline; 0 without either."""
     far: Array
     """Scale-up domains, beyond one, in which the tensor ranks of a stage lie."""
-    routed: float
-    """Share of layers with experts."""
+    counted: float
+    """Share of layers with experts whose tokens are counted before their matrices can start."""
+    local: Array
+    """Experts on a device whose matrices the host starts one by one, averaged over all layers."""
     again: Array
     """Share of matrices that are computed again, and of attention's core."""
     core_again: Array
@@ -123,6 +125,7 @@ def step_parts(
     fused: bool = True,
     age: float = 0.0,
     fault: float = 0.0,
+    dropless: bool = True,
 ) -> Parts:
     """Counts and seconds of a step of `batch` sequences of `seq` tokens on all chips of `layout`.
 
@@ -153,7 +156,8 @@ def step_parts(
         tensor=1.0 * (layout.tp > 1),
         crowd=layout.tp * (layout.tp > 1) * (layout.pp > 1),
         far=(layout.tp / ranks_inside(layout.tp, 1, system.domain.size)) - 1.0,
-        routed=_routed(model),
+        counted=_routed(model)[0] * dropless,
+        local=_routed(model)[1] * dropless / (layout.ep * layout.etp),
         again=whole + chosen * habits.selective_repeats,
         core_again=whole + chosen,
         hop=hop,
@@ -220,10 +224,11 @@ def _tied(model: Architecture, system: System, layout: TrainingLayout, habits: H
     return sent(Message(name="table", kind="all_reduce", ranks=pair, stride=stride, bytes=size), system)[0]
 
 
-def _routed(model: Architecture) -> float:
-    """Share of layers with routed experts."""
-    count = sum(n for layer, n in model.kinds if any(isinstance(f, Experts) for f in layer.feedforwards))
-    return count / len(model.layers)
+def _routed(model: Architecture) -> tuple[float, float]:
+    """Share of layers with routed experts, and experts of a layer, averaged over all layers."""
+    counts = [(n, sum(f.count for f in layer.feedforwards if isinstance(f, Experts))) for layer, n in model.kinds]
+    layers = len(model.layers)
+    return sum(n for n, experts in counts if experts) / layers, sum(n * experts for n, experts in counts) / layers
 
 
 def _share(layout: TrainingLayout) -> Array:
@@ -272,9 +277,8 @@ def step_time(parts: Parts, f: Factors) -> TrainingTime:
         attention + f.streams * one.scores * (parts.again == 0)
     )
     kernels = run + back + again
-    host = (f.host + f.meeting * parts.tensor + f.stalled * parts.crowd + f.host_experts * stale * parts.routed) * (
-        1.0 + parts.again / 3.0
-    )
+    sorting = (f.host_experts * parts.counted + f.host_each * parts.local) * stale
+    host = (f.host + f.meeting * parts.tensor + f.stalled * parts.crowd + sorting) * (1.0 + parts.again / 3.0)
     waits = xp.maximum(host - kernels, 0.0)
     rounds = 2.0 + parts.again
     tensor = rounds * (

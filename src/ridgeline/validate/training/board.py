@@ -147,7 +147,7 @@ def predicted(asked: Question, found: Frameworks) -> tuple[Prediction, Predictio
     setting = Setting(
         model=asked.model, system=asked.system, precision=asked.precision, seq=asked.seq, batch=asked.batch,
         framework=asked.framework, habits=asked.habits, frozen=asked.frozen, dropout=asked.dropout, fused=asked.fused,
-        age=asked.age, fault=asked.fault,
+        age=asked.age, fault=asked.fault, dropless=asked.dropless,
     )  # fmt: skip
     run = train(setting, asked.layout, found)
     spread = found.spread_of("memory", asked.framework)

@@ -22,14 +22,14 @@ from ridgeline.validate.training.sample import Sample, estimates
 
 FIRST = Factors(
     gemm=1.1, attention=1.2, attention_backward=3.0, experts=1.5, streams=2.0, tp=0.7, tp_far=2.0, tp_hop=0.3e-3,
-    sync=50e-6, cp=0.5, ep=0.7, dp=0.3, pp=0.5, host=0.3e-3, host_experts=5e-3, meeting=0.3e-3, stalled=1e-6,
-    handover=20e-6, step=0.02, uneven=0.0, youth=0.4, aging_experts=0.3,
+    sync=50e-6, cp=0.5, ep=0.7, dp=0.3, pp=0.5, host=0.3e-3, host_experts=2e-3, host_each=0.4e-3, meeting=0.3e-3,
+    stalled=1e-6, handover=20e-6, step=0.02, uneven=0.0, youth=0.4, aging_experts=0.3,
 )  # fmt: skip
 """What is expected before any row is seen."""
 SPREADS = {
     "gemm": 0.15, "attention": 0.4, "attention_backward": 0.2, "experts": 0.3, "streams": 0.4, "tp": 0.5,
     "tp_far": 0.3, "tp_hop": 1.0, "sync": 1.0, "cp": 0.7, "ep": 0.5, "dp": 0.7, "pp": 0.7, "host": 0.7,
-    "host_experts": 0.7, "meeting": 0.7, "stalled": 1.0, "handover": 1.0, "step": 0.7,
+    "host_experts": 0.7, "host_each": 0.7, "meeting": 0.7, "stalled": 1.0, "handover": 1.0, "step": 0.7,
     "youth": 0.4, "aging_experts": 0.7,
 }  # fmt: skip
 """How far a constant may lie from its parent, in logarithms."""

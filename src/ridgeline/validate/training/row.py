@@ -72,6 +72,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the row says what is computed again, without which its memory is a guess."""
     age: float
     """Years between the software's release and NEWEST; 0 where it is not given."""
+    dropless: bool = True
+    """Whether experts take all tokens that are sent to them, so that the host waits for their numbers."""
     fault: float = 0.0
     """Seconds that a micro-batch waits at each neighbour of a stage, on a cluster known to be broken."""
     rate: float
@@ -242,6 +244,7 @@ def _published(row: Row, number: int, table: Sequence[Row]) -> Question:
         assumed=tuple(sorted(set(extra) | {name for name in NEEDED if not stated.get(name)})),
         stated=bool(stated.get("recompute")),
         age=_age(row),
+        dropless="tokendrop" not in row["model"],
         rate=0.0 if pp > 1 and "gbs_seq" in extra else _rate(row, model, seq, batch, chips, source),
         memory=_number(row, "mem_gb") * (2**30 if source in ("KORT22F1", "TT") else 1e9),
         out_of_memory=True if "oom" in status else False if status == "ok" else None,

@@ -32,7 +32,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         parts = tuple(
             step_parts(
                 q.model, q.system, q.precision, q.layout, q.seq, q.batch, q.habits,
-                uneven=0.0, frozen=q.frozen, fused=q.fused, age=q.age, fault=q.fault,
+                uneven=0.0, frozen=q.frozen, fused=q.fused, age=q.age, fault=q.fault, dropless=q.dropless,
             )
             for q in known
         )  # fmt: skip
