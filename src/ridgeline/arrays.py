@@ -50,10 +50,15 @@ def namespace(*values: Array) -> Any:
     found: Any = PLAIN
     for value in values:
         if not isinstance(value, (int, float)):
-            found = value.__array_namespace__()
+            kind = type(value)
+            found = _NAMESPACES.get(kind) or _NAMESPACES.setdefault(kind, value.__array_namespace__())
             if found.__name__ != "numpy":
                 break
     return found
+
+
+_NAMESPACES: dict[type, Any] = {}
+"""Of the kinds of arrays that were met."""
 
 
 def traced(value: Array) -> bool:

@@ -332,7 +332,7 @@ def _looked_up(name: str, on: str, what: str, formats: tuple[str, str, str], chi
     )
 
 
-_kept = lru_cache(maxsize=64)(_looked_up)
+_kept = lru_cache(maxsize=512)(_looked_up)
 
 
 def units() -> dict[str, str]:

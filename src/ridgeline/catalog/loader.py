@@ -71,7 +71,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
                     return path
             for folder in self.folders:
                 for path in sorted((folder / kind).glob("*.toml")):
-                    if key.encode() in _bytes(path).lower() and key in _aliases(path):
+                    if key.encode() in _lower(path) and key in _aliases(path):
                         return path
         known = {*self.names(kind), *self.aliases(kind)}
         raise UnknownNameError(KINDS[kind], name[:60], known, f"ridgeline catalog {kind} lists them")
@@ -123,6 +123,12 @@ def _key(name: str) -> str:
 def _aliases(path: Path) -> list[str]:
     aliases = _table(path).get("aliases", [])
     return [_key(str(alias)) for alias in aliases] if isinstance(aliases, list) else []
+
+
+@lru_cache(maxsize=4096)
+def _lower(path: Path) -> bytes:
+    """The content of a file in lower case: what may have an alias in it is parsed."""
+    return _bytes(path).lower()
 
 
 def _bytes(path: Path) -> bytes:

@@ -147,14 +147,39 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
         except InputError as error:
             yield Refusal(row=i, reason=str(error))
             continue
-        model, chip, engine, weights, kv = (row.get(name, "") for name in NAMES)
+        model, chip, engine, weights, kv = [row.get(name, "") for name in NAMES]
         engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
         source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
         key = (model, chip, engine, weights, kv, source, row["mode"] == MODE)
         groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
     read = lru_cache(maxsize=None)(partial(_subject, catalog))
+    alike: dict[tuple[int, str, bool], tuple[Subject, list[tuple[str, list[Member]]]]] = {}
     for key, members in groups.items():
-        yield from _prepare_group(key, members, read)
+        try:
+            found = _group_subject(key, read)
+        except InputError as error:
+            yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
+            continue
+        can = Divisors.of(found.model)
+        kept: list[Member] = []
+        for member in members:
+            try:
+                _check(member[2], can, found)
+                kept.append(member)
+            except InputError as error:
+                yield Refusal(row=member[0], reason=str(error))
+        if kept:
+            alike.setdefault((id(found), key[2], key[-1]), (found, []))[1].append((key[5], kept))
+    for (_, engine, apart), (found, by_source) in alike.items():
+        try:
+            if apart:
+                most, used = MOST_SEQUENCES.get(engine, np.inf), _utilisation(engine, found)
+                kept = [member for _, members in by_source for member in members]
+                yield evaluate_pools(kept, found, engine, most=most, utilisation=used)
+            else:
+                yield from _evaluate(by_source, found, engine)
+        except InputError as error:
+            yield from (Refusal(row=i, reason=str(error)) for _, members in by_source for i, _, _ in members)
 
 
 def _subject(catalog: str, model: str, chip: str, weights: str, kv: str) -> Subject:
@@ -167,38 +192,16 @@ def _manner(notes: str) -> str:
     return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
-def _prepare_group(
-    key: tuple[str, str, str, str, str, str, bool], members: list[Member], read: Callable[..., Subject]
-) -> Iterator[Prepared | PreparedPools | Refusal]:
-    model, chip, engine, weights, kv, source, apart = key
+def _group_subject(key: tuple[str, str, str, str, str, str, bool], read: Callable[..., Subject]) -> Subject:
+    """Model, chip and formats of a group of rows (InputError)."""
+    model, chip, engine, weights, kv, _, _ = key
     cache = FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")
-    try:
-        found = read(model, chip, FORMATS.get(weights, weights), cache)
-        if not kv and cache and (engine, generation(found.system.chip.name)) in WIDE_CACHE:
-            found = read(model, chip, FORMATS.get(weights, weights), "")
-        if special := CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv)):
-            found = read(model, chip, *special)
-    except InputError as error:
-        yield from (Refusal(row=i, reason=str(error)) for i, _, _ in members)
-        return
-    can = Divisors.of(found.model)
-    kept: list[Member] = []
-    for member in members:
-        try:
-            _check(member[2], can, found)
-            kept.append(member)
-        except InputError as error:
-            yield Refusal(row=member[0], reason=str(error))
-    if not kept:
-        return
-    try:
-        if apart:
-            most = MOST_SEQUENCES.get(engine, np.inf)
-            yield evaluate_pools(kept, found, engine, most=most, utilisation=_utilisation(engine, found))
-        else:
-            yield _evaluate(kept, found, engine, source)
-    except InputError as error:
-        yield from (Refusal(row=i, reason=str(error)) for i, _, _ in kept)
+    found = read(model, chip, FORMATS.get(weights, weights), cache)
+    if not kv and cache and (engine, generation(found.system.chip.name)) in WIDE_CACHE:
+        found = read(model, chip, FORMATS.get(weights, weights), "")
+    if special := CHECKPOINTS.get((engine.removesuffix(EAGER), found.model.name, weights, kv)):
+        found = read(model, chip, *special)
+    return found
 
 
 def _utilisation(engine: str, found: Subject) -> float:
@@ -221,11 +224,12 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
             )
 
 
-def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -> Prepared:
-    """Steps of a group as arrays."""
+def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine: str) -> Iterator[Prepared]:
+    """Steps of like rows of several sources as arrays, then a group for each source."""
+    members = [member for _, rows in by_source for member in rows]
     given = [number for _, _, number in members]
     keys = [key for _, key, _ in members]
-    n = {name: np.array([number[name] for number in given]) for name in given[0]}
+    n = dict(zip(given[0], np.array([list(number.values()) for number in given]).T.copy(), strict=True))
     mode = np.array([mode for mode, _ in keys])
     layout = Layout(**{name: _degree(n[name]) for name in ("tp", "pp", "dp", "ep", "cp")})
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
@@ -245,7 +249,8 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
         fits = np.floor(OF_FREE[engine] * free / (held.cache_per_sequence + held.logits_per_sequence))
     most = MOST_SEQUENCES.get(engine.removesuffix(EAGER), np.inf)
     capacity = np.maximum(np.minimum(fits, most) * layout.dp, 1.0)
-    sent = np.array([requests(source, isl, osl) for isl, osl in zip(n["isl"], n["osl"], strict=True)])
+    who = [source for source, rows in by_source for _ in rows]
+    sent = np.array([requests(*of) for of in zip(who, n["isl"].tolist(), n["osl"].tolist(), strict=True)])
     n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
     capacity = np.minimum(capacity, n["requests"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
@@ -275,11 +280,11 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
     n["inside"] = batch
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))
-    return Prepared(
+    whole = Prepared(
         rows=[i for i, _, _ in members],
         keys=keys,
         engine=engine,
-        source=source,
+        source=by_source[0][0],
         number=n,
         decode=decode,
         prefill=prefill,
@@ -290,6 +295,26 @@ def _evaluate(members: list[Member], found: Subject, engine: str, source: str) -
         capacity=capacity,
         fits=held.most_sequences >= 1,
         found=found,
+    )
+    if len(by_source) == 1:
+        yield whole
+        return
+    start = 0
+    for source, rows in by_source:
+        yield _group(whole, source, start, len(rows))
+        start += len(rows)
+
+
+def _group(whole: Prepared, source: str, start: int, count: int) -> Prepared:
+    """The rows of one source."""
+    parts = ("decode", "prefill", "alone", "decode_time", "prefill_time")
+    return msgspec.structs.replace(
+        _part(whole, start, count),
+        rows=whole.rows[start : start + count],
+        keys=whole.keys[start : start + count],
+        source=source,
+        number={name: column[start : start + count] for name, column in whole.number.items()},
+        **{name: _part(getattr(whole, name), start, count) for name in parts},
     )
 
 
@@ -422,20 +447,19 @@ def _predicted(
         sides = np.minimum(low, estimate), estimate, np.maximum(high, estimate)
         phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
         columns = (bound, *sides, binding[phase][picked])
-        for i, *answer, binds in zip(picked, *(column.tolist() for column in columns), strict=True):
-            yield (
-                item.rows[i],
-                Prediction(
-                    id=rows[item.rows[i]].get("id", ""),
-                    metric=key[1],
-                    floor=answer[0],
-                    low=answer[1],
-                    estimate=answer[2],
-                    high=answer[3],
-                    binding=TERMS[binds],
-                    provenance=resting,
-                ),
+        own = [item.rows[i] for i in picked]
+        for i, floor, down, middle, up, binds in zip(own, *(column.tolist() for column in columns), strict=True):
+            answer = Prediction(
+                id=rows[i].get("id", ""),
+                metric=key[1],
+                floor=floor,
+                low=down,
+                estimate=middle,
+                high=up,
+                binding=TERMS[binds],
+                provenance=resting,
             )
+            yield i, answer
 
 
 def _single(row: Mapping[str, str], blank: Prediction) -> Prediction:

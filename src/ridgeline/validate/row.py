@@ -80,7 +80,7 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
             raise InputError(f"{name} {row[name][:40]!r}", f"one of {', '.join(known)}")
     mode = row["mode"]
     out = {name: _number(row, name, 0.0) for name in COUNTS}
-    out |= _pools(row) if mode == "disaggregated" else _degrees(row)
+    out |= _pools(row) if mode == "disaggregated" else _degrees(tuple(map(row.get, DEGREES)))
     if mode != "online" and not out["batch"]:
         raise InputError("batch", "missing")
     if mode != "decode_step" and not out["isl"]:
@@ -123,8 +123,12 @@ def _refused(row: Mapping[str, str]) -> None:
         raise InputError(given, expected)
 
 
-def _degrees(row: Mapping[str, str]) -> dict[str, float]:
-    """Degrees without blanks; where chips and degrees disagree the chips are certain, and `tp` follows from them."""
+@lru_cache(maxsize=4096)
+def _degrees(cells: tuple[str | None, ...]) -> Mapping[str, float]:
+    """Degrees without blanks, of the cells of DEGREES; where chips and degrees disagree the chips are certain, and `tp`
+    follows from them.
+    """
+    row = {name: cell or "" for name, cell in zip(DEGREES, cells, strict=True)}
     out = {name: _number(row, name, math.nan) for name in DEGREES}
     _whole({name: value for name, value in out.items() if value == value})
     for name in ("pp", "dp", "ep", "cp"):
