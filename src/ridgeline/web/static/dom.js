@@ -1,47 +1,67 @@
 // Making elements: el("p", {class: "note"}, "text", child). Text is text: nothing is ever read as HTML.
-const SVG = "http://www.w3.org/2000/svg";
+// What is redrawn often is described instead: html() and svg() give {name, attributes, children}, and `morph` compares the
+// description with the one that stands there, and changes only what differs: less to lay out and to paint.
+const HTML = "http://www.w3.org/1999/xhtml", SVG = "http://www.w3.org/2000/svg";
+const DESCRIBED = Symbol("described");
 
 export function el(name, attributes = {}, ...children) {
-  return filled(document.createElement(name), attributes, children);
+  return filled(document.createElement(name), attributes, children.flat());
+}
+
+export function html(name, attributes = {}, ...children) {
+  return { space: HTML, name, attributes, children: kept(children.flat()) };
 }
 
 export function svg(name, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, name), attributes, children);
+  return { space: SVG, name, attributes, children: kept(children.flat()) };
 }
 
+const kept = (children) => children.filter((child) => child !== null && child !== undefined);
+const described = (child) => typeof child === "object" && !(child instanceof Node);
+
 function filled(node, attributes, children) {
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) node[key] = value;
-    else if (value === true) node.setAttribute(key, "");
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  for (const [key, value] of Object.entries(attributes)) set(node, key, value);
+  node.append(...kept(children).map(built));
   return node;
 }
 
-// Shows `nodes` in `place` by changing only what differs: less to lay out, and focus and opened details stay.
-export function morph(place, nodes) {
-  const now = [...place.childNodes];
-  nodes.forEach((node, i) => (now[i] ? patch(now[i], node) : place.append(node)));
-  now.slice(nodes.length).forEach((node) => node.remove());
+function set(node, key, value) {
+  if (key.startsWith("on")) node[key] = value;
+  else if (value === true) node.setAttribute(key, "");
+  else if (value === false || value === null || value === undefined) node.removeAttribute(key);
+  else node.setAttribute(key, value);
 }
 
-const HANDLERS = ["onclick", "ontoggle", "onchange", "oninput"];
+export function built(child) {
+  if (!described(child)) return child;
+  const node = filled(document.createElementNS(child.space, child.name), child.attributes, child.children);
+  node[DESCRIBED] = child;
+  return node;
+}
 
-function patch(old, node) {
-  if (typeof node === "string") node = document.createTextNode(node);
-  if (old.nodeName !== node.nodeName || old.nodeName === "CANVAS") return old.replaceWith(node);
-  if (old.nodeType === Node.TEXT_NODE) { if (old.data !== node.data) old.data = node.data; return; }
-  for (const name of old.getAttributeNames()) if (!node.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  for (const name of HANDLERS) old[name] = node[name];
-  morph(old, [...node.childNodes]);
+// Shows `children` in `place`: focus and opened details stay where the description of an element is of the same name.
+export function morph(place, children) {
+  children.forEach((child, i) => {
+    const old = place.childNodes[i], was = old?.[DESCRIBED];
+    if (!old) place.append(built(child));
+    else if (was && described(child) && was.name === child.name) changed(old, was, child);
+    else if (typeof child === "string" && old.nodeType === Node.TEXT_NODE) { if (old.data !== child) old.data = child; }
+    else if (old !== child) old.replaceWith(built(child));
+  });
+  while (place.childNodes.length > children.length) place.lastChild.remove();
+}
+
+function changed(node, was, now) {
+  for (const key of Object.keys(was.attributes)) if (!(key in now.attributes)) set(node, key, null);
+  for (const [key, value] of Object.entries(now.attributes)) if (was.attributes[key] !== value) set(node, key, value);
+  node[DESCRIBED] = now;
+  morph(node, now.children);
 }
 
 export function table(columns, rows, caption) {
-  const head = columns.map(([text, numeric]) => el("th", { scope: "col", class: numeric ? "n" : null }, text));
-  const body = rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { class: columns[i][1] ? "n" : null }, cell))));
-  return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption }, el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)));
+  const head = columns.map(([text, numeric]) => html("th", { scope: "col", class: numeric ? "n" : null }, text));
+  const body = rows.map((row) => html("tr", {}, row.map((cell, i) => html("td", { class: columns[i][1] ? "n" : null }, cell))));
+  return html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption }, html("table", {}, html("thead", {}, html("tr", {}, head)), html("tbody", {}, body)));
 }
 
 export function said(text) {

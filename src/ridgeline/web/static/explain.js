@@ -1,6 +1,6 @@
 // Numbers that open: formula, values put in, sources, interval, and when not to trust it.
 import { ask, Refused } from "./api.js";
-import { el, said } from "./dom.js";
+import { el, html, said } from "./dom.js";
 import { show } from "./format.js";
 
 const FLOOR = "A bound of physics: no engine is faster, and real ones are slower. Do not promise it to anybody.";
@@ -11,9 +11,9 @@ const FACT = "As good as its sources: makers round, and prices and drivers chang
 // what the page itself knows: {text, formula, inputs: [[name, value shown, source]], interval, trust, see: {number, params}},
 // or {load()}, which tells it later.
 export function number(text, of, params) {
-  if (!of) return el("span", {}, text);
+  if (!of) return html("span", {}, text);
   const point = typeof of === "string" ? { number: of, params } : of.number ? of : null;
-  return el("button", { class: "number", type: "button", title: "Where this comes from", "data-number": point?.number ?? of.name, onclick: () => (point ? open(point.number, point.params) : of.load ? of.load() : told({ value: text, ...of })) }, text);
+  return html("button", { class: "number", type: "button", title: "Where this comes from", "data-number": point?.number ?? of.name, onclick: () => (point ? open(point.number, point.params) : of.load ? of.load() : told({ value: text, ...of })) }, text);
 }
 
 export async function open(name, params) {

@@ -1,12 +1,12 @@
 // A page of records: what is pinned stands side by side above them, and all of it can be taken along.
-import { el, said, table } from "./dom.js";
+import { el, morph, said, table } from "./dom.js";
 import { toolbar } from "./save.js";
 import { PINS } from "./state.js";
 
 // `names` and `rows` as a CSV has them, with the record's own name first; `cells(row)` as the page shows them.
 export function listing({ query, answer, line, rows, cells, caption, draw }) {
   const pinned = el("div"), { names, rows: all } = rows, place = el("div"), wanted = () => query.getAll("pin").slice(0, PINS);
-  const written = () => { history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`); compare(); place.replaceChildren(...draw(button)); };
+  const written = () => { history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`); compare(); morph(place, draw(button)); };
   const drop = (name) => { const kept = wanted().filter((each) => each !== name); query.delete("pin"); kept.forEach((each) => query.append("pin", each)); written(); };
   const add = (name) => {
     if (wanted().length === PINS) return said(`At most ${PINS} are pinned: take one away first.`);
@@ -26,10 +26,10 @@ export function listing({ query, answer, line, rows, cells, caption, draw }) {
       const change = row !== found[0] && typeof value === "number" && typeof first === "number" && first ? value / first - 1 : null;
       return change === null ? shown : el("span", {}, shown, ` (${change >= 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(0)}%)`);
     })]);
-    pinned.replaceChildren(el("h2", {}, "Compared"), table([["", false], ...found.map(([name]) => [name, true])], body, `Pinned: ${caption}`), el("div", { class: "row" }, found.map(([name]) => el("button", { type: "button", onclick: () => drop(name) }, `Take away ${name}`))));
+    morph(pinned, [el("h2", {}, "Compared"), table([["", false], ...found.map(([name]) => [name, true])], body, `Pinned: ${caption}`), el("div", { class: "row" }, found.map(([name]) => el("button", { type: "button", onclick: () => drop(name) }, `Take away ${name}`)))]);
   }
   const python = () => `import json\nimport shlex\nimport subprocess\n\nline = ${JSON.stringify(line)}\nfound = json.loads(subprocess.check_output([*shlex.split(line), "--json"]))\n`;
   compare();
-  place.replaceChildren(...draw(button));
+  morph(place, draw(button));
   return [toolbar({ answer: () => answer, line: () => line, python, rows: () => rows }), pinned, place];
 }

@@ -88,6 +88,12 @@ export function span(values, pad = 1.3) {
   return kept.length ? [Math.min(...kept) / pad, Math.max(...kept) * pad] : [0.1, 1];
 }
 
+// The same, out to whole decades: axes then rest while a slider moves what they show.
+export function decades(values, pad) {
+  const [low, high] = span(values, pad);
+  return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))];
+}
+
 const COLORS = ["var(--blue)", "var(--orange)", "var(--green)", "var(--purple)", "var(--red)", "var(--grey)"];
 
 // Parts of a whole as bars with their names.

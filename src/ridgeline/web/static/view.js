@@ -1,7 +1,7 @@
 // A page that asks one question: inputs on the left, the answer on the right, what is pinned beside it.
 import { ask, latest, Refused } from "./api.js";
 import { controls } from "./controls.js";
-import { el, morph, said, table } from "./dom.js";
+import { el, html, morph, said, table } from "./dom.js";
 import { number } from "./explain.js";
 import { show } from "./format.js";
 import { toolbar } from "./save.js";
@@ -53,8 +53,7 @@ export async function view(main, page) {
   function render() {
     if (!answer) return;
     const nodes = page.draw(answer, { state, params: params(), pins: compared, render }).filter(Boolean);
-    if (page.slow) place.replaceChildren(...nodes);
-    else morph(place, nodes);
+    morph(place, nodes);
     compare();
   }
 
@@ -97,9 +96,9 @@ export async function view(main, page) {
       const change = typeof value === "number" && typeof other[1] === "number" && value ? other[1] / value - 1 : null;
       return `${show(other[1], unit)}${change === null ? "" : ` (${change >= 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(1)}%)`}`;
     })]);
-    pinned.replaceChildren(el("h2", {}, "Compared"), table(columns, rows, "Pinned scenarios against the one now"),
+    morph(pinned, [el("h2", {}, "Compared"), table(columns, rows, "Pinned scenarios against the one now"),
       el("ul", {}, pins.map((query, i) => el("li", {}, `pin ${i + 1}: `, el("a", { href: `${location.pathname}?${query}` }, describe(query)), " ",
-        el("button", { type: "button", "aria-label": `Take away pin ${i + 1}`, onclick: () => { pins.splice(i, 1); compared.splice(i, 1); keep(written(flat, state, pins)); render(); } }, "take away")))));
+        el("button", { type: "button", "aria-label": `Take away pin ${i + 1}`, onclick: () => { pins.splice(i, 1); compared.splice(i, 1); keep(written(flat, state, pins)); render(); } }, "take away"))))]);
   }
   const describe = (query) => decodeURIComponent(query.replaceAll("+", " ").replaceAll("&", ", ")).slice(0, 160) || "as the page opens";
 
@@ -137,11 +136,15 @@ export async function listed(kind) {
 }
 
 export function facts(list, params) {
-  return el("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => el("li", {}, `${label} `, el("b", {}, number(show(value, unit), typeof name === "object" ? { name: label, ...name } : name, params)))));
+  return html("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => html("li", {}, `${label} `, html("b", {}, number(show(value, unit), typeof name === "object" ? { name: label, ...name } : name, params)))));
 }
 
 export function figure(title, picture) {
-  return el("figure", {}, el("figcaption", {}, title), picture);
+  return html("figure", {}, html("figcaption", {}, title), picture);
+}
+
+export function pictures(...figures) {
+  return html("div", { class: "pictures" }, figures);
 }
 
 function python(page, params, answer) {

@@ -1,11 +1,11 @@
 // Accuracy: predictions held against what was measured, as `make scoreboard` last found it.
 import { ask, Refused } from "../api.js";
-import { el, table } from "../dom.js";
+import { el, morph, table } from "../dom.js";
 import { number } from "../explain.js";
 import { digits } from "../format.js";
 import { listing } from "../listing.js";
 import { bars, plot } from "../plot.js";
-import { figure } from "../view.js";
+import { figure, pictures } from "../view.js";
 
 const share = (value) => (value === null || value === undefined ? "–" : `${digits(100 * value, 2)}%`);
 const count = (value) => (value === null || value === undefined ? "–" : digits(value, 6));
@@ -27,13 +27,13 @@ export async function show(main) {
     const cells = ([name, ...values]) => [name, ...COLUMNS.map(([key, label, told, text, formula], i) => (values[i] === null ? "–" : number(told(values[i]), { name: `${name}, ${label}`, text, formula, inputs: [["rows", count(values[0]), `public measurements, ${board.date}`]], trust: DOUBT })))];
     const draw = (button) => [table([["", false], ...COLUMNS.map(([, label]) => [label, true]), ["", false]], rows.rows.map((row) => [...cells(row), button(row[0])]), "Accuracy by set")];
     const sets = board.sets.filter((set) => set.median_abs_error !== null);
-    place.replaceChildren(
+    morph(place, [
       el("p", {}, `${digits(board.predicted, 6)} of ${digits(board.rows, 6)} rows without speculation are predicted (${board.date}).`),
-      el("div", { class: "pictures" }, figure("Median error by set, and the error that nine of ten rows keep", errors(sets)), figure("Rows in the 80% interval", bars(Object.fromEntries(sets.map((set) => [set.name, set.coverage80])), share))),
+      pictures(figure("Median error by set, and the error that nine of ten rows keep", errors(sets)), figure("Rows in the 80% interval", bars(Object.fromEntries(sets.map((set) => [set.name, set.coverage80])), share))),
       ...listing({ query, answer: board, line: "ridgeline validate POINTS.csv", rows, cells, caption: "sets", draw }),
       el("h2", {}, "Rows without a prediction, and why"), table([["rows", true], ["reason", false]], board.refused.map(({ rows: some, reason }) => [digits(some, 6), reason]), "Refused rows"),
       el("p", { class: "note" }, el("b", {}, "When not to trust it: "), DOUBT),
-    );
+    ]);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     place.replaceChildren(el("p", { class: "error" }, error.message));

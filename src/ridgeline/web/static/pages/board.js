@@ -1,11 +1,11 @@
 // The blackboard: roofline, time against batch, cost against speed; redrawn while a slider moves.
 import { ask, Refused } from "../api.js";
 import { formats, model, own, powers, system } from "../controls.js";
-import { el } from "../dom.js";
+import { el, html } from "../dom.js";
 import { digits, show } from "../format.js";
-import { plot, span } from "../plot.js";
+import { decades, plot, span } from "../plot.js";
 import { asked } from "../state.js";
-import { facts, figure, view } from "../view.js";
+import { facts, figure, pictures, view } from "../view.js";
 
 const LAYOUT = ["tp", "pp", "dp", "ep"];
 const fields = [
@@ -38,10 +38,10 @@ const page = {
   },
   rows: (a) => ({ names: ["batch", "low_s", "high_s", ...Object.keys(a.curve.lines).map((name) => `${name}_s`), "tokens_per_s_per_user", a.priced ? "usd_per_mtok" : "chip_s_per_mtok"], rows: a.curve.batch.map((b, i) => [b, a.curve.low[i], a.curve.high[i], ...Object.values(a.curve.lines).map((line) => line[i]), a.curve.tokens_per_s_per_user[i], a.curve.usd_per_mtok[i]]) }),
   draw: (a, { params, pins, render }) => [
-    el("p", { class: "note" }, a.headline.join(" · ")),
+    html("p", { class: "note" }, a.headline.join(" · ")),
     facts(page.facts(a), params),
-    el("p", { class: "note" }, `Estimate: ${a.provenance}.`),
-    el("div", { class: "pictures" }, figure("Roofline of one chip", roofs(a)), figure("Time of a step against the batch", times(a, pins)), figure(a.priced ? "Dollars per million output tokens against speed" : "Chip-seconds per million output tokens against speed", trade(a, pins))),
+    html("p", { class: "note" }, `Estimate: ${a.provenance}.`),
+    pictures(figure("Roofline of one chip", roofs(a)), figure("Time of a step against the batch", times(a, pins)), figure(a.priced ? "Dollars per million output tokens against speed" : "Chip-seconds per million output tokens against speed", trade(a, pins))),
     every(a, params, render),
   ],
   changed,
@@ -50,15 +50,15 @@ const page = {
 // Listed only while it is open: a slider then redraws less.
 function every(a, params, render) {
   const open = document.getElementById("every")?.open ?? false;
-  return el("details", { id: "every", open, ontoggle: (e) => { if (e.target.open !== open) render(); } }, el("summary", {}, "Every number of this point"), open ? facts(Object.entries(a.numbers).map(([name, [value, unit]]) => [`${name}:`, value, unit, name]), params) : null);
+  return html("details", { id: "every", open, ontoggle: (e) => { if (e.target.open !== open) render(); } }, html("summary", {}, "Every number of this point"), open ? facts(Object.entries(a.numbers).map(([name, [value, unit]]) => [`${name}:`, value, unit, name]), params) : null);
 }
 
 function roofs({ roofline: { bandwidth, peaks, dots } }) {
-  const most = Math.max(...Object.values(peaks)), x = span([...dots.map((dot) => dot.intensity), most / bandwidth], 4);
+  const most = Math.max(...Object.values(peaks)), x = decades([...dots.map((dot) => dot.intensity), most / bandwidth], 1.5);
   const lines = Object.entries(peaks).map(([name, peak]) => ({ name, color: "var(--ink)", points: [[x[0], Math.min(peak, bandwidth * x[0])], [peak / bandwidth, peak], [x[1], peak]] }));
   return plot({
     title: "Roofline: FLOP/s against FLOP per byte, with the operations of this step",
-    x: { log: true, range: x, label: "FLOP per byte of HBM", show: (v) => digits(v) }, y: { log: true, range: span([...dots.map((dot) => dot.rate), most], 1.8), label: "FLOP/s", show: (v) => show(v, "") },
+    x: { log: true, range: x, label: "FLOP per byte of HBM", show: (v) => digits(v) }, y: { log: true, range: decades([...dots.map((dot) => dot.rate), most], 1.2), label: "FLOP/s", show: (v) => show(v, "") },
     lines, dots: dots.map((dot) => ({ point: [dot.intensity, dot.rate], radius: 4 + 10 * Math.sqrt(dot.share), color: "var(--blue)", name: `${dot.family} ${dot.format} ${digits(100 * dot.share, 2)}%` })), marks: [],
   });
 }
@@ -75,7 +75,7 @@ function times({ curve: t, batch }, pins) {
 }
 
 function trade({ curve: { tokens_per_s_per_user: x, usd_per_mtok: y }, priced, here }, pins) {
-  if (!x.length) return el("p", {}, "Only of decoding.");
+  if (!x.length) return html("p", {}, "Only of decoding.");
   const lines = [{ name: "", color: "var(--red)", bold: true, points: pairs(x, y) }];
   pins.forEach((pin, i) => pin && lines.push({ name: `pin ${i + 1}`, color: "var(--grey)", dashed: true, points: pairs(pin.curve.tokens_per_s_per_user, pin.curve.usd_per_mtok) }));
   const fast = x.indexOf(Math.max(...x)), slow = y.indexOf(Math.min(...y)), dots = [[fast, "fast"], [slow, "slow"]].map(([i, name]) => ({ point: [x[i], y[i]], radius: 6, color: "var(--blue)", name: `${name}` }));

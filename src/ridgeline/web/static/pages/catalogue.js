@@ -1,6 +1,6 @@
 // Catalogue: every number with its source.
 import { ask, Refused } from "../api.js";
-import { el, table } from "../dom.js";
+import { built, el, table } from "../dom.js";
 import { number, told } from "../explain.js";
 import { show as shown } from "../format.js";
 import { listing } from "../listing.js";
@@ -23,7 +23,7 @@ export async function show(main) {
     const columns = [...names.map((key, i) => [key.replaceAll("_", " ").replace(/ (usd )?(bytes|flop) per s$| bytes$| w$/, ""), rows.rows.some((row) => typeof row[i] === "number")]), ["", false]];
     let body = null;
     const draw = (button) => {
-      body = table(columns, rows.rows.map((row) => [...cells(row).map((cell, i) => (i === 0 && first === "name" && !name ? el("a", { href: `/catalogue?${new URLSearchParams({ kind, name: row[0] })}` }, row[0]) : cell)), button(String(row[0]))]), `${kind} ${name ?? ""}`);
+      body = built(table(columns, rows.rows.map((row) => [...cells(row).map((cell, i) => (i === 0 && first === "name" && !name ? el("a", { href: `/catalogue?${new URLSearchParams({ kind, name: row[0] })}` }, row[0]) : cell)), button(String(row[0]))]), `${kind} ${name ?? ""}`));
       filter();
       return [body];
     };

@@ -4,7 +4,7 @@ import { el, table } from "../dom.js";
 import { number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot, span } from "../plot.js";
-import { facts, figure } from "../view.js";
+import { facts, figure, pictures } from "../view.js";
 
 const fields = [
   model("llama-3-70b"), system("hgx-h100"),
@@ -43,7 +43,7 @@ export const lifetime = {
   rows: (a) => ({ names: Object.keys(a.laws[0]), rows: a.laws.map((each) => Object.values(each)) }),
   draw: (a, { params, pins }) => [
     facts(lifetime.facts(a), params),
-    el("div", { class: "pictures" }, figure("Over-training by scaling law", laws(a, pins)), figure("Which unknown moves it: one at a time", tornado(a)), figure("Where the cost goes, by law", shares(a))),
+    pictures(figure("Over-training by scaling law", laws(a, pins)), figure("Which unknown moves it: one at a time", tornado(a)), figure("Where the cost goes, by law", shares(a))),
     table([["law", false], ["tokens", true], ["over Chinchilla's rule", true], ["over its own optimum", true], ["pre-training", true], ["RL", true], ["serving", true], ["traffic it was trained for", true]], a.laws.map((each) => [each.law, number(show(each.tokens_tok, "tok"), law(a, each, "tokens to train on", "argmin(cost at the same loss)")), number(`${digits(each.over_training)}x`, law(a, each, "over-training", "tokens / (20 * N)")), `${digits(each.tokens_over_own_optimum)}x`, ...["pre_training_share", "rl_share", "inference_share"].map((name) => `${digits(100 * each[name])}%`), show(each.implied_served_tok, "tok")]), "Scaling laws"),
     table([["tokens", false], ["share", true], ["cost", true], ["FLOP per parameter and token", true]], a.kinds.map((kind) => [kind.name, `${digits(100 * kind.share)}%`, show(kind.usd_per_tok, "USD/tok"), digits(kind.flop_per_parameter_and_tok)]), "Kinds of tokens"),
   ],

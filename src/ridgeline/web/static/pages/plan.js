@@ -5,7 +5,7 @@ import { el, table } from "../dom.js";
 import { ESTIMATE, number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot, span } from "../plot.js";
-import { facts, figure, view } from "../view.js";
+import { facts, figure, pictures, view } from "../view.js";
 
 const fields = [
   model("deepseek-v3"), system("gb200-nvl72"),
@@ -58,9 +58,9 @@ const page = {
     const columns = [["layout", false], ["chips", true], ["batch", true], ["TPOT", true], ["80% interval", true], ["floor", true], ["TTFT", true], ["tok/s/user", true], ["tok/s/chip", true], ["$/Mtok in", true], ["$/Mtok out", true], ["why it loses", false]];
     const rows = a.plans.map((p) => {
       const d = p.deployment, of = origins(p, params), cell = (text, key) => number(text, of[key].number ? of[key] : { name: key, ...of[key] });
-      return [el("a", { href: board(p) }, named(p)), d.chips, digits(p.batch), cell(show(d.tpot_s, "s"), "tpot"), `${show(d.tpot_interval_s.low_s, "s")} – ${show(d.tpot_interval_s.high_s, "s")}`, cell(show(p.tpot_s, "s"), "floor"), cell(show(d.ttft_s, "s"), "ttft"), cell(digits(d.tokens_per_s_per_user), "user"), cell(digits(d.output_tokens_per_s_per_chip), "chip"), d.usd_per_input_token === null ? "–" : cell(digits(d.usd_per_input_token * 1e6), "input"), d.usd_per_output_token === null ? "–" : cell(digits(d.usd_per_output_token * 1e6), "output"), p.why || "the best"].map((cell) => (cell instanceof Node ? cell : String(cell)));
+      return [el("a", { href: board(p) }, named(p)), d.chips, digits(p.batch), cell(show(d.tpot_s, "s"), "tpot"), `${show(d.tpot_interval_s.low_s, "s")} – ${show(d.tpot_interval_s.high_s, "s")}`, cell(show(p.tpot_s, "s"), "floor"), cell(show(d.ttft_s, "s"), "ttft"), cell(digits(d.tokens_per_s_per_user), "user"), cell(digits(d.output_tokens_per_s_per_chip), "chip"), d.usd_per_input_token === null ? "–" : cell(digits(d.usd_per_input_token * 1e6), "input"), d.usd_per_output_token === null ? "–" : cell(digits(d.usd_per_output_token * 1e6), "output"), p.why || "the best"].map((cell) => (typeof cell === "number" ? String(cell) : cell));
     });
-    return [facts(page.facts(a, params), params), el("div", { class: "pictures" }, figure("The front: cost of a request against speed", front(a, pins))), el("h2", {}, "Plans, the best first"), table(columns, rows, "Plans"), el("p", { class: "note" }, "A layout opens on the Blackboard."), launch(params)];
+    return [facts(page.facts(a, params), params), pictures(figure("The front: cost of a request against speed", front(a, pins))), el("h2", {}, "Plans, the best first"), table(columns, rows, "Plans"), el("p", { class: "note" }, "A layout opens on the Blackboard."), launch(params)];
   },
 };
 

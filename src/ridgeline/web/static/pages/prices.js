@@ -5,7 +5,7 @@ import { ESTIMATE, number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { infer } from "./sheet.js";
 import { plot, span } from "../plot.js";
-import { figure, parted } from "../view.js";
+import { figure, parted, pictures } from "../view.js";
 
 const fields = [
   model("deepseek-v3"), system("gb200-nvl72"),
@@ -39,7 +39,7 @@ const menu = {
   rows: (a) => ({ names: Object.keys(a.lines[0]), rows: a.lines.map((line) => Object.values(line)) }),
   draw: (a) => [
     el("p", { class: "note" }, Object.entries(a.deployments).map(([mode, one]) => `${mode}: ${one.deployment}`).join(" · ")),
-    el("div", { class: "pictures" }, figure("Price, cost and interval of each line, $/Mtok", picture(a))),
+    pictures(figure("Price, cost and interval of each line, $/Mtok", picture(a))),
     table([["", false], ["price $/Mtok", true], ["cost", true], ["low", true], ["high", true], ["floor", true], ["", false]], a.lines.map((line) => [line.line, cell(a, line, "price", line.price_usd_per_tok), cell(a, line, "cost", line.cost_usd_per_tok), cents(line.low_usd_per_tok), cents(line.high_usd_per_tok), cell(a, line, "floor", line.floor_usd_per_tok), line.note ?? ""]), "Menu"),
     ...a.beside.flatMap((sheet) => [el("h2", {}, `Beside: ${sheet.provider} ${sheet.sheet}, ${sheet.date}`), table([["", false], ["their price $/Mtok", true], ["cost here", true], ["leaves", true]], sheet.lines.map((line) => [line.line, cents(line.price_usd_per_tok), cents(line.cost_usd_per_tok), line.leaves === null || line.leaves === undefined ? "–" : `${digits(100 * line.leaves)}%`]), "Their prices over these costs")]),
   ],

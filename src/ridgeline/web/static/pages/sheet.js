@@ -3,7 +3,7 @@ import { el, table } from "../dom.js";
 import { number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot, span } from "../plot.js";
-import { facts, figure } from "../view.js";
+import { facts, figure, pictures } from "../view.js";
 
 const fields = [
   { name: "sheet", label: "Price sheet", value: "claude-opus-4.5", options: [["", "none: the prices below"]], from: "sheets" },
@@ -56,7 +56,7 @@ export const infer = {
     a.unexplained.length ? el("p", { class: "error" }, `No model that is believed in explains its ${a.unexplained.join(", ")}.`) : null,
     facts(infer.facts(a), params),
     a.public ? el("p", { class: "note" }, `Public: ${a.public.model}, ${show(a.public.active, "1")} active of ${show(a.public.total, "1")} parameters.`) : null,
-    el("div", { class: "pictures" }, figure("Before (grey) and after (blue) the sheet", beliefs(a)), figure("The ridge: size against markup", ridge(a, "total", "markup", pins)), figure("Active against total parameters", ridge(a, "active", "total", pins))),
+    pictures(figure("Before (grey) and after (blue) the sheet", beliefs(a)), figure("The ridge: size against markup", ridge(a, "total", "markup", pins)), figure("Active against total parameters", ridge(a, "active", "total", pins))),
     table([["", false], ["before: 80%", true], ["after: middle", true], ["after: 80%", true], ["nats learnt", true], ["", false]], Object.entries(a.beliefs).map(([name, b]) => [name, three(b, "prior", b.unit), number(show(b.posterior_middle, b.unit), origin(a, name)), three(b, "posterior", b.unit), digits(b.nats), b.identified ? "" : "not identified"]), "Beliefs"),
     el("p", {}, Object.entries(a.shares).map(([name, { prior, posterior }]) => `${name} ${digits(100 * prior, 2)}% → ${digits(100 * posterior, 2)}%`).join(" · ")),
     el("p", { class: "note" }, "Known in combination only, correlation of logs: ", a.ridges.map(({ of, correlation }) => `${of.join(" and ")} ${digits(correlation, 2)}`).join(" · ")),

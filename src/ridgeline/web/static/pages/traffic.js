@@ -4,7 +4,7 @@ import { el, table } from "../dom.js";
 import { number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot } from "../plot.js";
-import { facts, figure, view } from "../view.js";
+import { facts, figure, pictures, view } from "../view.js";
 
 const fields = [
   model("llama-3-8b"), system("hgx-h100"),
@@ -73,7 +73,7 @@ const page = {
   draw: (a, { params, pins }) => [
     a.overloaded ? el("p", { class: "error" }, "Overloaded: more requests come than are answered, and the queue grows until the end.") : null,
     facts(page.facts(a, params), params),
-    el("div", { class: "pictures" }, figure("Time to first token", quantiles("ttft_s", a, pins)), figure("Time per output token", quantiles("tpot_s", a, pins)), figure("Wait in the queue", quantiles("wait_s", a, pins))),
+    pictures(figure("Time to first token", quantiles("ttft_s", a, pins)), figure("Time per output token", quantiles("tpot_s", a, pins)), figure("Wait in the queue", quantiles("wait_s", a, pins))),
     table([["", false], ...QUANTILES.map(([name]) => [name, true]), ["mean", true]], MEASURES.map(([label, key]) => [label, ...[...QUANTILES.map(([name]) => name), "mean"].map((name) => number(show(a[key][name], "s"), { name: `${label} ${name}`, ...timed(a, params, key, name) }))]), "Times by percentile"),
     el("p", {}, "Time bound by: ", Object.entries(a.time_bound_by).map(([name, share]) => `${name} ${digits(100 * share)}%`).join(", "), "."),
     ...a.notes.map((note) => el("p", { class: "note" }, note)),

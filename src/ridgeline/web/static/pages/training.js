@@ -4,7 +4,7 @@ import { el, table } from "../dom.js";
 import { number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { bars, plot, span } from "../plot.js";
-import { facts, figure, parted } from "../view.js";
+import { facts, figure, parted, pictures } from "../view.js";
 import { lifetime } from "./lifetime.js";
 import { pipeline } from "./pipeline.js";
 
@@ -54,7 +54,7 @@ const train = {
   rows: (a) => ({ names: ["layout", "step_s", "low_s", "high_s", "tokens_per_s_per_chip", "hfu", "days", "usd", "memory_bytes"], rows: a.plans.map((p) => [layout(p), p.step_s, p.low_s, p.high_s, p.tokens_per_s_per_chip, p.hfu, p.days, p.usd, p.memory_bytes]) }),
   draw: (a, { params, pins }) => [
     facts(train.facts(a), params),
-    el("div", { class: "pictures" }, figure("Time against memory: the layouts on the front", front(a, pins)), figure("Where the memory of the best goes", bars(a.plans[0].memory_parts_bytes, (v) => show(v, "B"))), figure("Where the time of the best goes", bars(a.plans[0].time_s, (v) => show(v, "s")))),
+    pictures(figure("Time against memory: the layouts on the front", front(a, pins)), figure("Where the memory of the best goes", bars(a.plans[0].memory_parts_bytes, (v) => show(v, "B"))), figure("Where the time of the best goes", bars(a.plans[0].time_s, (v) => show(v, "s")))),
     table([["layout", false], ["step", true], ["80% interval", true], ["tok/s/chip", true], ["HFU", true], ["days", true], ["cost", true], ["memory", true], ["recompute", false], ["schedule", false]], a.plans.map((p) => { const of = origins(a, p), cell = (text, key) => number(text, { name: key, ...of[key] }); return [layout(p), cell(show(p.step_s, "s"), "step"), `${show(p.low_s, "s")} – ${show(p.high_s, "s")}`, cell(digits(p.tokens_per_s_per_chip), "rate"), cell(`${digits(100 * p.hfu)}%`, "hfu"), cell(digits(p.days), "days"), cell(show(p.usd, "USD"), "usd"), cell(show(p.memory_bytes, "B"), "memory"), p.recompute, p.schedule]; }), "Layouts"),
     el("p", {}, "Its pipeline: ", el("a", { href: pipelined(a.plans[0]) }, "as a diagram"), "."),
   ],
