@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ridgeline.cli.watch import WATCHER
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -274,3 +276,22 @@ def test_what_cannot_vary_is_refused(run: Runner, words: str, expected: str) -> 
     refused = run(f"{SMALL} {words}")
     assert refused.code == 2
     assert expected in refused.err
+
+
+def test_watching_changes_nothing(run: Runner) -> None:
+    """What is known by then grows to the answer, and looking at a run does not change it."""
+
+    def asked() -> dict[str, object]:
+        return {name: value for name, value in run(f"{ASK} --json").json.items() if name != "cpu_s"}
+
+    seen: list[tuple[float, int]] = []
+    token = WATCHER.set(lambda share, sofar: seen.append((share, sofar()["completed"])))
+    try:
+        watched = asked()
+    finally:
+        WATCHER.reset(token)
+    assert watched == asked()
+    assert [share for share, _ in seen] == [portion / 100 for portion in range(1, 100)]
+    completed = [done for _, done in seen]
+    assert completed == sorted(completed)
+    assert 0 < completed[50] < completed[-1] <= 2000

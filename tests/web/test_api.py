@@ -122,7 +122,7 @@ def test_what_may_not_be_asked(client: TestClient, query: str, status: int, says
     [
         (b"[" * 100_000, 422), (b'{"model":' * 20_000, 422), (b"x" * (BODY + 1), 413), (b"\xff\xfe", 422), (b"[]", 422),
         (b'{"model": {"model_type": {"a": {"b": {"c": {"d": {"e": {"f": {"g": 1}}}}}}}}}', 422),
-        (b'{"model": null}', 422), (b'{"set": [["x"]]}', 422), (b"", 422),
+        (b'{"model": null}', 422), (b'{"set": [["x"]]}', 422), (b'{"model": [], "system": []}', 422), (b"", 422),
         (b'{"model": {"model_type": "llama", "hidden_size": 1e308}, "system": "hgx-h100"}', 422),
         (b'{"model": {"model_type": "llama", "num_hidden_layers": 1000000000}, "system": "hgx-h100"}', 422),
     ],
@@ -176,8 +176,8 @@ _VALUES = st.one_of(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_fuzz_from_the_document(client: TestClient, data: st.DataObject) -> None:
-    """Any values of any options that the document names: an answer or a refusal, never a failure of the server."""
+def test_plausible_values(client: TestClient, data: st.DataObject) -> None:
+    """Options with values that reach the laws, which schemathesis seldom draws: an answer or a refusal, no failure."""
     path, names = data.draw(st.sampled_from(OPERATIONS))
     chosen = data.draw(st.lists(st.sampled_from(names), max_size=4, unique=True))
     params: dict[str, Any] = {
@@ -197,7 +197,7 @@ _SMALL = {"model": "llama-3-8b", "system": "hgx-h100", "chips": "2", "requests":
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_fuzz_of_what_is_slow(client: TestClient, data: st.DataObject) -> None:
+def test_plausible_values_of_what_is_slow(client: TestClient, data: st.DataObject) -> None:
     """The same of questions that a worker answers."""
     path, names = data.draw(st.sampled_from(SLOW))
     params: dict[str, Any] = {name: value for name, value in _SMALL.items() if name in names}
@@ -244,6 +244,55 @@ def test_a_question_that_nobody_waits_for_ends() -> None:
             await workers.close()
 
     assert json.loads(asyncio.run(asked()))["command"] == "pipeline"
+
+
+def test_an_answer_is_watched_as_it_comes(client: TestClient) -> None:
+    """Events: shares that grow, each with the document so far; last the answer, of which watching changes no digit."""
+    question = "/api/infer?sheet=claude-opus-4.5&draws=262144"
+    events = client.get(question, headers={"accept": "text/event-stream"}).text.strip().split("\n\n")
+    kinds, documents = zip(*(each.removeprefix("event: ").split("\ndata: ") for each in events), strict=True)
+    assert kinds == ("progress", "progress", "answer")
+    assert [json.loads(each)["share"] for each in documents[:2]] == [1 / 16, 1 / 4]
+    answer = json.loads(documents[-1])
+    assert json.loads(documents[0])["sofar"].keys() == answer.keys()
+    assert answer == client.get(question).json()
+    refused = client.get("/api/infer?sheet=claude-opus-4.5&draws=10", headers={"accept": "text/event-stream"}).text
+    assert refused.startswith("event: error\ndata: {")
+
+
+def test_a_watched_question_ends_when_who_asked_leaves() -> None:
+    """After the first event the connection goes: the worker is ended at once, not after its thirty seconds."""
+
+    async def left() -> list[int]:
+        served, gone = app(), asyncio.Event()
+        async with served.app.router.lifespan_context(served.app):  # type: ignore[attr-defined]
+            workers: Workers = served.app.state.workers  # type: ignore[attr-defined]
+            first = iter([{"type": "http.request", "body": b""}])
+
+            async def receive() -> Any:
+                for message in first:
+                    return message
+                await gone.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(message: Any) -> None:
+                if message.get("body"):
+                    assert message["body"].startswith(b"event: progress")
+                    assert workers.processes
+                    gone.set()
+
+            scope = {
+                "type": "http", "method": "GET", "path": "/api/simulate",
+                "headers": [(b"accept", b"text/event-stream")],
+                "query_string": b"model=llama-3-8b&system=hgx-h100&chips=1&rate=90&requests=200000",
+            }  # fmt: skip
+            async with asyncio.timeout(20):
+                await served(scope, receive, send)
+                while workers.processes:
+                    await asyncio.sleep(0.05)
+            return workers.processes
+
+    assert asyncio.run(left()) == []
 
 
 def test_nothing_is_written(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

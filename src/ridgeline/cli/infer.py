@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -15,6 +17,7 @@ from ridgeline.cli.options import OUTPUT, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, counted, shown, table
 from ridgeline.cli.told import mtok, span, told
+from ridgeline.cli.watch import WATCHER
 from ridgeline.errors import InputError
 from ridgeline.pricing import find
 from ridgeline.pricing.closed import misfits
@@ -55,6 +58,8 @@ All = Annotated[bool, _option("Every text model of the file, a row each.")]
 PlotFile = Annotated[str, Parameter(name="--plot", help="Draw before and after to this .svg or .png.", group=OUTPUT)]
 
 _SELDOM = 5.0
+FIRST = 1 << 14
+"""Draws of a first answer for who watches; each further one takes four times as many."""
 _DRAWN = 300
 """Models of a posterior that `--json` prints."""
 _KB = "B/tok"
@@ -105,22 +110,29 @@ def infer(
             raise InputError("--all", "a file, without a model and without --plot")
         return _every(sheet, market, draws, signs=not prices_only, again=again)
     found = find.one(sheet, model) if sheet else _flags(given)
-    inference = Inference(market, draws)
-    posterior, truth = inference.posterior(found, signs=not prices_only, whole=bool(sheet)), _truth(found)
+    truth = _truth(found)
+
+    def asked_of(count: int) -> tuple[Inference, Posterior]:
+        inference = Inference(market, count)
+        return inference, inference.posterior(found, signs=not prices_only, whole=bool(sheet))
+
+    def told_of(inference: Inference, posterior: Posterior) -> dict[str, Any]:
+        return _document(posterior, truth, market, again) | {"drawn": _drawn(inference, posterior)}
+
+    if watcher := WATCHER.get():
+        count = FIRST
+        while count < draws:
+            with contextlib.suppress(InputError):  # too few draws: more may do
+                few = asked_of(count)
+                watcher(count / draws, partial(told_of, *few))
+            count *= 4
+    inference, posterior = asked_of(draws)
     if plot:
         from ridgeline.cli.belief import draw_belief
 
         draw_belief(inference, posterior, truth, plot, again)
     return Report(
-        document=lambda: (
-            _document(posterior, truth, market, again)
-            | {
-                "drawn": {
-                    name: [float(f"{each:.4g}") for each in values]
-                    for name, values in inference.drawn(posterior, _DRAWN).items()
-                }
-            }
-        ),
+        document=lambda: told_of(inference, posterior),
         rows=lambda: Rows.of(_records(posterior)),
         text=lambda: told(posterior, truth, market, again),
         code=1 if posterior.unexplained else 0,

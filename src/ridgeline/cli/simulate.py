@@ -17,6 +17,7 @@ from ridgeline.cli.table import copied, counted, heading, plain, shown, table
 from ridgeline.cli.timeline import draw
 from ridgeline.cli.traffic import deployed, line
 from ridgeline.cli.vary import varied
+from ridgeline.cli.watch import WATCHER
 from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
@@ -110,19 +111,26 @@ def simulate(
             tenants=found.tenants,
         )
 
+    again, watcher = line("simulate", scenario, given, usual), WATCHER.get()
+
+    def told(made: Simulation) -> dict[str, Any]:
+        return {**document(made, paid(made), again), "notes": found.notes}
+
+    def watched(share: float, sofar: Callable[[], Simulation]) -> None:
+        assert watcher is not None
+        watcher(share, lambda: told(sofar()))
+
     with _Progress(len(sent)) as progress:
-        made = some_served(run(sent, series=bool(timeline), progress=progress))
+        made = some_served(run(sent, series=bool(timeline), progress=watched if watcher else progress))
     sure = _replicated(replications, made, found.workload, given["seed"], run)
     rate_usd = paid(made)
-    again = line("simulate", scenario, given, usual)
     answer = [*text(made, rate_usd, limits), *sides.intervals(sure), *(sides.table_of(made.metrics) if clients else [])]
     answer += [*found.notes, *([f"timeline: {timeline}"] if timeline else []), copied(f"again: {again}")]
     if timeline:
         draw(made.run, sent, timeline, [str(part) for part in answer[:2]], printed(answer[2:-1]), again)
     return Report(
         document=lambda: {
-            **document(made, rate_usd, again),
-            "notes": found.notes,
+            **told(made),
             **({"intervals": sure} if sure else {}),
             **({"clients": {client: results(made.metrics, client) for client in CLIENTS}} if clients else {}),
         },
@@ -180,7 +188,7 @@ class _Progress:
     def __enter__(self) -> Any:
         return self if self.shown else None
 
-    def __call__(self, share: float) -> None:
+    def __call__(self, share: float, _: object = None) -> None:
         print(f"\rsimulating {share:4.0%}", end="", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: object) -> None:

@@ -317,6 +317,13 @@ class Replica:
             tiers=uses(self.cache, self.settings.tiers) if self.settings.tiers else (),
         )
 
+    def sofar(self) -> Run:
+        """What has been simulated until now, with what is still under way as not served; the run can go on."""
+        jobs = self.jobs.copy()
+        found = self.result()
+        self.jobs = jobs
+        return found
+
     def _series(self) -> Series:
         """The samples; who waits has arrived and not started, or was preempted."""
         time, running, thrown, blocks = self.samples[: self.board[engine.SAMPLES]].T

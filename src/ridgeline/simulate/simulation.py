@@ -29,6 +29,9 @@ PORTIONS = 100
 """Parts of a long run after which its progress is told."""
 
 
+Progress = Callable[[float, Callable[[], "Simulation"]], None]
+
+
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     """What was simulated, and what came out."""
 
@@ -91,7 +94,7 @@ def simulate(
     warm_up: float = 0.0,
     cool_down: float = 0.0,
     series: bool = False,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     replicas: int = 1,
     router: str = "least-loaded",
     prefill: Pool | None = None,
@@ -107,7 +110,8 @@ def simulate(
     warm_up, cool_down
         Seconds at the beginning and at the end of the arrivals that metrics leave out.
     progress
-        Is told the share of arrivals that is behind, from time to time; not of several replicas.
+        Is told the share of arrivals that is behind, from time to time, and can ask for the simulation of what was
+        served by then; not of several replicas, nor of requests that arrive when others end.
     tenants
         Names of tenants by their number, each with the objectives of its requests, where they differ.
     router
@@ -124,38 +128,57 @@ def simulate(
     """
     begin = time.process_time()
     total = replicas + (prefill.replicas if prefill else 0)
-    if total != 1 or not keeping.fixed:
-        if series:
-            raise InputError(f"a timeline of {total} replicas", "one replica that never fails")
-        apart = prefill.of(requests) if prefill else None
-        fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router, prefill=apart, keeping=keeping)
-        fleet.serve()
-        run, refused = fleet.result(), fleet.refused
-    else:
-        run, refused = _alone(deployment, requests, series, progress)
-    window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
-    found = metrics(run, requests, objectives=objectives, window=window, replicas=total)
-    each: dict[str, Metrics] = {}
-    if requests.tenant is not None:
-        named = tenants or {str(number): {} for number in np.unique(requests.tenant).tolist()}
-        numbers = range(len(named)) if tenants else map(int, named)
-        for number, (name, limits) in zip(numbers, named.items(), strict=True):
-            own = {**(objectives or {}), **limits}
-            only = requests.tenant == number
-            each[name] = metrics(run, requests, objectives=own, window=window, replicas=total, only=only)
-    return Simulation(
-        deployment=deployment,
-        requests=requests,
-        run=run,
-        metrics=found,
-        refused=refused,
-        overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs * total),
-        cpu=time.process_time() - begin,
-        replicas=replicas,
-        prefill=prefill,
-        scaled=keeping.fewest > 0,
-        tenants=each,
-    )
+
+    def summed(run: Run, refused: np.ndarray) -> Simulation:
+        window = Window.of(run, warm_up, cool_down) if warm_up or cool_down else None
+        return Simulation(
+            deployment=deployment,
+            requests=requests,
+            run=run,
+            metrics=metrics(run, requests, objectives=objectives, window=window, replicas=total),
+            refused=refused,
+            overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs * total),
+            cpu=time.process_time() - begin,
+            replicas=replicas,
+            prefill=prefill,
+            scaled=keeping.fewest > 0,
+            tenants=_of_tenants(run, requests, objectives or {}, tenants, window, total),
+        )
+
+    if total == 1 and keeping.fixed:
+        return summed(*_alone(deployment, requests, series, progress, summed))
+    if series:
+        raise InputError(f"a timeline of {total} replicas", "one replica that never fails")
+    apart = prefill.of(requests) if prefill else None
+    fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router, prefill=apart, keeping=keeping)
+    fleet.serve()
+    return summed(fleet.result(), fleet.refused)
+
+
+def _of_tenants(
+    run: Run,
+    requests: Requests,
+    objectives: Mapping[str, float],
+    tenants: Mapping[str, Mapping[str, float]] | None,
+    window: Window | None,
+    machines: int,
+) -> dict[str, Metrics]:
+    """Metrics of each tenant's requests by its own objectives; none if requests have no tenants."""
+    if requests.tenant is None:
+        return {}
+    named = tenants or {str(number): {} for number in np.unique(requests.tenant).tolist()}
+    numbers = range(len(named)) if tenants else map(int, named)
+    return {
+        name: metrics(
+            run,
+            requests,
+            objectives={**objectives, **limits},
+            window=window,
+            replicas=machines,
+            only=requests.tenant == number,
+        )
+        for number, (name, limits) in zip(numbers, named.items(), strict=True)
+    }
 
 
 def some_served(made: Simulation) -> Simulation:
@@ -175,7 +198,11 @@ def some_served(made: Simulation) -> Simulation:
 
 
 def _alone(
-    deployment: Deployment, requests: Requests, series: bool, progress: Callable[[float], None] | None
+    deployment: Deployment,
+    requests: Requests,
+    series: bool,
+    progress: Progress | None,
+    summed: Callable[[Run, np.ndarray], Simulation],
 ) -> tuple[Run, np.ndarray]:
     """The run of one replica, and the requests it refuses."""
     replica = Replica(requests, deployment.law, deployment.engine, series=series)
@@ -183,7 +210,7 @@ def _alone(
         last = int(requests.arrival[-1] / deployment.law.tick)
         for portion in range(1, PORTIONS):
             replica.advance(last * portion // PORTIONS)
-            progress(portion / PORTIONS)
+            progress(portion / PORTIONS, lambda: summed(replica.sofar(), replica.refused))
     replica.advance(FAR)
     return replica.result(), replica.refused
 

@@ -6,6 +6,9 @@
     GET         /api/scoreboard    how accurate it is, as `make scoreboard` last found it
     GET         /api/openapi.json
 
+A question that accepts `text/event-stream` is answered by events: `progress` with the share that is behind and the
+document so far, of commands that tell it, then `answer` or `error`.
+
 Stateless. Quick questions are answered at once, slow ones by `worker.py`, ended when time is up or who asked has gone.
 A refusal is 422 with what was given, what was expected and the likely fix; 413 and 503 say which limit was met.
 """
@@ -22,7 +25,7 @@ import msgspec
 from cyclopts import CycloptsError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -105,12 +108,54 @@ async def ask(request: Request) -> Response:
 
 async def _waited(request: Request, command: str, texts: dict[str, list[str]]) -> Response:
     """The answer of a worker, unless who asked leaves first."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return StreamingResponse(_events(request, command, texts), media_type="text/event-stream")
+    found = Response(status_code=499)
+    async for last in _followed(request, command, texts):
+        assert isinstance(last, Response)
+        found = last
+    return found
+
+
+async def _events(request: Request, command: str, texts: dict[str, list[str]]) -> AsyncIterator[bytes]:
+    """The same as events, of JSON in one line each."""
+    async for told in _followed(request, command, texts, watched=True):
+        if not isinstance(told, Response):
+            yield b"event: progress\ndata: " + told + b"\n\n"
+        else:
+            kind = b"answer" if told.status_code == 200 else b"error"
+            yield b"event: " + kind + b"\ndata: " + bytes(told.body) + b"\n\n"
+
+
+async def _followed(
+    request: Request, command: str, texts: dict[str, list[str]], *, watched: bool = False
+) -> AsyncIterator[bytes | Response]:
+    """Lines of progress as they come, and the answer; its worker is ended once who asked has gone."""
     workers: Workers = request.app.state.workers
-    task = asyncio.create_task(workers.answer(command, texts))
+    lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+    task = asyncio.create_task(workers.answer(command, texts, lines.put_nowait if watched else None))
+    task.add_done_callback(lambda _: lines.put_nowait(None))
     try:
-        while not (await asyncio.wait({task}, timeout=_LOOK))[0]:
-            if await request.is_disconnected():
-                return Response(status_code=499)
+        while True:
+            try:
+                line = await asyncio.wait_for(lines.get(), _LOOK)
+            except TimeoutError:
+                if await request.is_disconnected():
+                    return
+                continue
+            if line is None:
+                yield _answered(task, command, workers.seconds)
+                return
+            yield line
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def _answered(task: asyncio.Task[bytes], command: str, seconds: float) -> Response:
+    """What a worker said, as a response."""
+    try:
         return Response(task.result(), media_type="application/json")
     except RefusedError as error:
         return Response(msgspec.json.encode({"error": error.parts}), 422, media_type="application/json")
@@ -119,12 +164,8 @@ async def _waited(request: Request, command: str, texts: dict[str, list[str]]) -
     except BusyError:
         return _refused(503, InputError(command, "fewer questions at a time", "try again in a few seconds"))
     except OvertimeError:
-        text = f"an answer within {workers.seconds:g} s"
+        text = f"an answer within {seconds:g} s"
         return _refused(503, InputError(command, text, "ask for less, or use the command line, which has no limit"))
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
 
 
 async def _texts(request: Request) -> dict[str, list[str]]:
@@ -149,7 +190,7 @@ async def _texts(request: Request) -> dict[str, list[str]]:
         raise InputError("the body", "a JSON object of options by name")
     for name, value in found.items():
         out[name] = [_text(name, item) for item in (value if isinstance(value, list) else [value])]
-    return out
+    return {name: values for name, values in out.items() if values}
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,8 +1,8 @@
 """Slow questions run in processes of their own, which are ended when time is up or nobody waits any longer.
 
 A worker reads one question per line of standard input and writes one answer per line: `document {...}`, `error {...}`
-or `mistake KIND`. It is started when first needed and answers many questions, so that what it has imported and compiled
-is kept. Knows no HTTP.
+or `mistake KIND`; before it, for who watches, any number of `progress {"share": ..., "sofar": {...}}`. It is started
+when first needed and answers many questions, so that what it has imported and compiled is kept. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 import traceback
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from cyclopts import CycloptsError
 
+from ridgeline.cli.watch import WATCHER
 from ridgeline.errors import InputError
 
 LIMIT = 64 * 1024 * 1024
@@ -24,8 +27,13 @@ LIMIT = 64 * 1024 * 1024
 MEMORY = 6 * 1024**3
 """Bytes of addresses of a worker: a question that needs more is refused, not the machine filled."""
 
+SELDOM = 0.1
+"""Seconds between two lines of progress at least."""
+_PART = 10.0
+"""Times that a line of progress may have cost since the one before: watching slows an answer by a tenth at most."""
 _CLOSING = 5.0
 """Seconds for a worker to end."""
+_PROGRESS = b"progress "
 
 
 class BusyError(RuntimeError):
@@ -63,8 +71,10 @@ class Workers:
         """Those that run, by number."""
         return [worker.pid for worker in self._all if worker.returncode is None]
 
-    async def answer(self, command: str, texts: dict[str, list[str]]) -> bytes:
-        """The document of a question as JSON.
+    async def answer(
+        self, command: str, texts: dict[str, list[str]], told: Callable[[bytes], None] | None = None
+    ) -> bytes:
+        """The document of a question as JSON; `told` is given each line of progress as JSON.
 
         Raises
         ------
@@ -84,14 +94,15 @@ class Workers:
         finally:
             self._waiting -= 1
         try:
-            return await self._ask(msgspec.json.encode({"command": command, "texts": texts}))
+            asked = {"command": command, "texts": texts, "watched": told is not None}
+            return await self._ask(msgspec.json.encode(asked), told or (lambda _: None))
         finally:
             self._places.release()
 
-    async def _ask(self, question: bytes) -> bytes:
+    async def _ask(self, question: bytes, told: Callable[[bytes], None]) -> bytes:
         try:
             async with asyncio.timeout(self.seconds):
-                line = await self._line(question)
+                line = await self._line(question, told)
         except TimeoutError:
             raise OvertimeError from None
         head, _, body = line.partition(b" ")
@@ -101,20 +112,20 @@ class Workers:
             raise RefusedError(msgspec.json.decode(body))
         return body
 
-    async def _line(self, question: bytes) -> bytes:
+    async def _line(self, question: bytes, told: Callable[[bytes], None]) -> bytes:
         """What a worker answers; one that has died meanwhile is replaced, once if it dies of the question."""
         while self._free:
             worker = self._free.pop()
-            if worker.returncode is None and (line := await self._exchanged(worker, question)):
+            if worker.returncode is None and (line := await self._exchanged(worker, question, told)):
                 return line
-        line = await self._exchanged(await self._started(), question)
+        line = await self._exchanged(await self._started(), question, told)
         if not line:
             raise RefusedError(
                 {"given": "this question", "expected": "one that needs less memory", "fix": "ask for less"}
             )
         return line
 
-    async def _exchanged(self, worker: Process, question: bytes) -> bytes:
+    async def _exchanged(self, worker: Process, question: bytes, told: Callable[[bytes], None]) -> bytes:
         """One question and its answer; empty if the worker ended. A worker that is not done with it is ended."""
         assert worker.stdin is not None
         assert worker.stdout is not None
@@ -122,7 +133,8 @@ class Workers:
         try:
             worker.stdin.write(question + b"\n")
             await worker.stdin.drain()
-            line = await worker.stdout.readline()
+            while (line := await worker.stdout.readline()).startswith(_PROGRESS):
+                told(line[len(_PROGRESS) : -1])
             done = line.endswith(b"\n")
         except (ConnectionError, ValueError):  # it ended, or answers more than LIMIT
             line = b""
@@ -172,6 +184,23 @@ def _error(given: str, expected: str, fix: str) -> bytes:
     return b"error " + msgspec.json.encode({"given": given, "expected": expected, "fix": fix})
 
 
+class _Told:
+    """Writes how far an answer is, and what is known by then; not more often than is worth it."""
+
+    def __init__(self) -> None:
+        self.next = 0.0
+
+    def __call__(self, share: float, sofar: Callable[[], dict[str, Any]]) -> None:
+        begin = time.monotonic()
+        if begin < self.next:
+            return
+        out = msgspec.json.encode({"share": share, "sofar": sofar()}, enc_hook=plain)
+        sys.stdout.buffer.write(_PROGRESS + out + b"\n")
+        sys.stdout.buffer.flush()
+        end = time.monotonic()
+        self.next = end + max(SELDOM, _PART * (end - begin))
+
+
 def main() -> None:
     """Answer questions until standard input ends."""
     from ridgeline.web.question import answer
@@ -180,6 +209,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         question = msgspec.json.decode(line)
         try:
+            WATCHER.set(_Told() if question["watched"] else None)
             document = answer(question["command"], question["texts"])
             out = b"document " + msgspec.json.encode(document, enc_hook=plain)
         except InputError as error:

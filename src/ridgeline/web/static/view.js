@@ -14,32 +14,25 @@ export async function view(main, page) {
   const fields = page.part ? [{ name: "part", value: "", hidden: true, local: true }, ...page.fields] : page.fields;
   const flat = fields.flatMap((field) => field.group ?? [field]);
   const { state, pins } = read(flat);
-  let answer = null, compared = [], leave = new AbortController(), timer = 0;
+  let answer = null, whole = false, compared = [], leave = new AbortController(), timer = 0;
   const place = el("div", { class: "answer", "aria-live": "off" }), form = el("details", { class: "scenario", open: !page.slow || !PHONE.matches }), pinned = el("div"), problem = el("div", { role: "alert" }), progress = el("div", { role: "status" });
   const params = (of = state) => (page.question ?? asked)(flat, of);
 
-  // A slow page may ask in rounds, each over more requests or draws than the last: it then shows what is known so far.
+  // What is slow tells how far it is, and what is known by then, which is drawn as the answer will be.
   const draw = latest(async () => {
-    const signal = leave.signal, busy = setTimeout(() => place.classList.add("busy"), 300), rounds = page.rounds?.(params()) ?? [{}];
-    const working = (text) => progress.replaceChildren(el("p", {}, text, " ", el("button", { type: "button", onclick: () => leave.abort() }, "Cancel")));
-    if (page.slow) { place.replaceChildren(); working("Working …"); }
+    const signal = leave.signal, busy = setTimeout(() => place.classList.add("busy"), 300);
+    const share = el("progress", { max: 1, "aria-label": "Share that is done" }), text = el("span", {}, "Working …");
+    const shown = (found, part) => { if (leave.gone) return; [answer, whole] = [found, part === 1]; if (problem.firstChild) problem.replaceChildren(); render(); };
+    if (page.slow) { place.replaceChildren(); progress.replaceChildren(el("p", {}, share, " ", text, " ", el("button", { type: "button", onclick: () => leave.abort() }, "Cancel"))); }
     try {
-      for (const [i, { said: sofar, ...change }] of rounds.entries()) {
-        const last = i === rounds.length - 1;
-        try {
-          answer = await ask(page.command, { ...params(), ...change }, signal);
-        } catch (error) {
-          if (last || !(error instanceof Refused)) throw error;
-          continue;
-        }
-        if (leave.gone) return;
-        if (problem.firstChild) problem.replaceChildren();
-        if (!last) working(sofar);
-        else if (progress.firstChild) progress.replaceChildren();
-        render();
-      }
+      shown(await ask(page.command, params(), signal, page.slow && (({ share: part, sofar }) => {
+        share.value = part;
+        text.textContent = `${Math.round(100 * part)}% is behind; this is what is known by then.`;
+        if (page.facts(sofar).every(([, value]) => typeof value !== "number" || Number.isFinite(value))) shown(sofar, part);
+      })), 1);
+      if (progress.firstChild) progress.replaceChildren();
     } catch (error) {
-      if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) progress.replaceChildren(el("p", {}, "Cancelled.")); } return; }
+      if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) progress.replaceChildren(el("p", {}, place.firstChild ? `Cancelled: ${text.textContent}` : "Cancelled.")); } return; }
       if (!(error instanceof Refused)) throw error;
       if (page.slow) { place.replaceChildren(); progress.replaceChildren(); }
       problem.replaceChildren(el("p", { class: "error" }, error.message));
@@ -77,6 +70,7 @@ export async function view(main, page) {
   }
 
   async function pin() {
+    if (!whole) return said("The answer is not whole yet.");
     if (pins.length === PINS) return said(`At most ${PINS} are pinned: take one away first.`);
     const query = written(flat, state);
     if (pins.includes(query)) return said("It is pinned already.");

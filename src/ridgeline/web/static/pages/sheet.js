@@ -29,11 +29,6 @@ function origin(a, name) {
   };
 }
 
-function rounds(params) {
-  const all = Number(params.draws || 65536);
-  return all > 16384 ? [{ draws: "16384", said: `From 16,384 models; ${all.toLocaleString("en-US")} are being drawn …` }, {}] : [{}];
-}
-
 // A picked sheet and prices of one's own are two ways to ask: the one changed last counts.
 function changed(field, state, { refill, redraw }) {
   const prices = ["input", "output", "cached", "above", "write", "mode", "context"];
@@ -46,7 +41,7 @@ function changed(field, state, { refill, redraw }) {
 const ORDER = ["active", "total", "sparsity", "cache", "batch", "markup", "efficiency", "utilisation", "margin", "rent"];
 
 export const infer = {
-  part: "sheet", tab: "What a sheet gives away", title: "Prices", command: "infer", slow: true, fields, rounds, changed,
+  part: "sheet", tab: "What a sheet gives away", title: "Prices", command: "infer", slow: true, fields, changed,
   presets: [["what prices give away", "part=sheet&sheet=gemini-2.5-pro"], ["a step at 200k", "part=sheet&sheet=&input=3&output=15&cached=0.3&above=200k%3A6%2F22.5"], ["an open model", "part=sheet&sheet=deepseek-chat"]],
   lead: "A price sheet in, what it says of the model out: before and after, and the ridges along which it cannot tell.",
   trust: DOUBT,

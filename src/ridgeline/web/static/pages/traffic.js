@@ -41,20 +41,13 @@ function origin(a, params, text, formula, inputs = []) {
 }
 const timed = (a, params, key, at) => origin(a, params, `${at === "mean" ? "mean" : at} over all requests: ${WORDS[key][0]}`, WORDS[key][1]);
 
-// A long run is shown as it grows: its first requests, then more, then all.
-function rounds({ requests }) {
-  const [, count, unit] = /^(\d+)(k?)$/.exec(requests ?? "") ?? [], all = Number(count ?? 0) * (unit ? 1000 : 1);
-  if (all < 800) return [{}];
-  return [...[16, 4].map((part) => { const some = Math.round(all / part); return { requests: String(some), said: `The first ${some.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} requests; the rest is being simulated …` }; }), {}];
-}
-
 const PRESETS = [
   ["little load", "rate=5.7"], ["short of saturation", "rate=90"], ["overloaded", "rate=256"], ["bursts", "arrivals=burst%3Asize%3D10"],
   ["long prompts", "isl=32k&rate=1&slo="],
 ];
 
 const page = {
-  title: "Traffic", command: "simulate", slow: true, fields, rounds, presets: PRESETS, presetsOf: "Try",
+  title: "Traffic", command: "simulate", slow: true, fields, presets: PRESETS, presetsOf: "Try",
   lead: "A stream of requests on an engine's own scheduler: how long they wait, how fast they are answered, what is used.",
   trust: "arrivals and lengths are drawn from the distributions given; real users come in bursts and repeat prompts. Past saturation times grow with the length of the run and say nothing else.",
   facts: (a, params = {}) => {
