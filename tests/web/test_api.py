@@ -93,7 +93,7 @@ def test_a_config_of_ones_own(client: TestClient) -> None:
         ("/api/menu?model=llama-3-8b&system=hgx-h100&beside=/etc/x.toml", 422, "price sheets"),
         ("/api/train?model=llama-3-8b&system=hgx-h100&storage=x", 422, "unknown option"),
         ("/api/validate?points=/etc/passwd", 404, "unknown question"),
-        ("/api/step?model=llama-3-70b&system=hgx-h100&batch=" + "9" * 300, 422, "at most 200"),
+        ("/api/step?model=llama-3-70b&system=hgx-h100&batch=" + "9" * 500, 422, "at most 400"),
         ("/api/step?model=deepseek-v3&system=gb200-nvl72&dp=72&set=experts.width%3D1e12", 422, "expert width"),
         ("/api/step?model=deepseek-v3&system=gb200-nvl72&ep=64&dp=64&redundant=99999999999", 422, "at most the 256"),
         ("/api/infer?sheet=/etc/x.toml", 422, "unknown price sheet"),

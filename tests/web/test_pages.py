@@ -110,6 +110,54 @@ def test_each_page_draws_and_is_accessible(page: Page, server: str, path: str) -
     page.screenshot(path=SHOTS / f"{shot}-phone.png", full_page=True)
 
 
+OPENED = (
+    "board",
+    "plan?model=llama-3-8b&system=hgx-h100&chips=2&top=2",
+    "plan?model=llama-3-70b&system=hgx-h100&chips=64&ttft=2s&top=2",
+    "traffic?requests=200&slo=",
+    "traffic?requests=200",
+    "prices?model=llama-3-8b&system=hgx-h100&chips=1&beside=deepseek-chat",
+    *PAGES[4:-3],
+    "lecture?chapter=memory wall",
+    "accuracy",
+    "catalogue?kind=media",
+)
+
+
+@pytest.mark.parametrize("path", OPENED)
+def test_every_number_opens(page: Page, server: str, path: str) -> None:
+    """No number stands in a list or a table that cannot be opened; each has a formula with the values put in, or is given
+    and has its source, and says when not to trust it."""
+    opened(page, server + path)
+    if "board" in path:
+        page.locator("summary:has-text('Every number')").click()
+        page.wait_for_selector("#every .facts")
+    closed = page.evaluate(
+        """() => [...document.querySelectorAll("main .facts b, main td.n")]
+            .filter((cell) => /^[-−$<]?\\d(?!f1b)/.test(cell.innerText) && !cell.querySelector("button.number"))
+            .map((cell) => `${cell.closest("li,tr").innerText}`)"""
+    )
+    assert closed == []
+    poor = page.evaluate(
+        """async () => {
+            const dialog = document.getElementById("explain"), poor = [];
+            for (const button of document.querySelectorAll("main button.number")) {
+                dialog.replaceChildren();
+                button.click();
+                for (let i = 0; i < 400 && !dialog.firstChild; i++) await new Promise((done) => setTimeout(done, 5));
+                const lines = dialog.querySelector("pre")?.textContent.split("\\n  = ") ?? [];
+                const put = lines.length > 3 && /\\d/.test(lines[2]);
+                const sources = [...dialog.querySelectorAll("tbody td:last-child")].map((cell) => cell.textContent);
+                const given = lines.length < 3 && sources.length && sources.every(Boolean);
+                if (!(put || given) || !dialog.textContent.includes("When not to trust it")) poor.push(dialog.innerText);
+                dialog.close();
+            }
+            return poor;
+        }"""
+    )
+    assert poor == []
+
+
 def test_a_slider_redraws_and_the_link_reproduces_the_view(page: Page, server: str, browser: Browser) -> None:
     """Whole state in the address: another browser that opens it shows the same numbers, pins included."""
     opened(page, f"{server}board?{POINT}")
@@ -199,6 +247,26 @@ def test_a_config_of_ones_own(page: Page, server: str) -> None:
     assert "model_type" in page.url
     page.set_input_files("input[type=file]", json_file(config[:20]))
     page.wait_for_selector(".error:has-text('JSON')")
+
+
+def test_a_chip_of_ones_own(page: Page, server: str, browser: Browser) -> None:
+    """Values in place of the system's, by the rules of --set: they count, stand in the link, and a wrong one says why."""
+    opened(page, f"{server}board?{POINT}")
+    before = page.locator("button[data-number=decode_floor_s]").first.inner_text()
+    page.get_by_label("its bandwidth").fill("8 TB/s")
+    page.get_by_label("its bandwidth").press("Enter")
+    page.wait_for_function(
+        "text => document.querySelector('button[data-number=decode_floor_s]').innerText !== text", arg=before
+    )
+    page.wait_for_url(re.compile("bandwidth=8"))
+    other = browser.new_page()
+    opened(other, page.url)
+    assert other.locator(".facts").first.inner_text() == page.locator(".facts").first.inner_text()
+    assert other.get_by_label("its bandwidth").input_value() == "8 TB/s"
+    other.close()
+    page.get_by_label("memory", exact=True).fill("288")
+    page.get_by_label("memory", exact=True).press("Enter")
+    page.wait_for_selector(".error:has-text('chip.hbm_capacity')")
 
 
 def test_take_along(page: Page, server: str) -> None:

@@ -21,7 +21,7 @@ from ridgeline.errors import InputError, UnknownNameError
 
 Texts = Mapping[str, Sequence[str]]
 """Values of each name, in the order in which they were given."""
-LONGEST = 200
+LONGEST = 400
 """Characters of a value."""
 LONGEST_CONFIG = 100_000
 """Characters of a config.json."""

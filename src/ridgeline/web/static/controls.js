@@ -17,7 +17,7 @@ function control(field, state, changed) {
     return el("fieldset", {}, el("legend", {}, field.label), el("div", { class: "slide" }, slider, box));
   }
   if (field.group) {
-    return el("fieldset", {}, el("legend", {}, field.label), el("div", { class: "row" }, field.group.map((one) => el("label", {}, one.label, el("input", { type: "text", value: state[one.name], autocomplete: "off", "data-name": one.name, onchange: (e) => { state[one.name] = e.target.value; changed(one); } })))));
+    return el("fieldset", {}, el("legend", {}, field.label), el("div", { class: "row" }, field.group.map((one) => el("label", {}, one.label, el("input", { type: "text", value: state[one.name], autocomplete: "off", placeholder: one.empty ?? "", "data-name": one.name, onchange: (e) => { state[one.name] = e.target.value; changed(one); } })))));
   }
   if (field.options) {
     const known = field.options.some(([each]) => each === value);
@@ -59,6 +59,13 @@ export const formats = [
 ];
 export const own = [
   { name: "price", label: "Price of a chip", empty: "the catalogue's, or $2/h" },
+  {
+    label: "Your own chip: what differs from the system's", group: [
+      ["bf16", "chip.peak.bf16", "bf16", "2 PFLOP/s"], ["fp8", "chip.peak.fp8", "fp8", "4 PFLOP/s"],
+      ["hbm", "chip.hbm_capacity", "memory", "288 GB"], ["bandwidth", "chip.hbm_bandwidth", "its bandwidth", "8 TB/s"],
+      ["link", "domain.bandwidth", "scale-up link", "900 GB/s"], ["power", "chip.power", "power", "1 kW"],
+    ].map(([name, path, label, empty]) => ({ name, path, label, empty })),
+  },
   { name: "set", label: "Other values", empty: "chip.hbm_bandwidth=2x" },
   {
     name: "config", label: "Your config.json (read, never stored)", file: ".json,application/json", local: true,

@@ -16,6 +16,11 @@ export function number(text, of, params) {
   return html("button", { class: "number", type: "button", title: "Where this comes from", "data-number": point?.number ?? of.name, onclick: () => (point ? open(point.number, point.params) : of.load ? of.load() : told({ value: text, ...of })) }, text);
 }
 
+// Two numbers as an interval; each opens.
+export function between(low, high, of) {
+  return html("span", {}, number(low, { ...of, name: `${of.name}, low` }), " – ", number(high, { ...of, name: `${of.name}, high` }));
+}
+
 export async function open(name, params) {
   let answer;
   try {

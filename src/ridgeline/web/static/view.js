@@ -82,13 +82,14 @@ export async function view(main, page) {
   }
   function compare() {
     if (!pins.length) return pinned.firstChild && pinned.replaceChildren();
-    const now = page.facts(answer), columns = [["", false], ["now", true], ...pins.map((_, i) => [`pin ${i + 1}`, true])];
-    const others = compared.map((each) => (each ? page.facts(each) : []));
-    const rows = now.map(([label, value, unit]) => [label, show(value, unit), ...others.map((facts) => {
+    const now = page.facts(answer, params()), columns = [["", false], ["now", true], ...pins.map((_, i) => [`pin ${i + 1}`, true])];
+    const asked = pins.map((query) => params(unpinned(flat, query)));
+    const others = compared.map((each, i) => (each ? page.facts(each, asked[i]) : []));
+    const rows = now.map(([label, value, unit, of]) => [label, opens(show(value, unit), label, of, params()), ...others.map((facts, i) => {
       const other = facts.find(([name]) => name === label);
       if (!other) return "–";
       const change = typeof value === "number" && typeof other[1] === "number" && value ? other[1] / value - 1 : null;
-      return `${show(other[1], unit)}${change === null ? "" : ` (${change >= 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(1)}%)`}`;
+      return html("span", {}, opens(show(other[1], unit), label, other[3], asked[i]), change === null ? "" : ` (${change >= 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(1)}%)`);
     })]);
     morph(pinned, [el("h2", {}, "Compared"), table(columns, rows, "Pinned scenarios against the one now"),
       el("ul", {}, pins.map((query, i) => el("li", {}, `pin ${i + 1}: `, el("a", { href: `${location.pathname}?${query}` }, describe(query)), " ",
@@ -130,8 +131,10 @@ export async function listed(kind) {
 }
 
 export function facts(list, params) {
-  return html("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => html("li", {}, `${label} `, html("b", {}, number(show(value, unit), typeof name === "object" ? { name: label, ...name } : name, params)))));
+  return html("ul", { class: "facts" }, list.filter(([, value]) => value !== undefined && value !== null).map(([label, value, unit, name]) => html("li", {}, `${label} `, html("b", {}, opens(show(value, unit), label, name, params)))));
 }
+
+const opens = (shown, label, of, params) => number(shown, typeof of === "object" ? { name: label, ...of } : of, params);
 
 export function figure(title, picture) {
   return html("figure", {}, html("figcaption", {}, title), picture);

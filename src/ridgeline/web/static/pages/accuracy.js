@@ -11,11 +11,11 @@ const share = (value) => (value === null || value === undefined ? "–" : `${dig
 const count = (value) => (value === null || value === undefined ? "–" : digits(value, 6));
 const DOUBT = "Rows of one chip, engine or paper err alike, so that many rows are fewer independent trials. Unseen means that the constants were fitted without the row's model and chip; the other columns include rows that the constants have seen.";
 const COLUMNS = [
-  ["rows", "rows", count, "measured points that are predicted", ""], ["asked", "of", count, "rows of the set, those without a prediction too", ""],
-  ["median_abs_error", "median error", share, "half of the rows err by less", "median(|estimate / measured - 1|)"], ["p90_abs_error", "90% of errors", share, "nine of ten rows err by less", "quantile(|estimate / measured - 1|, 0.9)"],
-  ["bias", "bias", share, "middle of the signed errors: above 0 the estimate is too slow", "median(estimate / measured) - 1"], ["coverage80", "in the 80% interval", share, "share of rows inside the interval; 80% is right, more is too wide", "rows_inside / rows"],
-  ["faster_than_floor", "faster than the floor", count, "rows that were measured faster than physics allows: each would be a mistake of ours or of theirs", ""],
-  ["unseen_median", "unseen: median", share, "the same with constants fitted without the row's model and chip", "median(|estimate / measured - 1|)"], ["unseen_p90", "unseen: 90%", share, "the same with constants fitted without the row's model and chip", "quantile(|estimate / measured - 1|, 0.9)"],
+  ["rows", "rows", count, "measured points that are predicted", "count(n rows of the set with a prediction)"], ["asked", "of", count, "rows of the set, those without a prediction too", "count(n rows with a prediction, and those without)"],
+  ["median_abs_error", "median error", share, "half of the rows err by less", "median(|estimate / measured - 1| of n rows)"], ["p90_abs_error", "90% of errors", share, "nine of ten rows err by less", "quantile(|estimate / measured - 1| of n rows, 0.9)"],
+  ["bias", "bias", share, "middle of the signed errors: above 0 the estimate is too slow", "median(estimate / measured of n rows) - 1"], ["coverage80", "in the 80% interval", share, "share of rows inside the interval; 80% is right, more is too wide", "inside / n"],
+  ["faster_than_floor", "faster than the floor", count, "rows that were measured faster than physics allows: each would be a mistake of ours or of theirs", "count(n rows with measured < floor)"],
+  ["unseen_median", "unseen: median", share, "the same with constants fitted without the row's model and chip", "median(|estimate / measured - 1| of n rows)"], ["unseen_p90", "unseen: 90%", share, "the same with constants fitted without the row's model and chip", "quantile(|estimate / measured - 1| of n rows, 0.9)"],
 ];
 
 export async function show(main) {
@@ -24,14 +24,14 @@ export async function show(main) {
   try {
     const board = await ask("scoreboard", {});
     const rows = { names: ["set", ...COLUMNS.map(([key]) => key)], rows: board.sets.map((set) => [set.name, ...COLUMNS.map(([key]) => set[key] ?? null)]) };
-    const cells = ([name, ...values]) => [name, ...COLUMNS.map(([key, label, told, text, formula], i) => (values[i] === null ? "–" : number(told(values[i]), { name: `${name}, ${label}`, text, formula, inputs: [["rows", count(values[0]), `public measurements, ${board.date}`]], trust: DOUBT })))];
+    const cells = ([name, ...values]) => [name, ...COLUMNS.map(([key, label, told, text, formula], i) => (values[i] === null ? "–" : number(told(values[i]), { name: `${name}, ${label}`, text, formula, inputs: [["n", count(values[0]), `public measurements, ${board.date}`], ...(key === "coverage80" ? [["inside", digits(Math.round(values[0] * (values[i] ?? 0)), 6), "of them"]] : [])], trust: DOUBT })))];
     const draw = (button) => [table([["", false], ...COLUMNS.map(([, label]) => [label, true]), ["", false]], rows.rows.map((row) => [...cells(row), button(row[0])]), "Accuracy by set")];
     const sets = board.sets.filter((set) => set.median_abs_error !== null);
     morph(place, [
-      el("p", {}, `${digits(board.predicted, 6)} of ${digits(board.rows, 6)} rows without speculation are predicted (${board.date}).`),
+      el("p", {}, counted(board, board.predicted, "that are predicted"), " of ", counted(board, board.rows, "without speculation"), ` rows without speculation are predicted (${board.date}).`),
       pictures(figure("Median error by set, and the error that nine of ten rows keep", errors(sets)), figure("Rows in the 80% interval", bars(Object.fromEntries(sets.map((set) => [set.name, set.coverage80])), share))),
       ...listing({ query, answer: board, line: "ridgeline validate POINTS.csv", rows, cells, caption: "sets", draw }),
-      el("h2", {}, "Rows without a prediction, and why"), table([["rows", true], ["reason", false]], board.refused.map(({ rows: some, reason }) => [digits(some, 6), reason]), "Refused rows"),
+      el("h2", {}, "Rows without a prediction, and why"), table([["rows", true], ["reason", false]], board.refused.map(({ rows: some, reason }) => [counted(board, some, `without a prediction: ${reason}`), reason]), "Refused rows"),
       el("p", { class: "note" }, el("b", {}, "When not to trust it: "), DOUBT),
     ]);
   } catch (error) {
@@ -40,6 +40,8 @@ export async function show(main) {
   }
   place.dataset.drawn = "1";
 }
+
+const counted = (board, some, what) => number(digits(some, 6), { name: `rows ${what}`, text: `measured points ${what}`, formula: "count(n rows)", inputs: [["n", digits(some, 6), `public measurements, ${board.date}`]], trust: DOUBT });
 
 function errors(sets) {
   const y = (i) => sets.length - i;

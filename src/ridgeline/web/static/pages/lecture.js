@@ -32,7 +32,7 @@ function article(claim, button) {
   const inputs = (one) => Object.entries(one.inputs).flatMap(([name, given], i) => [i ? ", " : "; ", name === "scenario" ? el("a", { href: `/board?${given}` }, "on the Blackboard") : `${name} ${shown(given, "1")}`]);
   return el("article", { id: claim.id }, el("h3", {}, `${claim.id}: ${claim.says} `, button(claim.id)), el("p", {}, el("span", { class: `tag ${VERDICTS[claim.verdict] ?? ""}` }, claim.verdict), claim.assuming ? ` ${claim.assuming}` : ""),
     claim.equation ? el("pre", { tabindex: "0" }, claim.equation) : null,
-    claim.stated ? el("p", {}, "Said: ", el("b", {}, stated(claim))) : null,
+    claim.stated ? el("p", {}, "Said: ", el("b", {}, number(stated(claim), { ...origin(claim, claim.said ?? claim.real[0] ?? { inputs: {}, of: "" }), name: `${claim.id}, as said` }))) : null,
     el("ul", {}, [["with its own inputs", claim.said], ["read otherwise", claim.otherwise], ...claim.real.map((one) => [one.of, one])].filter(([, one]) => one).map(([label, one]) => el("li", {}, `${label}: `, el("b", {}, number(computed(one.value, claim.unit), origin(claim, one))), one.holds ? " holds" : " does not hold", inputs(one)))),
     claim.because || claim.differs ? el("p", {}, claim.because, " ", claim.differs) : null,
     el("details", {}, el("summary", {}, "Sources"), el("ul", {}, claim.sources.map((source) => el("li", {}, source))), claim.conflict ? el("p", { class: "note" }, claim.conflict) : null));

@@ -23,13 +23,24 @@ function origins(a) {
   const kinds = a.kinds.map((kind) => [`flop_${kind.name}`, digits(kind.flop_per_parameter_and_tok), `FLOP per parameter and ${kind.name} token, by its cost on ${a.layout}; ${digits(100 * kind.share)}% of the tokens`]);
   const flop = ["flop_served", digits(a.kinds.reduce((sum, kind) => sum + kind.share * kind.flop_per_parameter_and_tok, 0)), "FLOP per parameter and served token, mean of the kinds below"];
   return {
-    served: { text: "tokens of all kinds over the model's life", formula: "integral of the traffic * ship", inputs: [served], trust: "Nobody knows their traffic in advance." },
+    served: { text: "tokens of all kinds over the model's life", formula: a.kinds.map(({ name }) => name.replaceAll(" ", "_")).join(" + "), inputs: a.kinds.map((kind) => [kind.name.replaceAll(" ", "_"), show(kind.tokens_tok, "tok"), `${digits(100 * kind.share)}% of the traffic that --peak, --life and --ship give`]), trust: "Nobody knows their traffic in advance." },
     thirds: { text: "tokens to train on by the lecture's rule: pre-training, RL and serving cost a third each; 6 FLOP per parameter and trained token", formula: "served * flop_served / 6", inputs: [served, flop, ...kinds], trust: DOUBT },
     halves: { text: "tokens to train on if pre-training and RL, equal to each other, together cost what serving does", formula: "served * flop_served / 12", inputs: [served, flop, ...kinds], trust: DOUBT },
     over: { text: "tokens to train on over those of Chinchilla's rule of 20 per parameter: middle over the scaling laws", formula: "tokens / (20 * N)", inputs: [size, served], interval: `${digits(a.over_training.low)}x to ${digits(a.over_training.high)}x over laws, traffic and costs`, trust: DOUBT },
   };
 }
-const law = (a, each, text, formula) => ({ name: `${each.law}: ${text}`, text: `${text}: the loss of the model stays, and training, RL and serving together cost the least`, formula, inputs: [["law", each.law, "as published; `ridgeline scaling` lists its constants"], ["N", show(a.active_parameters, "1"), "active parameters"], ["served", show(a.served_tok, "tok"), "traffic"]], interval: each.over_training_low ? `${digits(each.over_training_low)}x to ${digits(each.over_training_high)}x, by the fit's own uncertainty` : null, trust: DOUBT });
+const law = (a, each, text, formula) => ({ name: `${each.law}: ${text}`, text: `${text}: the loss of the model stays, and training, RL and serving together cost the least`, formula, inputs: [["tokens", show(each.tokens_tok, "tok"), "where the law's cost is least"], ...Object.entries(SHARES).map(([name, part]) => [part, `${digits(100 * each[name])}%`, "of the cost there"]), ["law", each.law, "as published; `ridgeline scaling` lists its constants"], ["N", show(a.active_parameters, "1"), "active parameters"], ["served", show(a.served_tok, "tok"), "traffic"]], interval: each.over_training_low ? `${digits(each.over_training_low)}x to ${digits(each.over_training_high)}x, by the fit's own uncertainty` : null, trust: DOUBT });
+
+const SHARES = { pre_training_share: "pre_training", rl_share: "RL", inference_share: "serving" };
+
+// A kind of token: its share of the traffic, its cost on the serving layout, and that cost as arithmetic.
+function kindly(a, kind) {
+  const told = (what, text, formula, inputs) => ({ name: `${kind.name} tokens: ${what}`, text, formula, inputs, trust: DOUBT }), served = ["served", show(a.served_tok, "tok"), "all kinds, over the life"];
+  const cost = ["usd_per_tok", show(kind.usd_per_tok, "USD/tok"), `estimate on ${a.layout}`];
+  return [kind.name, number(`${digits(100 * kind.share)}%`, told("share", "of the tokens that are served", "tokens / served", [["tokens", show(kind.tokens_tok, "tok"), "prompt or answer of a request, --isl and --osl"], served])),
+    number(show(kind.usd_per_tok, "USD/tok"), told("cost", `price of the chips of ${a.layout} for the time that a token of this kind takes`, "flop * N * usd_per_training_flop", [["flop", digits(kind.flop_per_parameter_and_tok), "per parameter and token, column beside"], ["N", show(a.active_parameters, "1"), "active parameters"], ["usd_per_training_flop", digits(kind.usd_per_tok / kind.flop_per_parameter_and_tok / a.active_parameters), "price of a chip over its FLOP/s in training, --price and --mfu"]])),
+    number(digits(kind.flop_per_parameter_and_tok), told("FLOP per parameter and token", "arithmetic that the same money buys in training: 2 if serving were as efficient as training", "2 / efficiency", [["efficiency", digits(kind.efficiency), "of serving over training: FLOP per dollar"], cost]))];
+}
 
 export const lifetime = {
   part: "lifetime", tab: "Lifetime and over-training", title: "Training", command: "lifetime", slow: true, fields,
@@ -44,8 +55,8 @@ export const lifetime = {
   draw: (a, { params, pins }) => [
     facts(lifetime.facts(a), params),
     pictures(figure("Over-training by scaling law", laws(a, pins)), figure("Which unknown moves it: one at a time", tornado(a)), figure("Where the cost goes, by law", shares(a))),
-    table([["law", false], ["tokens", true], ["over Chinchilla's rule", true], ["over its own optimum", true], ["pre-training", true], ["RL", true], ["serving", true], ["traffic it was trained for", true]], a.laws.map((each) => [each.law, number(show(each.tokens_tok, "tok"), law(a, each, "tokens to train on", "argmin(cost at the same loss)")), number(`${digits(each.over_training)}x`, law(a, each, "over-training", "tokens / (20 * N)")), `${digits(each.tokens_over_own_optimum)}x`, ...["pre_training_share", "rl_share", "inference_share"].map((name) => `${digits(100 * each[name])}%`), show(each.implied_served_tok, "tok")]), "Scaling laws"),
-    table([["tokens", false], ["share", true], ["cost", true], ["FLOP per parameter and token", true]], a.kinds.map((kind) => [kind.name, `${digits(100 * kind.share)}%`, show(kind.usd_per_tok, "USD/tok"), digits(kind.flop_per_parameter_and_tok)]), "Kinds of tokens"),
+    table([["law", false], ["tokens", true], ["over Chinchilla's rule", true], ["over its own optimum", true], ["pre-training", true], ["RL", true], ["serving", true], ["traffic it was trained for", true]], a.laws.map((each) => [each.law, number(show(each.tokens_tok, "tok"), law(a, each, "tokens to train on", "argmin(pre_training + RL + serving at the loss of N)")), number(`${digits(each.over_training)}x`, law(a, each, "over-training", "tokens / (20 * N)")), number(`${digits(each.tokens_over_own_optimum)}x`, law(a, each, "over its own optimum", "tokens / tokens_of_the_law's_own_optimum_at_N")), ...Object.keys(SHARES).map((name) => number(`${digits(100 * each[name])}%`, law(a, each, `share of ${SHARES[name]}`, `${SHARES[name]} / (pre_training + RL + serving)`))), each.implied_served_tok === null ? "–" : number(show(each.implied_served_tok, "tok"), law(a, each, "traffic it was trained for", "served at which tokens are the optimum"))]), "Scaling laws"),
+    table([["tokens", false], ["share", true], ["cost", true], ["FLOP per parameter and token", true]], a.kinds.map((kind) => kindly(a, kind)), "Kinds of tokens"),
   ],
 };
 

@@ -1,8 +1,8 @@
 // Plan: which layout and batch to run, why the others lose, and the command that starts the best.
 import { ask, Refused } from "../api.js";
 import { formats, model, own, system } from "../controls.js";
-import { el, table } from "../dom.js";
-import { ESTIMATE, number } from "../explain.js";
+import { el, html, table } from "../dom.js";
+import { ESTIMATE, FACT, number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot, span } from "../plot.js";
 import { facts, figure, pictures, view } from "../view.js";
@@ -23,18 +23,24 @@ const words = (line) => [...line.matchAll(/--([a-z-]+) ('[^']*'|\S+)/g)].map(([,
 function origins(p, params) {
   const d = p.deployment, at = { ...Object.fromEntries(words(p.line)), model: params.model, system: params.system };
   const point = (number) => ({ number, params: at }), one = d.mode === "aggregated";
+  const output = show(p.usd_per_output_token_estimate, "USD"), own = d.prefill && show(d.prefill.estimate_s, "s");
   const pools = (text, formula, inputs) => ({ text, formula, inputs, trust: ESTIMATE, see: { number: "decode_estimate_s", params: at } });
   const interval = `${show(d.tpot_interval_s.low_s, "s")} to ${show(d.tpot_interval_s.high_s, "s")}: four of five measurements`;
-  const rate = ["requests_per_s", show(d.requests_per_s, "req/s"), "the slower of the two pools"], chips = ["chips", String(d.chips), "both pools"];
+  const rate = ["requests_per_s", show(d.requests_per_s, "req/s"), one ? "of all replicas" : "the slower of the two pools"], chips = ["chips", String(d.chips), one ? "of all replicas" : "of both pools"];
+  const osl = ["osl", params.osl ?? "1024", "--osl"], isl = ["isl", params.isl ?? "4096", "--isl"], price = ["price", show(p.usd_per_chip_s, "USD/s"), "of a chip: the catalogue's, or --price"];
+  const bounds = { text: "bounds of the estimate: four of five held-out measurements lie between them", inputs: [["tpot", show(d.tpot_s, "s"), "see TPOT"], ["decode_low", show(p.decode_low_s, "s"), "of a decode step"], ["decode_high", show(p.decode_high_s, "s"), "of a decode step"], ["decode_estimate", show(p.decode_estimate_s, "s"), "of a decode step"]], trust: ESTIMATE, see: point("decode_estimate_s") };
+  const count = p.chips_used / p.replicas;
   return {
-    tpot: one ? point("tpot_estimate_s") : { ...pools("time per output token of a user: a step of the decode pool, over the tokens gained in it"), interval },
+    tpot: one ? point("tpot_estimate_s") : { ...pools("time per output token of a user: a step of the decode pool, over the tokens gained in it", "decode_estimate / accepted", [["decode_estimate", show(p.decode_estimate_s, "s"), "step of the decode pool"], ["accepted", digits(p.decode_estimate_s / d.tpot_s), "tokens of a step, --accepted"]]), interval },
+    low: { ...bounds, formula: "tpot * decode_low / decode_estimate" }, high: { ...bounds, formula: "tpot * decode_high / decode_estimate" },
+    chips: one ? { text: "chips of all replicas", formula: "replicas * chips_of_one", inputs: [["replicas", String(p.replicas), "as many as the chips allow"], ["chips_of_one", String(count), degrees(p.layout)]], trust: FACT } : { text: "chips of both pools, sized so that both are about as fast", formula: "prefill + decode", inputs: [["prefill", String(d.chips - p.chips_used), `${d.prefill_replicas} x ${degrees(d.prefill.layout)}`], ["decode", String(p.chips_used), `${p.replicas} x ${degrees(p.layout)}`]], trust: FACT },
     floor: point(one ? "tpot_s" : "decode_tpot_s"),
-    ttft: one ? point("ttft_estimate_s") : pools("time to first token: a prompt's own prefill, its wait for others in the prefill pool, and the transfer of its cache"),
+    ttft: one ? point("ttft_estimate_s") : pools("time to first token: a prompt's own prefill, its wait for others in the prefill pool, and the transfer of its cache", "prefill + waits", [["prefill", own, `step of the prefill pool, ${d.prefill.batch} prompts`], ["waits", show(d.ttft_s - d.prefill.estimate_s, "s"), "queue of the prefill pool at this rate, and the transfer"]]),
     user: one ? point("tokens_per_s_per_user_estimate") : pools("tokens per second that a user sees", "1 / TPOT", [["TPOT", show(d.tpot_s, "s"), "of the decode pool"]]),
-    chip: one ? point("output_tokens_per_s_per_chip_estimate") : pools("output tokens per second of all chips, per chip", "requests_per_s * (osl - 1) / chips", [rate, ["osl", params.osl ?? "1024", "--osl"], chips]),
-    input: one ? point("usd_per_input_token_estimate") : pools("price of the prefill pool's chips over the prompt tokens that it computes"),
-    output: one ? point("usd_per_output_token_estimate") : pools("price of the decode pool's chips over the output tokens that it makes"),
-    batch: { text: "sequences in a replica at once: of all batches that were tried the best within the limits", inputs: [["searched", "all batches up to what fits in memory", "the planner"]], see: point("memory_used_bytes") },
+    chip: one ? point("output_tokens_per_s_per_chip_estimate") : pools("output tokens per second of all chips, per chip", "requests_per_s * (osl - 1) / chips", [rate, osl, chips]),
+    input: one ? point("usd_per_input_token_estimate") : pools("price of all chips over the requests, less what output tokens take, over the prompt", "(price * chips / requests_per_s - output * (osl - 1)) / isl", [price, chips, rate, ["output", output, "see $/Mtok out, of one token"], osl, isl]),
+    output: point("usd_per_output_token_estimate"),
+    batch: { text: "sequences in a replica at once: of all batches up to what fits in memory the best within the limits", formula: "argmin(cost of a request | TPOT <= tpot_limit, memory <= capacity)", inputs: [["tpot_limit", params.tpot || "no limit", "--tpot"], ["capacity", show(p.memory_capacity_bytes, "B"), "of a chip, less what is left free"]], trust: ESTIMATE, see: point("memory_used_bytes") },
   };
 }
 
@@ -49,7 +55,7 @@ const page = {
   trust: "all but the column of floors are estimates, with intervals of 80%; layouts within a few percent of each other are equal for all this can tell: measure both.",
   facts: (a, params = {}) => {
     const best = a.plans[0], d = best.deployment, of = origins(best, params);
-    const searched = { text: "layouts, batches and sizes of a prefill step that were evaluated; all that the model's divisors and the chips allow", inputs: [["layouts", String(a.layouts), "that divide the model and fit"]], trust: "A count: exact." };
+    const searched = { text: "layouts, batches and sizes of a prefill step that were evaluated; all that the model's divisors and the chips allow", formula: "sum over layouts of the batches that fit", inputs: [["layouts", String(a.layouts), "that divide the model and fit"]], trust: "A count: exact." };
     return [["best layout", named(best)], ["batch", best.batch, "1", of.batch], ["TPOT", d.tpot_s, "s", of.tpot], ["TTFT", d.ttft_s, "s", of.ttft], ["tok/s per user", d.tokens_per_s_per_user, "tok/s", of.user], ["tok/s per chip", d.output_tokens_per_s_per_chip, "tok/s", of.chip], ["input", d.usd_per_input_token, "USD/tok", of.input], ["output", d.usd_per_output_token, "USD/tok", of.output], ["points searched", a.evaluated, "1", searched]].filter(([, value]) => value !== null && value !== undefined);
   },
   rows: (a) => ({ names: ["layout", "batch", "chips", "tpot_s", "ttft_s", "tokens_per_s_per_user", "output_tokens_per_s_per_chip", "usd_per_input_token", "usd_per_output_token", "why"], rows: a.plans.map((p) => [named(p), p.batch, p.deployment.chips, p.deployment.tpot_s, p.deployment.ttft_s, p.deployment.tokens_per_s_per_user, p.deployment.output_tokens_per_s_per_chip, p.deployment.usd_per_input_token, p.deployment.usd_per_output_token, p.why]) }),
@@ -58,7 +64,7 @@ const page = {
     const columns = [["layout", false], ["chips", true], ["batch", true], ["TPOT", true], ["80% interval", true], ["floor", true], ["TTFT", true], ["tok/s/user", true], ["tok/s/chip", true], ["$/Mtok in", true], ["$/Mtok out", true], ["why it loses", false]];
     const rows = a.plans.map((p) => {
       const d = p.deployment, of = origins(p, params), cell = (text, key) => number(text, of[key].number ? of[key] : { name: key, ...of[key] });
-      return [el("a", { href: board(p) }, named(p)), d.chips, digits(p.batch), cell(show(d.tpot_s, "s"), "tpot"), `${show(d.tpot_interval_s.low_s, "s")} – ${show(d.tpot_interval_s.high_s, "s")}`, cell(show(p.tpot_s, "s"), "floor"), cell(show(d.ttft_s, "s"), "ttft"), cell(digits(d.tokens_per_s_per_user), "user"), cell(digits(d.output_tokens_per_s_per_chip), "chip"), d.usd_per_input_token === null ? "–" : cell(digits(d.usd_per_input_token * 1e6), "input"), d.usd_per_output_token === null ? "–" : cell(digits(d.usd_per_output_token * 1e6), "output"), p.why || "the best"].map((cell) => (typeof cell === "number" ? String(cell) : cell));
+      return [el("a", { href: board(p) }, named(p)), cell(String(d.chips), "chips"), cell(digits(p.batch), "batch"), cell(show(d.tpot_s, "s"), "tpot"), html("span", {}, cell(show(d.tpot_interval_s.low_s, "s"), "low"), " – ", cell(show(d.tpot_interval_s.high_s, "s"), "high")), cell(show(p.tpot_s, "s"), "floor"), cell(show(d.ttft_s, "s"), "ttft"), cell(digits(d.tokens_per_s_per_user), "user"), cell(digits(d.output_tokens_per_s_per_chip), "chip"), d.usd_per_input_token === null ? "–" : cell(digits(d.usd_per_input_token * 1e6), "input"), d.usd_per_output_token === null ? "–" : cell(digits(d.usd_per_output_token * 1e6), "output"), p.why || "the best"];
     });
     return [facts(page.facts(a, params), params), pictures(figure("The front: cost of a request against speed", front(a, pins))), el("h2", {}, "Plans, the best first"), table(columns, rows, "Plans"), el("p", { class: "note" }, "A layout opens on the Blackboard."), launch(params)];
   },

@@ -22,8 +22,8 @@ const DEPLOYED = { fast: "fast", slow: "slow", batch: "slow" };
 // Where a line of the menu comes from: the cost of its deployment, the utilisation and the margin.
 function origin(a, line, what) {
   const mode = Object.keys(a.deployments).find((name) => name.startsWith(DEPLOYED[line.line.split(" ")[0]] ?? "standard")), on = a.deployments[mode];
-  const said = { price: ["what to charge: the cost and the margin on it", "cost / (1 - margin)"], cost: ["what a token of this kind costs by estimate: the time of the chips that it takes, at their price", "price * chips * seconds / tokens / utilisation"], floor: ["the same if every step took its floor", "price * chips * floor / tokens / utilisation"] }[what];
-  const inputs = [["margin", `${digits(100 * a.margin)}%`, "--margin, a share of the price"], ["utilisation", `${digits(100 * a.utilisation)}%`, "--utilisation"]];
+  const said = { price: ["what to charge: the cost and the margin on it", "cost / (1 - margin)"], cost: ["what a token of this kind costs by estimate: the time of the chips that it takes, at their price", "price * chips * seconds / tokens / utilisation"], floor: ["the same if every step took its floor", "price * chips * floor / tokens / utilisation"], low: ["the cost if steps took the low end of their interval", "price * chips * seconds / tokens / utilisation"], high: ["the cost if steps took the high end of their interval", "price * chips * seconds / tokens / utilisation"] }[what];
+  const inputs = [["margin", `${digits(100 * a.margin)}%`, "--margin, a share of the price"], ["utilisation", `${digits(100 * a.utilisation)}%`, "--utilisation"], ["chips", String(a.chips), a.system]];
   if (what === "price") inputs.unshift(["cost", cents(line.cost_usd_per_tok), "column beside, $/Mtok"]);
   if (on) inputs.push(["deployment", on.deployment, `${mode}: the cheapest within ${show(on.tpot_limit_s, "s")} per token`]);
   return { name: `${line.line}, ${what}`, text: `${said[0]}${line.note ? `; ${line.note}` : ""}`, formula: said[1], inputs, interval: line.low_usd_per_tok ? `cost of ${cents(line.low_usd_per_tok)} to ${cents(line.high_usd_per_tok)}: four of five measurements` : null, trust: ESTIMATE };
@@ -40,10 +40,19 @@ const menu = {
   draw: (a) => [
     el("p", { class: "note" }, Object.entries(a.deployments).map(([mode, one]) => `${mode}: ${one.deployment}`).join(" · ")),
     pictures(figure("Price, cost and interval of each line, $/Mtok", picture(a))),
-    table([["", false], ["price $/Mtok", true], ["cost", true], ["low", true], ["high", true], ["floor", true], ["", false]], a.lines.map((line) => [line.line, cell(a, line, "price", line.price_usd_per_tok), cell(a, line, "cost", line.cost_usd_per_tok), cents(line.low_usd_per_tok), cents(line.high_usd_per_tok), cell(a, line, "floor", line.floor_usd_per_tok), line.note ?? ""]), "Menu"),
-    ...a.beside.flatMap((sheet) => [el("h2", {}, `Beside: ${sheet.provider} ${sheet.sheet}, ${sheet.date}`), table([["", false], ["their price $/Mtok", true], ["cost here", true], ["leaves", true]], sheet.lines.map((line) => [line.line, cents(line.price_usd_per_tok), cents(line.cost_usd_per_tok), line.leaves === null || line.leaves === undefined ? "–" : `${digits(100 * line.leaves)}%`]), "Their prices over these costs")]),
+    table([["", false], ["price $/Mtok", true], ["cost", true], ["low", true], ["high", true], ["floor", true], ["", false]], a.lines.map((line) => [line.line, cell(a, line, "price", line.price_usd_per_tok), cell(a, line, "cost", line.cost_usd_per_tok), cell(a, line, "low", line.low_usd_per_tok), cell(a, line, "high", line.high_usd_per_tok), cell(a, line, "floor", line.floor_usd_per_tok), line.note ?? ""]), "Menu"),
+    ...a.beside.flatMap((sheet) => [el("h2", {}, `Beside: ${sheet.provider} ${sheet.sheet}, ${sheet.date}`), table([["", false], ["their price $/Mtok", true], ["cost here", true], ["leaves", true]], sheet.lines.map((line) => theirs(a, sheet, line)), "Their prices over these costs")]),
   ],
 };
+
+// A line of another's sheet: their price as published, the cost here, and what lies between.
+function theirs(a, sheet, line) {
+  const price = ["price", cents(line.price_usd_per_tok), `${sheet.provider} ${sheet.sheet}, ${sheet.date}; the Catalogue has its source`], cost = ["cost", cents(line.cost_usd_per_tok), "of this menu, without its margin"];
+  const told = (what, text, formula, inputs) => ({ name: `${sheet.sheet}, ${line.line}: ${what}`, text, formula, inputs, trust: ESTIMATE });
+  const mine = a.lines.find((each) => each.line.startsWith(line.line) && each.cost_usd_per_tok === line.cost_usd_per_tok);
+  const open = (value, shown, of) => (value === null || value === undefined ? "–" : number(shown(value), of));
+  return [line.line, open(line.price_usd_per_tok, cents, told("price", "what they ask, as published", "price", [price])), open(line.cost_usd_per_tok, cents, mine ? origin(a, mine, "cost") : told("cost", "what their kind of token costs here", "cost", [cost])), open(line.leaves, (value) => `${digits(100 * value)}%`, told("leaves", "share of their price that is left over these costs", "1 - cost / price", [cost, price]))];
+}
 
 function picture(a) {
   const lines = a.lines.filter((line) => line.cost_usd_per_tok > 0), value = (x) => x * 1e6, row = (i) => lines.length - i;

@@ -1,5 +1,5 @@
 // Prices backwards: what a price sheet says of the model behind it, and how sure that is.
-import { el, table } from "../dom.js";
+import { el, html, table } from "../dom.js";
 import { number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { plot, span } from "../plot.js";
@@ -20,11 +20,18 @@ const WORDS = {
 const DOUBT = "A sheet sees prices, not the model: along a ridge a large model at a low markup and a small one at a high markup ask the same. Priors are those of open models and public prices; a seller who prices by value alone breaks them.";
 const three = (of, end, unit) => `${show(of[`${end}_low`], unit)} to ${show(of[`${end}_high`], unit)}`;
 
+// The ends of an interval of 80%, each of which opens.
+function ends(a, name, when) {
+  const b = a.beliefs[name], weighed = when === "prior" ? "" : " weighed by p(sheet | model)";
+  const end = (place, q) => number(show(b[`${when}_${place}`], b.unit), { ...origin(a, name), name: `${name}, ${when} ${place}`, text: `${WORDS[name] ?? name}: ${place} end of 80% of what is believed ${when === "prior" ? "before" : "after"} the sheet`, formula: `quantile(n_draws draws${weighed}, ${q})`, interval: null });
+  return html("span", {}, end("low", 0.1), " to ", end("high", 0.9));
+}
+
 function origin(a, name) {
   const b = a.beliefs[name];
   return {
-    name, text: `${WORDS[name] ?? name}: median of the models that are still likely after the sheet`, formula: "median(posterior)",
-    inputs: [["before", show(b.prior_middle, b.unit), `prior of ${a.priors.source}, ${a.priors.date}; ${three(b, "prior", b.unit)}`], ["learnt", `${digits(b.nats)} nats`, "how far the sheet moved it"], ["effective draws", digits(a.effective_draws), "of the models drawn"], ["Pareto k", digits(a.pareto_k), "below 0.7: the weights are sound"], ...Object.entries(a.sheet).map(([line, price]) => [line, show(price, "USD/tok"), a.name])],
+    name, text: `${WORDS[name] ?? name}: median of the models that are still likely after the sheet`, formula: "quantile(n_draws draws weighed by p(sheet | model), 0.5)",
+    inputs: [["n_draws", digits(a.effective_draws), "effective: of those drawn, as many as count"], ["before", show(b.prior_middle, b.unit), `prior of ${a.priors.source}, ${a.priors.date}; ${three(b, "prior", b.unit)}`], ["learnt", `${digits(b.nats)} nats`, "how far the sheet moved it"], ["Pareto k", digits(a.pareto_k), "below 0.7: the weights are sound"], ...Object.entries(a.sheet).map(([line, price]) => [line, show(price, "USD/tok"), a.name])],
     interval: `${three(b, "posterior", b.unit)}: 80% of what is believed`, trust: `${b.identified ? "" : "Not identified: the sheet says next to nothing of it, this is the prior. "}${DOUBT}`,
   };
 }
@@ -52,9 +59,9 @@ export const infer = {
     facts(infer.facts(a), params),
     a.public ? el("p", { class: "note" }, `Public: ${a.public.model}, ${show(a.public.active, "1")} active of ${show(a.public.total, "1")} parameters.`) : null,
     pictures(figure("Before (grey) and after (blue) the sheet", beliefs(a)), figure("The ridge: size against markup", ridge(a, "total", "markup", pins)), figure("Active against total parameters", ridge(a, "active", "total", pins))),
-    table([["", false], ["before: 80%", true], ["after: middle", true], ["after: 80%", true], ["nats learnt", true], ["", false]], Object.entries(a.beliefs).map(([name, b]) => [name, three(b, "prior", b.unit), number(show(b.posterior_middle, b.unit), origin(a, name)), three(b, "posterior", b.unit), digits(b.nats), b.identified ? "" : "not identified"]), "Beliefs"),
-    el("p", {}, Object.entries(a.shares).map(([name, { prior, posterior }]) => `${name} ${digits(100 * prior, 2)}% → ${digits(100 * posterior, 2)}%`).join(" · ")),
-    el("p", { class: "note" }, "Known in combination only, correlation of logs: ", a.ridges.map(({ of, correlation }) => `${of.join(" and ")} ${digits(correlation, 2)}`).join(" · ")),
+    table([["", false], ["before: 80%", true], ["after: middle", true], ["after: 80%", true], ["nats learnt", true], ["", false]], Object.entries(a.beliefs).map(([name, b]) => [name, ends(a, name, "prior"), number(show(b.posterior_middle, b.unit), origin(a, name)), ends(a, name, "posterior"), number(digits(b.nats), { ...origin(a, name), name: `${name}, nats learnt`, text: "how far the sheet moved the belief", formula: "sum(p * ln(p / q)) over bins of the n_draws draws: q before, p after", interval: null }), b.identified ? "" : "not identified"]), "Beliefs"),
+    el("p", {}, Object.entries(a.shares).map(([name, { prior, posterior }]) => [name, prior, posterior]).flatMap(([name, prior, posterior], i) => [i ? " · " : "", `${name} `, ...[[prior, "before", "q"], [posterior, "after", "p"]].flatMap(([share, when, weight], j) => [j ? " → " : "", number(`${digits(100 * share, 2)}%`, { ...origin(a, "active"), name: `${name}, ${when}`, text: `share of models with ${name}, ${when} the sheet`, formula: `sum(${weight} of draws with it) over n_draws draws`, interval: null })])])),
+    el("p", { class: "note" }, "Known in combination only, correlation of logs: ", a.ridges.flatMap(({ of, correlation }, i) => [i ? " · " : "", `${of.join(" and ")} `, number(digits(correlation, 2), { ...origin(a, "active"), name: `${of.join(" and ")}: correlation`, text: "correlation of their logarithms after the sheet; near 1 or -1 only their quotient or product is known", formula: "cov(x, y) / sqrt(var(x) * var(y)) over n_draws weighted draws", interval: null })])),
   ],
 };
 

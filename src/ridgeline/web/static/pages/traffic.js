@@ -39,7 +39,11 @@ function origin(a, params, text, formula, inputs = []) {
   const see = context > 0 ? { number: "decode_estimate_s", params: Object.fromEntries(Object.entries(at).filter(([, value]) => value)) } : null;
   return { text, formula, inputs: [...inputs, ...run], see, trust: DOUBT, interval: `steps follow the estimate's law within ${digits(100 * a.law_deviation)}%; the estimate's own interval is that of the step below` };
 }
-const timed = (a, params, key, at) => origin(a, params, `${at === "mean" ? "mean" : at} over all requests: ${WORDS[key][0]}`, WORDS[key][1]);
+const timed = (a, params, key, at) => {
+  const share = QUANTILES.find(([name]) => name === at)?.[1], over = ["n", a.completed.toLocaleString("en-US"), "requests that were served"];
+  const [text, formula] = WORDS[key];
+  return origin(a, params, `${at} over all requests: ${text}`, at === "mean" ? `mean(${formula} | n requests)` : `quantile(${formula} | n requests, q)`, [over, ...(at === "mean" ? [] : [["q", String(share), at]])]);
+};
 
 const PRESETS = [
   ["little load", "rate=5.7"], ["short of saturation", "rate=90"], ["overloaded", "rate=256"], ["bursts", "arrivals=burst%3Asize%3D10"],
@@ -53,13 +57,13 @@ const page = {
   facts: (a, params = {}) => {
     const of = (...told) => origin(a, params, ...told), time = (label, key, at) => [label, a[key][at], "s", timed(a, params, key, at)];
     return [
-      ["requests", a.requests, "1", of("requests that arrive in this run")], ["refused", a.refused, "1", of("requests that do not fit in the cache at all")], ["duration", a.duration_s, "s", of("from the first arrival to the last token")],
+      ["requests", a.requests, "1", of("requests that arrive in this run", "requests", [["requests", String(a.requests), "--requests"]])], ["refused", a.refused, "1", of("requests that do not fit in the cache at all", "requests longer than blocks * block_size tokens", [["blocks", a.kv_blocks.toLocaleString("en-US"), "memory left by weights and activations"], ["block_size", String(a.block_size), "tokens"]])], ["duration", a.duration_s, "s", of("from the first arrival to the last token", "requests / requests_per_s", [["requests", String(a.completed), "served"], ["requests_per_s", show(a.requests_per_s, "req/s"), "of the run"]])],
       time("TTFT p50", "ttft_s", "p50"), time("TTFT p99", "ttft_s", "p99"), time("TPOT p50", "tpot_s", "p50"), time("TPOT p99", "tpot_s", "p99"),
-      ["goodput", a.goodput_per_s, "req/s", of("requests per second that keep the objectives", "kept / duration", [["duration", show(a.duration_s, "s"), "of the run"], ["objectives", params.slo || "none", "--slo"]])],
-      ["within objectives", a.attained === null ? null : `${digits(100 * a.attained)}%`, "", of("share of requests that keep the objectives", "kept / completed")],
+      ["goodput", a.goodput_per_s, "req/s", of("requests per second that keep the objectives", "kept / duration", [["kept", show(Math.round(a.goodput_per_s * a.duration_s), "1"), "requests"], ["duration", show(a.duration_s, "s"), "of the run"], ["objectives", params.slo || "none", "--slo"]])],
+      ["within objectives", a.attained === null ? null : `${digits(100 * a.attained)}%`, "", of("share of requests that keep the objectives", "kept / requests", [["kept", show(Math.round((a.attained ?? 0) * a.requests), "1"), "requests"], ["requests", String(a.requests), "of the run"]])],
       ["KV blocks at most", `${digits(100 * a.kv_blocks_peak / a.kv_blocks)}%`, "", of("the most blocks of the cache in use at once", "peak / blocks", [["peak", a.kv_blocks_peak.toLocaleString("en-US"), "of the run"], ["blocks", a.kv_blocks.toLocaleString("en-US"), "memory left by weights and activations"]])],
       ["in flight, mean", a.concurrency, "1", of("requests in the system, mean over time (Little's law)", "requests_per_s * e2e", [["requests_per_s", show(a.requests_per_s, "req/s"), "of the run"], ["e2e", show(a.e2e_s.mean, "s"), "mean"]])],
-      ["preempted", a.preemptions, "1", of("requests thrown out for lack of cache, and computed again")], ["output", a.usd_per_output_token, "USD/tok", of("price of the chips over the run, per output token", "price * chips * duration / output_tokens", [["output_tokens_per_s", show(a.output_tokens_per_s, "tok/s"), "of the run"], ["chips", String(a.chips), "--chips"], ["price", params.price || "the catalogue's", "--price"]])],
+      ["preempted", a.preemptions, "1", of("requests thrown out for lack of cache, and computed again", "times that fewer than the blocks needed of kv_blocks were free", [["kv_blocks", a.kv_blocks.toLocaleString("en-US"), "of the cache"]])], ["output", a.usd_per_output_token, "USD/tok", of("price of the chips over the run, per output token", "price * chips * duration / output_tokens", [["output_tokens_per_s", show(a.output_tokens_per_s, "tok/s"), "of the run"], ["chips", String(a.chips), "--chips"], ["price", params.price || "the catalogue's", "--price"]])],
     ].filter(([, value]) => value !== null && value !== undefined);
   },
   rows: (a) => ({ names: ["measure", ...QUANTILES.map(([name]) => `${name}_s`), "mean_s"], rows: MEASURES.map(([label, key]) => [label, ...QUANTILES.map(([name]) => a[key][name]), a[key].mean]) }),
@@ -68,7 +72,7 @@ const page = {
     facts(page.facts(a, params), params),
     pictures(figure("Time to first token", quantiles("ttft_s", a, pins)), figure("Time per output token", quantiles("tpot_s", a, pins)), figure("Wait in the queue", quantiles("wait_s", a, pins))),
     table([["", false], ...QUANTILES.map(([name]) => [name, true]), ["mean", true]], MEASURES.map(([label, key]) => [label, ...[...QUANTILES.map(([name]) => name), "mean"].map((name) => number(show(a[key][name], "s"), { name: `${label} ${name}`, ...timed(a, params, key, name) }))]), "Times by percentile"),
-    el("p", {}, "Time bound by: ", Object.entries(a.time_bound_by).map(([name, share]) => `${name} ${digits(100 * share)}%`).join(", "), "."),
+    el("p", {}, "Time bound by: ", Object.entries(a.time_bound_by).map(([name, share]) => [name, share]).flatMap(([name, share], i) => [i ? ", " : "", `${name} `, number(`${digits(100 * share)}%`, { name: `bound by ${name}`, ...origin(a, params, `share of the run in steps that ${name} binds; idle: without a step`, "busy / duration", [["busy", show(share * a.duration_s, "s"), "of the run"], ["duration", show(a.duration_s, "s"), "of the run"]]) })]), "."),
     ...a.notes.map((note) => el("p", { class: "note" }, note)),
   ],
 };

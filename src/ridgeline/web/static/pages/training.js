@@ -1,7 +1,7 @@
 // Training: step time, memory and cost of a job by layout.
 import { model, own, system } from "../controls.js";
 import { el, table } from "../dom.js";
-import { number } from "../explain.js";
+import { between, number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { bars, plot, span } from "../plot.js";
 import { facts, figure, parted, pictures } from "../view.js";
@@ -55,7 +55,7 @@ const train = {
   draw: (a, { params, pins }) => [
     facts(train.facts(a), params),
     pictures(figure("Time against memory: the layouts on the front", front(a, pins)), figure("Where the memory of the best goes", bars(a.plans[0].memory_parts_bytes, (v) => show(v, "B"))), figure("Where the time of the best goes", bars(a.plans[0].time_s, (v) => show(v, "s")))),
-    table([["layout", false], ["step", true], ["80% interval", true], ["tok/s/chip", true], ["HFU", true], ["days", true], ["cost", true], ["memory", true], ["recompute", false], ["schedule", false]], a.plans.map((p) => { const of = origins(a, p), cell = (text, key) => number(text, { name: key, ...of[key] }); return [layout(p), cell(show(p.step_s, "s"), "step"), `${show(p.low_s, "s")} – ${show(p.high_s, "s")}`, cell(digits(p.tokens_per_s_per_chip), "rate"), cell(`${digits(100 * p.hfu)}%`, "hfu"), cell(digits(p.days), "days"), cell(show(p.usd, "USD"), "usd"), cell(show(p.memory_bytes, "B"), "memory"), p.recompute, p.schedule]; }), "Layouts"),
+    table([["layout", false], ["step", true], ["80% interval", true], ["tok/s/chip", true], ["HFU", true], ["days", true], ["cost", true], ["memory", true], ["recompute", false], ["schedule", false]], a.plans.map((p) => { const of = origins(a, p), cell = (text, key) => number(text, { name: key, ...of[key] }); return [layout(p), cell(show(p.step_s, "s"), "step"), between(show(p.low_s, "s"), show(p.high_s, "s"), { name: "80% interval", ...of.bound }), cell(digits(p.tokens_per_s_per_chip), "rate"), cell(`${digits(100 * p.hfu)}%`, "hfu"), cell(digits(p.days), "days"), cell(show(p.usd, "USD"), "usd"), cell(show(p.memory_bytes, "B"), "memory"), p.recompute, p.schedule]; }), "Layouts"),
     el("p", {}, "Its pipeline: ", el("a", { href: pipelined(a.plans[0]) }, "as a diagram"), "."),
   ],
 };
