@@ -1,7 +1,7 @@
 // A picture with logarithmic or linear axes as SVG: lines, bands, dots, labels where lines end. It can be saved as it is.
 import { svg } from "./dom.js";
 
-const W = 480, H = 340, LEFT = 62, RIGHT = 78, TOP = 22, BOTTOM = 44;
+const W = 410, H = 300, LEFT = 58, RIGHT = 74, TOP = 22, BOTTOM = 44; // about the pixels it is shown on
 
 export function plot({ x, y, lines = [], bands = [], dots = [], marks = [], title }) {
   const xs = scale(x, [LEFT, W - RIGHT]), ys = scale(y, [H - BOTTOM, TOP]);

@@ -1,5 +1,5 @@
 // Training, its pipeline: one schedule drawn, all of them side by side.
-import { el, svg, table } from "../dom.js";
+import { el, html, svg, table } from "../dom.js";
 import { FACT, number } from "../explain.js";
 import { digits, show } from "../format.js";
 import { facts, figure } from "../view.js";
@@ -43,7 +43,7 @@ export const pipeline = {
   },
   rows: (a) => ({ names: Object.keys(a.schedules[0]), rows: a.schedules.map((each) => Object.values(each).map((value) => (Array.isArray(value) ? value.join(" ") : value))) }),
   draw: (a, { params }) => [
-    facts(pipeline.facts(a), params), figure(`${a.schedule}: devices from above, time to the right`, diagram(a)),
+    facts(pipeline.facts(a), params), figure(`${a.schedule}: devices from above, time to the right`, html("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Diagram" }, diagram(a))),
     table([["schedule", false], ["step", true], ["idle", true], ["closed form", true], ["idle share", true], ["in flight at most", true], ["copies of weights", true], ["messages", true]], a.schedules.map((one) => { const of = origins(a, one); return [one.schedule, number(show(one.step_s, "s"), of.step), number(show(one.idle_s, "s"), of.idle), number(show(one.idle_closed_form_s, "s"), of.closed), number(`${digits(100 * one.idle_share)}%`, of.share), number(digits(Math.max(...one.in_flight_micro_batches)), of.flight), number(String(one.weight_copies), of.copies), number(`${digits(one.messages_per_1f1b)}x`, of.messages)]; }), "Schedules"),
     ...Object.entries(a.refused).map(([name, why]) => el("p", { class: "note" }, `${name}: needs ${why}`)),
   ],
@@ -57,5 +57,5 @@ function diagram({ schedule, diagram: { columns, devices, rows } }) {
     ...used.map((kind) => svg("path", { fill: COLORS[kind], stroke: "var(--paper)", "stroke-width": 0.7, d: stretches.filter(([of]) => of === kind).map(([, a, b]) => `M${x(a).toFixed(1)} ${row * i + 2}H${x(b).toFixed(1)}V${row * (i + 1)}H${x(a).toFixed(1)}Z`).join("") })),
   ]);
   const legend = used.flatMap((kind, i) => [svg("rect", { x: left + 185 * i, y: height - 20, width: 11, height: 11, fill: COLORS[kind] }), svg("text", { x: left + 185 * i + 16, y: height - 10 }, kind)]);
-  return svg("svg", { class: "plot", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${schedule} on ${devices.length} devices: ${used.join(", ")}; gaps are idle`, xmlns: "http://www.w3.org/2000/svg" }, bars, legend);
+  return svg("svg", { class: "plot broad", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${schedule} on ${devices.length} devices: ${used.join(", ")}; gaps are idle`, xmlns: "http://www.w3.org/2000/svg" }, bars, legend);
 }
