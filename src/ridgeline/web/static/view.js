@@ -28,7 +28,7 @@ export async function view(main, page) {
       shown(await ask(page.command, params(), signal, page.slow && (({ share: part, sofar }) => {
         share.value = part;
         text.textContent = `${Math.round(100 * part)}% is behind; this is what is known by then.`;
-        if (page.facts(sofar).every(([, value]) => typeof value !== "number" || Number.isFinite(value))) shown(sofar, part);
+        if (sofar.completed !== 0) shown(sofar, part);
       })), 1);
       if (progress.firstChild) progress.replaceChildren();
     } catch (error) {
