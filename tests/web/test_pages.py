@@ -198,6 +198,17 @@ def test_a_long_run_is_shown_as_it_grows(page: Page, server: str) -> None:
     assert page.locator("progress").count() == 0
 
 
+def test_a_slow_page_answers_each_change(page: Page, server: str) -> None:
+    """What is changed while nothing runs is asked too: every second change once came to nothing but "Cancelled"."""
+    opened(page, f"{server}traffic?requests=100")
+    box = page.get_by_label("Chips of a replica")
+    for text, shown in (("many", ".error:has-text('many')"), ("2", ".facts"), ("none", ".error:has-text('none')")):
+        box.fill(text)
+        box.press("Enter")
+        page.wait_for_selector(shown)
+    assert page.get_by_text("Cancelled").count() == 0
+
+
 def test_records_are_pinned_and_taken_along(page: Page, server: str) -> None:
     """Chips side by side, in the address; CSV of all of them, numbers as numbers."""
     opened(page, f"{server}catalogue?kind=chips")

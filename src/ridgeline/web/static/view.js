@@ -32,7 +32,7 @@ export async function view(main, page) {
       })), 1);
       if (progress.firstChild) progress.replaceChildren();
     } catch (error) {
-      if (error.name === "AbortError") { if (!leave.gone) { leave = new AbortController(); if (page.slow) progress.replaceChildren(el("p", {}, place.firstChild ? `Cancelled: ${text.textContent}` : "Cancelled.")); } return; }
+      if (error.name === "AbortError") { if (!leave.gone && signal === leave.signal) { leave = new AbortController(); if (page.slow) progress.replaceChildren(el("p", {}, place.firstChild ? `Cancelled: ${text.textContent}` : "Cancelled.")); } return; }
       if (!(error instanceof Refused)) throw error;
       if (page.slow) { place.replaceChildren(); progress.replaceChildren(); }
       problem.replaceChildren(el("p", { class: "error" }, error.message));
@@ -61,6 +61,7 @@ export async function view(main, page) {
     if (!moving) keep(written(flat, state, pins));
     if (!page.slow) return draw();
     leave.abort();
+    leave = new AbortController();
     timer = setTimeout(draw, 150);
   }
   function fill() {
