@@ -6,7 +6,6 @@ expressions over inputs and over the numbers above them in their table.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from functools import lru_cache, reduce
 from typing import Any
@@ -63,8 +62,7 @@ def renamed(number: Number, names: dict[str, str]) -> Number:
 
 @lru_cache(maxsize=256)
 def _names(formula: str) -> tuple[str, ...]:
-    nodes = [node.id for node in ast.walk(ast.parse(formula)) if isinstance(node, ast.Name)]
-    return tuple(dict.fromkeys(name for name in nodes if name != "max"))
+    return tuple(name for name in _code(formula).co_names if name != "max")  # ast.parse of two threads fails on 3.11
 
 
 @lru_cache(maxsize=256)
