@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from ridgeline.errors import InputError
 from ridgeline.simulate import engine as source
-from ridgeline.simulate import pool, seatwise
-from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.fleet import Fleet
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
@@ -19,7 +17,6 @@ from ridgeline.workload import Requests, Workload
 from .test_vllm import LAWS, engines, followed, same, workloads
 from .vllm import Outcome, served
 
-CODE = compiled(pool, source, seatwise)
 priorities = st.lists(st.integers(-1, 2), min_size=25, max_size=25)
 speculating = st.tuples(
     st.sampled_from([1, 2, 5]),
@@ -62,7 +59,7 @@ def test_priorities_and_drafts(rows, engine, kinked, priority, policy, speculati
     if not engine.seatwise:
         return
     slow, fast = played(asked(rows, priority), engine, kinked)
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     same(slow, fast)
 
 
@@ -76,7 +73,7 @@ def test_sessions_and_closed_loops(rows, engine, links, concurrency, priority, s
         rows, priority, after=np.array(after), think=np.array(think) * LAWS[True].tick, concurrency=concurrency
     )
     slow, fast = played(requests, setting(engine, "priority", speculation))
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     same(slow, fast)
 
 
@@ -99,7 +96,7 @@ def test_prefix_cache(seed, count, turns, prefix, engine, policy, speculation) -
     ).draw(seed)  # fmt: skip
     rng = np.random.default_rng(seed)
     slow, fast = played(msgspec.structs.replace(requests, priority=rng.integers(0, 3, len(requests))), engine)
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     if len(fast.cache.ids):
         assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
     same(slow, fast)
@@ -109,11 +106,11 @@ def test_prefix_cache(seed, count, turns, prefix, engine, policy, speculation) -
 @given(workloads, engines, priorities, st.none() | speculating, st.lists(st.integers(1, 400), max_size=4))
 def test_neither_compiling_nor_stopping_changes_anything(rows, engine, priority, speculation, stops) -> None:
     engine = setting(engine, "priority", speculation)
-    for code, until in ((seatwise, []), (CODE, stops)):
+    for quick, until in ((False, []), (True, stops)):
         slow, fast = played(asked(rows, priority), engine)
         for stop in sorted(until):
-            fast.advance(stop * 10_000, code=code)
-        fast.advance(code=code)
+            fast.advance(stop * 10_000, quick=quick)
+        fast.advance(quick=quick)
         same(slow, fast)
 
 
@@ -124,8 +121,8 @@ def test_one_priority_is_none(rows, engine) -> None:
     rows = [(gap + 1, p, o) for gap, p, o in rows]  # of equal arrivals, Python's max is the first, not the last
     ranked = Replica(asked(rows, [0] * 25), LAWS[True], msgspec.structs.replace(engine, policy="priority"))
     plain = Replica(asked(rows, [0] * 25), LAWS[True], engine)
-    ranked.advance(code=CODE)
-    plain.advance(code=compiled(pool, source))
+    ranked.advance(quick=True)
+    plain.advance(quick=True)
     for row in (source.START, source.FIRST, source.FINISH, source.PREEMPTIONS):
         assert ranked.jobs[row].tolist() == plain.jobs[row].tolist()
 
@@ -135,7 +132,7 @@ def test_storms_throw_out_who_ranks_last() -> None:
     rows = [(0, 30, 90)] * 10
     engine = Engine(max_num_batched_tokens=64, max_num_seqs=10, block_size=4, blocks=64, policy="priority")
     slow, fast = played(asked(rows, [i % 2 for i in range(10)]), engine)
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     same(slow, fast)
     thrown = [sum(r.preemptions for r in slow.requests if r.priority == kind) for kind in (0, 1)]
     assert thrown[1] > thrown[0]

@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ridgeline.simulate import engine as source
-from ridgeline.simulate import pool, sglang
-from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.fleet import Fleet
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
@@ -61,7 +58,7 @@ def both(rows: list[tuple[int, int, int]], engine: Engine, kinked: bool) -> tupl
 def test_the_engine_does_what_the_scheduler_does(rows, engine, kinked) -> None:
     """Start, first and last token, retractions, gaps, steps and pages, through storms of retraction too."""
     slow, fast = both(rows, engine, kinked)
-    fast.advance(code=compiled(pool, source, sglang))
+    fast.advance(quick=True)
     same(slow, fast)
 
 
@@ -83,7 +80,7 @@ def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
         concurrency=concurrency,
     )
     fast = Replica(requests, LAWS[True], engine)
-    fast.advance(code=compiled(pool, source, sglang))
+    fast.advance(quick=True)
     same(slow, fast)
 
 
@@ -118,7 +115,7 @@ def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
         concurrency,
         [ids[begin:end] for begin, end in pairwise(place)] if ids else None,
     )
-    fast.advance(code=compiled(pool, source, sglang))
+    fast.advance(quick=True)
     if ids:
         assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
     same(slow, fast)
@@ -128,17 +125,16 @@ def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
 @given(workloads, engines, st.booleans(), st.lists(st.integers(1, 400), max_size=4))
 def test_neither_compiling_nor_skipping_nor_stopping_changes_anything(rows, engine, kinked, stops) -> None:
     """Plain Python, one step at a time, and in portions: always the same numbers."""
-    fast_code = compiled(pool, source, sglang)
-    for skip, code, until in (
-        (True, sglang, []),
-        (False, sglang, []),
-        (False, fast_code, []),
-        (True, fast_code, stops),
+    for skip, quick, until in (
+        (True, False, []),
+        (False, False, []),
+        (False, True, []),
+        (True, True, stops),
     ):
         slow, fast = both(rows, engine, kinked)
         for stop in sorted(until):
-            fast.advance(stop * 1000, skip=skip, code=code)
-        fast.advance(skip=skip, code=code)
+            fast.advance(stop * 1000, skip=skip, quick=quick)
+        fast.advance(skip=skip, quick=quick)
         same(slow, fast)
 
 

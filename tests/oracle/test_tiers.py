@@ -8,10 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.errors import InputError
-from ridgeline.simulate import engine as source
-from ridgeline.simulate import pool
 from ridgeline.simulate import tiers as lower
-from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
@@ -20,7 +17,6 @@ from .test_vllm import LAWS, engines, same
 from .tiers import Tiers
 from .vllm import Outcome, served
 
-CODE = compiled(pool, source, lower)
 TICK = LAWS[True].tick
 kinds = st.builds(
     KvTier,
@@ -76,7 +72,7 @@ def test_tiers(seed, count, turns, prefix, concurrency, rate, blocks, engine, ki
         think="1us", prefix=prefix, groups=8, concurrency=concurrency,
     ).draw(seed)  # fmt: skip
     slow, fast, tiers = played(requests, engine)
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     alike(slow, fast, tiers)
 
 
@@ -92,7 +88,7 @@ def test_what_an_empty_plan_frees_is_seen_at_once(count: int, blocks: int, token
         turns="uniform:low=1,high=4", think="1us", prefix=16, groups=8, concurrency=12,
     ).draw(0)  # fmt: skip
     slow, fast, tiers = played(requests, engine)
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     alike(slow, fast, tiers)
 
 
@@ -118,18 +114,18 @@ TALK = Workload.read(
 def test_neither_compiling_nor_skipping_nor_stopping_changes_anything(through: bool, stops: list[int]) -> None:
     kinds = tuple(msgspec.structs.replace(tier, write_through=through) for tier in SMALL.tiers)
     engine = msgspec.structs.replace(SMALL, tiers=kinds)
-    for code, skip in ((assembled(pool, source, lower), True), (CODE, False), (CODE, True)):
+    for quick, skip in ((False, True), (True, False), (True, True)):
         slow, fast, tiers = played(TALK.draw(1), engine)
         for stop in stops:
-            fast.advance(stop * 10_000, code=code, skip=skip)
-        fast.advance(code=code, skip=skip)
+            fast.advance(stop * 10_000, quick=quick, skip=skip)
+        fast.advance(quick=quick, skip=skip)
         alike(slow, fast, tiers)
 
 
 def test_tiers_are_used_and_help() -> None:
     """The random workloads mean something: both tiers are read, and more is found, sooner, than without them."""
     _, fast, tiers = played(TALK.draw(1), SMALL)
-    fast.advance(code=CODE)
+    fast.advance(quick=True)
     assert all(level.fetched > 50 for level in tiers.levels)
     bare = Replica(TALK.draw(1), LAWS[True], msgspec.structs.replace(SMALL, tiers=()))
     bare.advance()

@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.simulate import engine as source
-from ridgeline.simulate import pool
-from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.law import StepLaw, quantised
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
@@ -85,7 +83,7 @@ def test_requests_that_follow_others(rows, engine, links, concurrency) -> None:
         concurrency=concurrency,
     )
     fast = Replica(requests, LAWS[True], engine)
-    fast.advance(code=compiled(pool, source))
+    fast.advance(quick=True)
     same(slow, fast)
 
 
@@ -107,7 +105,7 @@ def test_prefix_cache(seed, count, turns, prefix, concurrency, engine) -> None:
     )  # fmt: skip
     fast = Replica(workload.draw(seed), LAWS[True], engine)
     slow = served(fast)
-    fast.advance(code=compiled(pool, source))
+    fast.advance(quick=True)
     if len(fast.cache.ids):
         assert fast.cache.hits.tolist() == [r.cached for r in slow.requests]
     same(slow, fast)
@@ -137,7 +135,7 @@ def same(slow: Outcome, fast: Replica) -> None:
 def test_the_engine_does_what_the_scheduler_does(rows, engine, kinked) -> None:
     """Start, first and last token, preemptions, gaps, steps and blocks, through storms of preemption too."""
     slow, fast = both(rows, engine, kinked)
-    fast.advance(code=compiled(pool, source))
+    fast.advance(quick=True)
     same(slow, fast)
 
 
@@ -145,17 +143,16 @@ def test_the_engine_does_what_the_scheduler_does(rows, engine, kinked) -> None:
 @given(workloads, engines, st.booleans(), st.lists(st.integers(1, 400), max_size=4))
 def test_neither_compiling_nor_skipping_nor_stopping_changes_anything(rows, engine, kinked, stops) -> None:
     """Plain Python, one step at a time, and in portions: always the same numbers."""
-    fast_code = compiled(pool, source)
-    for skip, code, until in (
-        (True, source, []),
-        (False, source, []),
-        (False, fast_code, []),
-        (True, fast_code, stops),
+    for skip, quick, until in (
+        (True, False, []),
+        (False, False, []),
+        (False, True, []),
+        (True, True, stops),
     ):
         slow, fast = both(rows, engine, kinked)
         for stop in sorted(until):
-            fast.advance(stop * 10_000, skip=skip, code=code)
-        fast.advance(skip=skip, code=code)
+            fast.advance(stop * 10_000, skip=skip, quick=quick)
+        fast.advance(skip=skip, quick=quick)
         same(slow, fast)
 
 

@@ -203,11 +203,15 @@ def simulate(
                     pool.name(block, name)
 
         def fill(request: Request, upto: int) -> None:
-            """Allocate blocks up to a number of tokens and what lies ahead; name those that are full of known ones."""
+            """Allocate blocks up to a number of tokens and what lies ahead; name those that become full of known ones.
+
+            A block whose name another one had when it became full gets it only when it is given back, as in `pool.py`.
+            """
             while len(request.blocks) < blocks_for(upto + ahead):
                 request.blocks.append(pool.take())
             if request.prefilling:  # what it generates is found when it gives its blocks back
-                for block, name in zip(request.blocks[: upto // engine.block_size], request.names, strict=False):
+                full = slice(request.named // engine.block_size, upto // engine.block_size)
+                for block, name in zip(request.blocks[full], request.names[full], strict=False):
                     pool.name(block, name)
             request.named = min(upto, request.known)
 
@@ -293,7 +297,7 @@ def simulate(
             running.append(request)
             for block in () if holds else hit:
                 pool.use(block)
-            request.blocks = hit
+            request.blocks, request.named = hit, past
             fill(request, past + new)
             if request.start < 0:
                 request.start, request.cached = now, past

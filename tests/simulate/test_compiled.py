@@ -7,7 +7,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-from ridgeline.simulate import engine, pool, routing, seatwise, sglang, tally, tiers, upkeep
+from ridgeline.simulate import abreast, engine, pool, routing, seatwise, sglang, tally, tiers, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 
 
@@ -29,7 +29,7 @@ def test_a_function_takes_only_the_place_of_one_with_its_parameters(monkeypatch:
 
 
 @pytest.mark.parametrize("scheduler", [[], [sglang], [seatwise], [tiers]])
-@pytest.mark.parametrize("behind", [[], [upkeep, routing], [tally]])
+@pytest.mark.parametrize("behind", [[], [abreast, upkeep, routing], [abreast, tally]])
 def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behind: list[ModuleType]) -> None:
     """Whatever comes behind it, all functions of a scheduler are its own."""
     made = vars(assembled(pool, engine, *scheduler, *behind))
@@ -47,10 +47,10 @@ def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: l
     places = [
         getattr(compiled(*modules), name)._cache._impl.locator.get_cache_path()
         for name, modules in (
-            ("route", (pool, engine, upkeep, routing)),
-            ("route", (pool, engine, *scheduler, upkeep, routing)),
-            ("advance", (pool, engine)),
-            ("advance", (pool, engine, *scheduler)),
+            ("route", (pool, engine, abreast, upkeep, routing)),
+            ("route", (pool, engine, *scheduler, abreast, upkeep, routing)),
+            ("go", (pool, engine, abreast)),
+            ("go", (pool, engine, *scheduler, abreast)),
         )
     ]
     assert len(set(places)) == len(places)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ridgeline.errors import InputError
-from ridgeline.simulate import upkeep
+from ridgeline.simulate import abreast
 from ridgeline.simulate.fleet import ROUTERS, Fleet, serve_fleet
 from ridgeline.simulate.law import affine
 from ridgeline.simulate.replica import Engine, serve
@@ -57,7 +57,7 @@ def test_looking_more_often_changes_nothing(kind: str, router: str, settings: En
     if router == "sticky" and requests.session is None:
         pytest.skip("needs sessions")
     eager = Fleet(requests, LAW, settings, 5, router)
-    eager.fleet[upkeep.LEAST_STEP] //= 50
+    eager.fleet[abreast.LEAST_STEP] //= 50
     eager.serve()
     found = serve_fleet(requests, LAW, settings, 5, router)
     seen = eager.result()

@@ -24,9 +24,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
-ENTRIES = ("advance", "route", "stream")
+ENTRIES = ("go", "route", "stream")
 """Functions that are called as such: their arguments are many, and their work is long."""
-CALLED = (*ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "burden", "in_order")
+CALLED = (*ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "remembered", "in_order")
 """Functions that are not inlined: those, and some that few runs need."""
 
 

@@ -27,29 +27,29 @@ import numpy as np
 from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, share, take
 
-# Scalars of a replica: places in one int64 array; the first are those of `pool`.
-NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(5, 18)
+# Scalars of a replica: places in one int64 array; the first seven are those of `pool`.
+NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(7, 20)
 """Time, and up to when arrivals are seen by the next plan; number of the step; decoding requests and their cached
 tokens; ends of the queue; ends of the running list; seat of a begun prompt (-1: none) and its computed tokens; ended
 requests that still hold their seats and blocks; the next step in which some request ends."""
-STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST, ENDS, EARLIER = range(18, 26)
+STEPS, PEAK, QUEUED, OPEN, SAMPLES, LAST, ENDS, EARLIER, ASKED = range(20, 29)
 """Steps so far; most blocks in use; preempted requests that wait; empty seats; samples of the series; when requests
-last ended; how many have ended, and had before that."""
-TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED, ROUTED, STATIC = range(26, 35)
+last ended; how many have ended, and had before that; where `ROUTED`, blocks of the prompts in the queue."""
+TOKENS, SEATS, RESERVE, ASYNC, BLOCKS, SAMPLE, CLOSED, ROUTED, STATIC = range(29, 38)
 """Settings: tokens per step; requests per batch; whether a request is admitted only if all its tokens fit; whether
 steps are planned ahead; blocks in all; whether to keep a series; whether an end starts another request; whether
 somebody else hands out the requests of the heap; whether a batch begins only when the one before has ended."""
-BUSY = 35
+BUSY = 38
 """Ticks by what binds, as in `roofline.TERMS`: four."""
-RATIO, FIRST_RATIO, LEAST_RATIO, DECAY, RETRACT, PREFILL, SHUT, LISTED, SEEN, DECODED = range(39, 49)
+RATIO, FIRST_RATIO, LEAST_RATIO, DECAY, RETRACT, PREFILL, SHUT, LISTED, SEEN, DECODED = range(42, 52)
 """Of `sglang.py` alone."""
-SENDS, TAKES, LINK, DELAY, SENDING, SENT_LAST, HOLDING = range(49, 56)
+SENDS, TAKES, LINK, DELAY, SENDING, SENT_LAST, HOLDING = range(52, 59)
 """Of prefill and decode apart: whether a request leaves with its first token; whether requests come with their cache;
 when the link is free; ticks of a message; ends of the list of seats whose cache is being sent, and their number."""
-KINDS, DRAFTS, LOOKAHEAD = range(56, 59)
+KINDS, DRAFTS, LOOKAHEAD = range(59, 62)
 """Of `seatwise.py`: priorities, 0: first come, first served; tokens drafted for each decoding request, and positions
 behind those for which it holds blocks."""
-FILLED = 59
+FILLED = 62
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.
@@ -248,6 +248,7 @@ def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cach
         b[TAIL] = job
     b[HEAD] = job
     b[QUEUED] += 1
+    ask(jobs, b, job, 1)
 
 
 def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:
@@ -346,6 +347,13 @@ def queue(jobs: np.ndarray, b: np.ndarray, job: int) -> None:
     else:
         jobs[BEHIND, b[TAIL]] = job
     b[TAIL] = job
+    ask(jobs, b, job, 1)
+
+
+def ask(jobs: np.ndarray, b: np.ndarray, job: int, sign: int) -> None:
+    """Count a request that comes to the queue of a replica behind a router, or leaves it."""
+    if b[ROUTED]:
+        b[ASKED] += sign * ((jobs[PROMPT, job] + b[BLOCK] - 1) // b[BLOCK])
 
 
 def hand_over(
@@ -439,6 +447,7 @@ def wanted(law: Tables, jobs: np.ndarray, cache: Cache, b: np.ndarray, most: int
 
 def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
     """Take an admitted request out of the queue, whose first it is."""
+    ask(jobs, b, job, -1)
     b[HEAD] = jobs[BEHIND, job]
     if b[HEAD] < 0:
         b[TAIL] = -1

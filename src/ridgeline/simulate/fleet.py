@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import engine, routing, upkeep
+from ridgeline.simulate import abreast, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, Engine, Replica, check_law
@@ -117,10 +117,14 @@ class Fleet:
         base.board[engine.ROUTED] = 1
         base.board[engine.TAKES] = first > 0
         self.boards, self.seats, self.calendars = (_copies(a, total) for a in (base.board, base.seats, base.calendar))
+        self.boards[:, pool.NUMBER] = np.arange(total)
         cache = base.cache
-        self.refs, self.runs, self.spare = (_copies(a, total) for a in (cache.refs, cache.runs, cache.spare))
-        self.queues = _copies(np.array([cache.older, cache.younger]), total)
+        self.nodes, self.tables = (np.zeros((total, *a.shape), a.dtype) for a in (cache.nodes, cache.table))
+        self.nodes[:, :2] = cache.nodes[:2]  # the run of all blocks; the rest is memory that was never touched
         self.held = _copies(cache.held, 2 if first else 1)
+        if router == "prefix" and len(cache.ids):
+            words = np.zeros((int(cache.ids.max()) + 1, -(-total // pool.BITS)), np.int64)
+            base.cache = cache._replace(holders=words)
         if prefill:
             self._divide(settings, prefill)
         chained = bool(requests.concurrency or requests.after is not None)
@@ -138,13 +142,13 @@ class Fleet:
         _, self.session = np.unique(session, return_inverse=True)
         self.home = np.full(int(self.session.max()) + 1, -1)
         self.replica = np.full(n, -1, np.int32)
-        self.fleet = np.zeros((upkeep.FLEET_ROWS, total), np.int64)
-        self.fleet[[upkeep.DUE, upkeep.READY]] = FAR
-        self.fleet[upkeep.LEAST_STEP] = _shortest(self.law)
+        self.fleet = np.zeros((abreast.FLEET_ROWS, total), np.int64)
+        self.fleet[[abreast.DUE, abreast.READY]] = FAR
+        self.fleet[abreast.LEAST_STEP] = _shortest(self.law)
         steps = 1 + -(-(requests.output.min() - 1) // (1 + settings.drafts))
-        self.fleet[upkeep.LEAST_OUTPUT] = max(steps - (first > 0), 1)
-        self.fleet[upkeep.LEAST_STEP, :first] = _shortest(self.first_law)
-        self.fleet[upkeep.LEAST_OUTPUT, :first] = 1
+        self.fleet[abreast.LEAST_OUTPUT] = max(steps - (first > 0), 1)
+        self.fleet[abreast.LEAST_STEP, :first] = _shortest(self.first_law)
+        self.fleet[abreast.LEAST_OUTPUT, :first] = 1
         self.policy = self._policy(first)
         self.failures = np.zeros((3, 0), np.int64)
         self.until = np.zeros(total)
@@ -153,14 +157,14 @@ class Fleet:
     def _divide(self, settings: Engine, prefill: PrefillPool) -> None:
         """Give the replicas of both pools their limits."""
         b, n = self.boards, prefill.replicas
-        for pool, mine in ((slice(n), prefill.engine), (slice(n, None), settings)):
-            b[pool, engine.TOKENS], b[pool, engine.SEATS] = mine.max_num_batched_tokens, mine.max_num_seqs
-            b[pool, engine.BLOCKS], b[pool, engine.ASYNC] = mine.blocks or NO_LIMIT, mine.async_scheduling
-            b[pool, engine.RESERVE] = mine.reserve_full_input
+        for which, mine in ((slice(n), prefill.engine), (slice(n, None), settings)):
+            b[which, engine.TOKENS], b[which, engine.SEATS] = mine.max_num_batched_tokens, mine.max_num_seqs
+            b[which, engine.BLOCKS], b[which, engine.ASYNC] = mine.blocks or NO_LIMIT, mine.async_scheduling
+            b[which, engine.RESERVE] = mine.reserve_full_input
         b[:n, engine.SENDS], b[:n, engine.TAKES] = 1, 0
         b[:n, engine.DELAY] = round(prefill.delay / self.law.tick)
         for r in range(len(b)):
-            mine = upkeep.part(self.base.cache, self.held, self.refs, self.queues, self.runs, self.spare, b[r], r)
+            mine = abreast.part(self.base.cache, self.held, self.nodes, self.tables, b[r], r)
             upkeep.clear(self.seats[r], mine, b[r])
 
     def _policy(self, first: int) -> np.ndarray:
@@ -175,8 +179,8 @@ class Fleet:
                 made[place] = round(seconds / tick)
             arrival = self.base.jobs[engine.ARRIVAL]
             made[upkeep.LOOK] = made[upkeep.ENOUGH] = arrival[0]
-            self.fleet[upkeep.STATE, u.fewest :] = upkeep.OFF
-            self.fleet[upkeep.SINCE_ON] = arrival[0]
+            self.fleet[abreast.STATE, u.fewest :] = upkeep.OFF
+            self.fleet[abreast.SINCE_ON] = arrival[0]
         return made
 
     def serve(self) -> None:
@@ -197,10 +201,8 @@ class Fleet:
                 base.samples,
                 base.cache,
                 self.held,
-                self.refs,
-                self.queues,
-                self.runs,
-                self.spare,
+                self.nodes,
+                self.tables,
                 base.shared,
                 self.boards,
                 self.fleet,
@@ -209,6 +211,7 @@ class Fleet:
                 self.kept,
                 self.session,
                 self.home,
+                np.zeros(len(self.boards), np.int64),
                 self.replica,
                 self.router,
                 self.keeping.between_failures > 0,
@@ -246,9 +249,9 @@ class Fleet:
             came = base.jobs[engine.CAME]
             arrival[:] = np.where(came >= 0, came, arrival)
         begin, end = int(arrival.min()), int(b[engine.LAST])
-        on = self.fleet[upkeep.STATE] != upkeep.OFF
-        since = np.where(self.keeping.fewest, self.fleet[upkeep.SINCE_ON], begin)
-        paid = self.fleet[upkeep.PAID] + np.where(on, np.maximum(end - since, 0), 0)
+        on = self.fleet[abreast.STATE] != upkeep.OFF
+        since = np.where(self.keeping.fewest, self.fleet[abreast.SINCE_ON], begin)
+        paid = self.fleet[abreast.PAID] + np.where(on, np.maximum(end - since, 0), 0)
         done = Operation(
             paid=float(paid.sum()) * tick,
             failures=int(self.policy[upkeep.FAILURES]),

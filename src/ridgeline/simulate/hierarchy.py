@@ -66,7 +66,7 @@ def tiered(cache: Cache, tiers: Sequence[KvTier], path: float, fetch: str, tick:
     def ticks(seconds: float) -> int:
         return FAR if seconds / tick >= FAR / 4 else round(seconds / tick)
 
-    count, known = len(tiers), len(cache.refs)
+    count, known = len(tiers), int(cache.ids.max(initial=-1)) + 1
     table = np.zeros((count, lower.PLACES), np.int64)
     for row, tier in zip(table, tiers, strict=True):
         row[[lower.CAPACITY, lower.READ, lower.WRITE]] = tier.blocks, ticks(tier.read), ticks(tier.write)

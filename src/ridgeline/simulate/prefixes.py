@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ridgeline.errors import InputError
-from ridgeline.simulate.pool import Cache
+from ridgeline.simulate.pool import NODE, Cache
 from ridgeline.workload import Requests
 
 
@@ -18,17 +18,14 @@ def cache_of(requests: Requests, block: int, blocks: int) -> Cache:
     """What a pool of `blocks` blocks of `block` tokens needs to remember the prefixes of some requests."""
     place, ids = block_ids(requests, block)
     known = int(ids.max(initial=-1)) + 1
-    runs = min(blocks, len(ids) + len(requests)) + 2 if known else 0
-    older, younger = np.full(known + runs, -1), np.full(known + runs, -1)
+    nodes = min(blocks, 2 * known + 1) if known else 0
     return Cache(
         place=place,
-        ids=ids,
-        held=np.zeros(len(ids), np.uint8),
-        refs=np.full(known, -1),
-        older=older,
-        younger=younger,
-        runs=np.zeros(runs, np.int64),
-        spare=np.arange(known + runs - 1, known - 1, -1),
+        ids=ids.astype(np.int32),
+        held=np.zeros(len(ids), np.int32),
+        nodes=np.zeros((nodes + 1, NODE), np.int32),
+        table=np.zeros(1 << nodes.bit_length() if known else 0, np.int32),
+        holders=np.zeros((0, 1), np.int64),
         hits=np.zeros(len(requests) if known else 0, np.int64),
     )
 
@@ -67,7 +64,10 @@ def _joined(place: np.ndarray, ids: np.ndarray, parts: int) -> tuple[np.ndarray,
 
 
 def _chained(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Ids that are equal only if those before them are, numbered from 0."""
+    """Ids that are equal only if those before them are, numbered from 0 in the order in which they first come.
+
+    So those of a prompt are neighbours, in a table too.
+    """
     _, ids = np.unique(ids, return_inverse=True)
     counts = np.diff(place)
     chained = np.empty(len(ids), np.int64)
@@ -81,4 +81,6 @@ def _chained(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
         parent[:count] = numbers
         chained[at] = numbers + known
         known += int(numbers.max()) + 1
-    return chained
+    first = np.empty(known, np.int64)
+    first[chained[::-1]] = np.arange(len(chained))[::-1]
+    return (np.cumsum(first[chained] == np.arange(len(chained))) - 1)[first][chained]

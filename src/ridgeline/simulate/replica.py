@@ -14,7 +14,7 @@ import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import engine, pool, seatwise, sglang, tiers
+from ridgeline.simulate import abreast, engine, pool, seatwise, sglang, tiers
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.hierarchy import FETCHES, KvTier, tiered, uses
@@ -25,7 +25,7 @@ from ridgeline.workload import Requests
 
 ROWS = 4
 """Rows of gaps for each request at first; more are made when they are full."""
-NO_LIMIT = 1 << 50
+NO_LIMIT = 1 << 30
 """Blocks of a cache without limit."""
 
 
@@ -133,11 +133,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def modules(self) -> tuple[ModuleType, ...]:
         """What the scheduler is made of; of functions of one name that of the last module counts."""
-        if self.scheduler == "sglang":
-            return (pool, engine, sglang)
-        if self.seatwise:
-            return (pool, engine, seatwise)
-        return (pool, engine, tiers) if self.tiers else (pool, engine)
+        own = sglang if self.scheduler == "sglang" else seatwise if self.seatwise else tiers if self.tiers else None
+        return (pool, engine, *([own] if own else []), abreast)
 
     @property
     def beyond(self) -> int:
@@ -227,8 +224,6 @@ class Replica:
         self.cache = cache_of(given, settings.block_size, blocks)
         if settings.tiers:
             self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
-        b[[pool.OLD, pool.YOUNG]] = -1
-        b[pool.SPARE] = len(self.cache.spare)
         pool.give_run(self.cache, b, blocks)
         self.shared = np.zeros(engine.SHARED, np.int64)
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
@@ -271,14 +266,18 @@ class Replica:
         self.heap[: len(roots)] = roots[np.lexsort((roots, self.jobs[engine.ARRIVAL, roots]))]  # sorted: a heap
         self.shared[engine.COMING] = len(roots)
 
-    def advance(self, until: int = FAR, *, skip: bool = True, code: Any = None) -> None:
-        """Make all steps planned before `until` ticks, in code that suits their number, or in that of a module."""
-        arrays = (self.law.tables, self.jobs, self.seats, self.calendar, self.links, self.heap)
+    def advance(self, until: int = FAR, *, skip: bool = True, quick: bool | None = None) -> None:
+        """Make all steps planned before `until` ticks, in compiled code or plain Python: as suits their number."""
+        arrays = (self.law.tables, self.jobs, self.seats[None], self.calendar[None], self.links, self.heap)
+        own = self.cache
+        memory = (own, own.held[None], own.nodes[None], own.table[None], self.shared, self.board[None])
+        alone = np.zeros((abreast.FLEET_ROWS, 1), np.int64)
         while True:
-            made = code or (compiled if self.quick else assembled)(*self.modules)
-            rows = (self.gaps, self.counts, self.samples, self.cache, self.shared, self.board)
-            if made.advance(*arrays, *rows, until, skip) != engine.FULL:
+            made = (compiled if (self.quick if quick is None else quick) else assembled)(*self.modules)
+            rows = (self.gaps, self.counts, self.samples)
+            if made.go(*arrays, *rows, *memory, alone, abreast.PLANS, 0, 1, until, skip) != engine.FULL:
                 return
+            alone[:] = 0
             self.widen()
 
     def widen(self) -> None:

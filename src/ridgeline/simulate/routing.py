@@ -10,7 +10,9 @@ Only replicas that are up are asked. Of two pools, requests come to those that p
 loaded of those that decode (in turn with round-robin).
 
 The router knows the exact state at the time of arrival. A replica is advanced only when its state may matter: not
-before the earliest time at which one of its requests can end, of which `due` is a lower bound, and for `prefix` always.
+before the earliest time at which one of its requests can end, of which `DUE` is a lower bound; for `prefix` as soon as
+it has planned a step that begins before. Which replicas remember a block is kept by block, a bit for each, so that all
+prompts' hits are found at once.
 Where ends start other requests, replicas are advanced in the order of their bounds, so that nobody is ahead of an
 arrival that he could see. This file is plain Python that `compiled.py` compiles. Knows nothing of why a replica is not
 up: see `upkeep.py`.
@@ -22,30 +24,35 @@ from typing import Any
 
 import numpy as np
 
+from ridgeline.simulate.abreast import (
+    DUE,
+    HANDLED,
+    LEAST_OUTPUT,
+    LEAST_STEP,
+    LOAD,
+    PLANS,
+    READY,
+    STATE,
+    go,
+    look_at,
+    part,
+)
 from ridgeline.simulate.engine import (
     ARRIVAL,
-    BEHIND,
-    BLOCKS,
     CAME,
     CLOSED,
     COMING,
-    DECODES,
     FULL,
     HANDED,
-    HEAD,
-    JOB,
     LOADED,
     NEXT,
-    NEXT_END,
     NOW,
     PARENT,
-    PARTIAL,
+    PAUSED,
     PREEMPTIONS,
     PROMPT,
     QUEUED,
     SENT,
-    STEP,
-    advance,
     free_sent,
     pop,
     push,
@@ -53,47 +60,23 @@ from ridgeline.simulate.engine import (
     sink,
 )
 from ridgeline.simulate.law import FAR, Tables
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, found
+from ridgeline.simulate.pool import BITS, BLOCK, Cache
 from ridgeline.simulate.upkeep import (
-    DUE,
     EVENT,
     FAILED,
     FAILURE,
-    HANDLED,
-    LEAST_OUTPUT,
-    LEAST_STEP,
     MOVED,
     PREFILLS,
-    READY,
     SHORT,
     STARTING,
-    STATE,
     TURN,
     UP,
     next_event,
     open_requests,
-    part,
     upkeep,
 )
 
 ROUND_ROBIN, LEAST_LOADED, STICKY, PREFIX = range(4)
-
-
-def bound(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, fleet: np.ndarray, r: int) -> int:
-    """A time before which no request of a replica can end; FAR if it has none."""
-    least = fleet[LEAST_STEP, r]
-    due = FAR
-    if b[DECODES] > 0:
-        due = b[NOW] + max(b[NEXT_END] - b[STEP], 1) * least
-    begin = b[NOW]
-    if b[HEAD] >= 0 and b[DECODES] == 0 and b[PARTIAL] < 0:
-        begin = max(begin, jobs[ARRIVAL, b[HEAD]])
-    if b[QUEUED] > 0:  # preempted, anywhere in the queue; what is left may be one token
-        due = min(due, begin + least)
-    for job in (b[HEAD], seats[JOB, b[PARTIAL]] if b[PARTIAL] >= 0 else -1):
-        if job >= 0:
-            due = min(due, begin + (1 if jobs[PREEMPTIONS, job] else fleet[LEAST_OUTPUT, r]) * least)
-    return due
 
 
 def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> int:
@@ -116,31 +99,35 @@ def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarra
     return wanted
 
 
-def burden(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> int:
-    """Blocks that a replica would have in use and to compute."""
-    total = (jobs[PROMPT, job] + b[BLOCK] - 1) // b[BLOCK]
-    blocks = total - found(cache, b, job, jobs[PROMPT, job]) + b[BLOCKS] - b[FREE]
-    waiting = b[HEAD]
-    while waiting >= 0:
-        blocks += (jobs[PROMPT, waiting] + b[BLOCK] - 1) // b[BLOCK]
-        waiting = jobs[BEHIND, waiting]
-    return blocks
+def remembered(jobs: np.ndarray, cache: Cache, block: int, job: int, deep: np.ndarray) -> None:
+    """How many blocks of a prompt each replica would find: as `pool.found`, of all at once."""
+    deep[:] = 0
+    if len(cache.holders) == 0:
+        return
+    first = cache.place[job]
+    most = min((jobs[PROMPT, job] - 1) // block, cache.place[job + 1] - first)
+    for word in range(cache.holders.shape[1]):
+        k, left = 0, -1
+        while left != 0:
+            still = left & cache.holders[cache.ids[first + k], word] if k < most else 0
+            if still != left and k > 0:
+                for bit in range(min(BITS, len(deep) - word * BITS)):
+                    if (left ^ still) >> bit & 1:
+                        deep[word * BITS + bit] = k
+            left = still
+            k += 1
 
 
 def chosen(
     jobs: np.ndarray,
     cache: Cache,
-    held: np.ndarray,
-    refs: np.ndarray,
-    queues: np.ndarray,
-    runs: np.ndarray,
-    spare: np.ndarray,
     g: np.ndarray,
     boards: np.ndarray,
     fleet: np.ndarray,
     policy: np.ndarray,
     session: np.ndarray,
     home: np.ndarray,
+    deep: np.ndarray,
     router: int,
     job: int,
     when: int,
@@ -167,18 +154,29 @@ def chosen(
     if router == STICKY and home[session[job]] >= 0 and fleet[STATE, home[session[job]]] == UP:
         return int(home[session[job]])
     best, least = -1, FAR
+    if router == PREFIX:
+        remembered(jobs, cache, boards[0, BLOCK], job, deep)
+        for r in range(low, high):
+            load = fleet[LOAD, r] - deep[r]
+            if load < least and fleet[STATE, r] == UP:
+                best, least = r, load
+        return best
     for r in range(low, high):
-        if fleet[STATE, r] != UP:
-            continue
-        if router == PREFIX:
-            load = burden(jobs, part(cache, held, refs, queues, runs, spare, boards[r], r), boards[r], job)
-        else:
-            load = open_requests(boards[r], fleet[HANDLED, r], when)
-        if load < least:
+        load = open_requests(boards[r], fleet[HANDLED, r], when)
+        if load < least and fleet[STATE, r] == UP:
             best, least = r, load
     if router == STICKY and best >= 0:
         home[session[job]] = best
     return best
+
+
+def earliest(fleet: np.ndarray, when: int) -> int:
+    """The first of the replicas of which a request may end soonest, by a time; -1: of none."""
+    first = -1
+    for r in range(fleet.shape[1]):
+        if fleet[DUE, r] <= when and fleet[DUE, r] < FAR:
+            first, when = r, fleet[DUE, r] - 1
+    return first
 
 
 def wait(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, fleet: np.ndarray, low: int, high: int, job: int) -> None:
@@ -204,10 +202,8 @@ def route(
     samples: np.ndarray,
     cache: Cache,
     held: np.ndarray,
-    refs: np.ndarray,
-    queues: np.ndarray,
-    runs: np.ndarray,
-    spare: np.ndarray,
+    nodes: np.ndarray,
+    tables: np.ndarray,
     g: np.ndarray,
     boards: np.ndarray,
     fleet: np.ndarray,
@@ -216,6 +212,7 @@ def route(
     kept: np.ndarray,
     session: np.ndarray,
     home: np.ndarray,
+    deep: np.ndarray,
     replica: np.ndarray,
     router: int,
     failing: bool,
@@ -224,13 +221,15 @@ def route(
     """Serve all requests; FULL when the rows of gaps are full, SHORT when the failures are used up, and it must be
     called again with more. Without `skip` each step is made for itself.
 
-    `law` is of the replicas that decode, `first_law` of the first PREFILLS ones, which only prefill.
+    `deep` is scratch. `law` is of the replicas that decode, `first_law` of the first PREFILLS ones, which only prefill.
     """
     replicas, prefills = len(boards), int(policy[PREFILLS])
     moved = policy[MOVED] > 0
     chained = links.shape[1] > 0 or prefills > 0
     blind = router == ROUND_ROBIN and not chained
     policy[EVENT] = next_event(fleet, policy, failures)
+    for r in range(replicas):
+        look_at(boards[r], fleet, r, False)
     while True:
         when, own = FAR, False
         if g[NEXT] < len(kept):
@@ -242,30 +241,28 @@ def route(
         nothing, event = when == FAR, policy[EVENT] <= when and policy[EVENT] < FAR
         if event:
             when: Any = policy[EVENT]
-        unseen = blind and own and not event
-        first, nearest = -1, when
-        for r in range(0 if unseen else replicas):
-            if fleet[DUE, r] <= nearest and fleet[DUE, r] < FAR:
-                first = r
-                if chained:
-                    nearest = fleet[DUE, r] - 1
+        first = earliest(fleet, when) if chained or when == FAR else -1
         if when == FAR and first < 0:
             return 0
-        everyone = (event or router == PREFIX) and (first < 0 or not chained)
-        for r in range(0 if unseen else replicas):
-            if not everyone and (fleet[DUE, r] > when or (chained and r != first)):
-                continue
-            until = fleet[DUE, r] if chained and first >= 0 else when
-            mine = part(cache, held, refs, queues, runs, spare, boards[r], r)
-            code = advance(
-                first_law if r < prefills else law, jobs, seats[r], calendars[r], links, heap, gaps, counts, samples,
-                mine, g, boards[r], until, skip,
-            )  # fmt: skip
-            fleet[DUE, r] = bound(jobs, seats[r], boards[r], fleet, r)
+        alone = chained and first >= 0
+        if alone or not (blind and own and not event):
+            key = PLANS if (event or router == PREFIX) and not alone else DUE
+            until = fleet[DUE, first] if alone else when
+            low, high = (first, first + 1) if alone else (0, replicas)
+            code = PAUSED
+            if low < prefills:
+                code = go(
+                    first_law, jobs, seats, calendars, links, heap, gaps, counts, samples, cache, held, nodes, tables,
+                    g, boards, fleet, key, low, min(high, prefills), until, skip,
+                )  # fmt: skip
+            if code != FULL and high > prefills:
+                code = go(
+                    law, jobs, seats, calendars, links, heap, gaps, counts, samples, cache, held, nodes, tables,
+                    g, boards, fleet, key, max(low, prefills), high, until, skip,
+                )  # fmt: skip
             if code == FULL:
-                fleet[DUE, r] = min(fleet[DUE, r], until)
                 return FULL
-        if chained and first >= 0:
+        if alone:
             continue
         if event:
             if nothing:
@@ -275,9 +272,11 @@ def route(
                 if still == 0:
                     return 0
             upkeep(
-                jobs, seats, calendars, heap, cache, held, refs, queues, runs, spare, g, boards, fleet, policy,
+                jobs, seats, calendars, heap, cache, held, nodes, tables, g, boards, fleet, policy,
                 failures, when,
             )  # fmt: skip
+            for r in range(replicas):
+                look_at(boards[r], fleet, r, False)
             continue
         if when == FAR:
             continue
@@ -294,11 +293,9 @@ def route(
         if moved and jobs[CAME, job] < 0:
             jobs[CAME, job] = when
         for r in range(prefills if router == PREFIX and not loaded else 0):
-            free_sent(seats[r], part(cache, held, refs, queues, runs, spare, boards[r], r), boards[r], when)
-        best = chosen(
-            jobs, cache, held, refs, queues, runs, spare, g, boards, fleet, policy, session, home, router, job, when,
-            loaded,
-        )  # fmt: skip
+            free_sent(seats[r], part(cache, held, nodes, tables, boards[r], r), boards[r], when)
+            look_at(boards[r], fleet, r, fleet[PLANS, r] == FAR)
+        best = chosen(jobs, cache, g, boards, fleet, policy, session, home, deep, router, job, when, loaded)
         if best < 0:
             wait(jobs, heap, g, fleet, prefills if loaded else 0, replicas if loaded or not prefills else prefills, job)
             continue
@@ -307,6 +304,7 @@ def route(
         if jobs[PREEMPTIONS, job]:
             boards[best, QUEUED] += 1
         queue(jobs, boards[best], job)
+        look_at(boards[best], fleet, best, False)
         least = fleet[LEAST_OUTPUT, best] * fleet[LEAST_STEP, best]
         if jobs[PREEMPTIONS, job]:
             least = fleet[LEAST_STEP, best]

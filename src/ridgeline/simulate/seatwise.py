@@ -77,6 +77,7 @@ from ridgeline.simulate.engine import (
     TAIL,
     TOKENS,
     arrive,
+    ask,
     chunk_ticks,
     decode_piece,
     follow,
@@ -168,6 +169,7 @@ def see(jobs: np.ndarray, b: np.ndarray) -> None:
 def take_head(jobs: np.ndarray, b: np.ndarray) -> None:
     """Take the first request out of the queue."""
     job = b[HEAD]
+    ask(jobs, b, job, -1)
     b[HEAD] = jobs[BEHIND, job]
     if b[HEAD] < 0:
         b[TAIL] = -1
@@ -207,6 +209,7 @@ def throw_out(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray, 
     unlink(seats, b, seat)
     jobs[PREEMPTIONS, job] += 1
     b[QUEUED] += 1
+    ask(jobs, b, job, 1)
     if b[KINDS]:
         rank(jobs, b, job)
     else:

@@ -89,11 +89,13 @@ from ridgeline.simulate.engine import (
     TAIL,
     TOKENS,
     arrive,
+    ask,
     blocks_allow,
     blocks_taken,
     chunk_ticks,
     decode,
     decode_piece,
+    dequeue,
     end_decode,
     give_tokens,
     keep_gap,
@@ -158,6 +160,7 @@ def retract(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Ca
         b[TAIL] = job
     b[SEEN] = job
     b[QUEUED] += 1
+    ask(jobs, b, job, 1)
 
 
 def make_decode_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
@@ -294,9 +297,7 @@ def step(
             remember(cache, b, job, hit, (past + count) // page)
             if b[SEEN] == job:
                 b[SEEN] = -1
-            b[HEAD] = jobs[BEHIND, job]
-            if b[HEAD] < 0:
-                b[TAIL] = -1
+            dequeue(jobs, cache, b, job)
             if jobs[START, job] < 0:
                 jobs[START, job] = b[NOW]
                 if hit:

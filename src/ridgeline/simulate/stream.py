@@ -18,7 +18,7 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import engine, tally
+from ridgeline.simulate import abreast, engine, tally
 from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.gaps import Gaps
@@ -192,6 +192,8 @@ def _share(
     boards, seats, calendars = (
         np.repeat(each[None], len(mine), axis=0) for each in (base.board, base.seats, base.calendar)
     )
+    nodes, tables = (np.zeros((len(mine), *each.shape), each.dtype) for each in (base.cache.nodes, base.cache.table))
+    fleet = np.zeros((abreast.FLEET_ROWS, len(mine)), np.int64)
     jobs = np.zeros((len(mine), engine.JOB_ROWS, 2 * rows), np.int64)
     used = np.zeros((len(mine), 2 * rows), np.uint8)
     room = ROWS + 4 * settings.max_num_seqs
@@ -208,7 +210,8 @@ def _share(
         while at >= 0:
             at = code.stream(
                 law.tables, jobs, used, seats, calendars, base.links, base.heap, gaps, counts, base.samples,
-                base.cache, base.shared, boards, arrival, prompt, output, blocks * block, until, at,
+                base.cache, base.cache.held[None], nodes, tables, base.shared, boards, fleet, arrival, prompt, output,
+                blocks * block, until, at,
                 moments, bins, totals, limits, law.tick, True,
             )  # fmt: skip
             if at >= 0:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ridgeline.simulate.abreast import PLANS, go
 from ridgeline.simulate.engine import (
     ARRIVAL,
     BEHIND,
@@ -27,7 +28,6 @@ from ridgeline.simulate.engine import (
     PREEMPTIONS,
     PROMPT,
     START,
-    advance,
     queue,
 )
 from ridgeline.simulate.law import Tables
@@ -144,8 +144,12 @@ def stream(
     counts: np.ndarray,
     samples: np.ndarray,
     cache: Cache,
+    held: np.ndarray,
+    nodes: np.ndarray,
+    tables: np.ndarray,
     g: np.ndarray,
     boards: np.ndarray,
+    fleet: np.ndarray,
     arrival: np.ndarray,
     prompt: np.ndarray,
     output: np.ndarray,
@@ -186,9 +190,10 @@ def stream(
             queue(jobs[r], boards[r], job)
         code = FULL
         while code == FULL:
-            code = advance(
-                law, jobs[r], seats[r], calendars[r], links, heap, gaps, counts, samples, cache, g, boards[r], until,
-                skip,
+            fleet[PLANS, r] = 0
+            code = go(
+                law, jobs[r], seats, calendars, links, heap, gaps, counts, samples, cache, held, nodes, tables, g,
+                boards, fleet, PLANS, r, r + 1, until, skip,
             )  # fmt: skip
             if code == FULL:
                 note_gaps(gaps, counts, g, moments, bins, tick)

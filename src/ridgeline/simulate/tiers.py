@@ -36,6 +36,7 @@ from ridgeline.simulate.engine import (
     STEP,
     TAIL,
     TOKENS,
+    ask,
     blocks_taken,
     chunk_ticks,
     mixed_ticks,
@@ -134,17 +135,16 @@ def put(cache: Cache, b: np.ndarray, node: int) -> None:
         tier = lower
 
 
-def forget(cache: Cache, b: np.ndarray, node: int) -> None:
+def forget(cache: Cache, b: np.ndarray, name: int) -> None:
     """The pool gives a block up."""
-    cache.refs[node] = -1
     if not cache.lower.tiers[0, THROUGH]:
-        put(cache, b, node)
+        put(cache, b, name)
 
 
-def note(cache: Cache, b: np.ndarray, node: int) -> None:
+def note(cache: Cache, b: np.ndarray, name: int) -> None:
     """The pool has a block that it did not have."""
     if cache.lower.tiers[0, THROUGH]:
-        put(cache, b, node)
+        put(cache, b, name)
 
 
 def below(cache: Cache, b: np.ndarray, node: int) -> int:
@@ -178,7 +178,7 @@ def alone(law: Tables, b: np.ndarray, past: int, total: int) -> int:
 
 def worth(law: Tables, cache: Cache, b: np.ndarray, job: int, hit: int, total: int) -> int:
     """How many blocks to fetch for a request of which the pool has `hit`."""
-    if cache.lower.chip[POLICY] == NEVER or len(cache.refs) == 0:
+    if cache.lower.chip[POLICY] == NEVER or len(cache.ids) == 0:
         return 0
     first, block = cache.place[job], b[BLOCK]
     most = min((total - 1) // block, cache.place[job + 1] - first)
@@ -302,6 +302,7 @@ def occupy(cache: Cache, b: np.ndarray, job: int, hit: int) -> None:
 
 def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
     """Take the request that `wanted` found out of the queue."""
+    ask(jobs, b, job, -1)
     before, after = cache.lower.chip[BEFORE], jobs[BEHIND, job]
     if before < 0:
         b[HEAD] = after
@@ -335,7 +336,7 @@ def next_plan(
 
 def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:
     """Allocate what some decode steps take, each at its own time: they take first, first + rise, ... ticks."""
-    if cache.lower.tiers[0, THROUGH] or len(cache.refs) == 0:
+    if cache.lower.tiers[0, THROUGH] or len(cache.ids) == 0:
         take(cache, b, blocks_taken(b, steps))
         return
     block = b[BLOCK]

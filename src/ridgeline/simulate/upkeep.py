@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ridgeline.simulate.abreast import DUE, HANDLED, PAID, READY, SINCE_ON, STATE, part
 from ridgeline.simulate.engine import (
     ARRIVAL,
+    ASKED,
     BEHIND,
     BLOCKS,
     CUT,
@@ -40,20 +42,13 @@ from ridgeline.simulate.engine import (
     QUEUED,
     SEATS,
     SENDING,
-    SENDS,
     TAIL,
     free_sent,
     preempt_last,
     push,
 )
 from ridgeline.simulate.law import FAR
-from ridgeline.simulate.pool import FREE, OLD, SPARE, YOUNG, Cache, give_run
-
-HANDLED, DUE, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAID = range(8)
-"""Rows of the array of replicas: requests handed to each, lower bound of its next end; shortest step in ticks and
-shortest answer in tokens, the same for all of a pool; whether it is up, when it will be, since when it is paid for, and
-ticks that were paid for before."""
-FLEET_ROWS = 8
+from ridgeline.simulate.pool import FREE, Cache, give_run, wipe
 
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
 """States of a replica."""
@@ -72,21 +67,6 @@ SHORT = 3
 """Why `route` came back: more failures must be drawn."""
 
 
-def part(
-    cache: Cache,
-    held: np.ndarray,
-    refs: np.ndarray,
-    queues: np.ndarray,
-    runs: np.ndarray,
-    spare: np.ndarray,
-    b: np.ndarray,
-    r: int,
-) -> Cache:
-    """What replica r remembers; a request may be in two pools at once."""
-    mine = held[b[SENDS]]
-    return Cache(cache.place, cache.ids, mine, refs[r], queues[r, 0], queues[r, 1], runs[r], spare[r], cache.hits)
-
-
 def open_requests(b: np.ndarray, handled: int, when: int) -> int:
     """Requests of a replica that have not ended at a time up to which it was advanced."""
     return handled - (b[ENDS] if b[LAST] <= when else b[EARLIER])
@@ -97,13 +77,9 @@ def clear(seats: np.ndarray, cache: Cache, b: np.ndarray) -> None:
     for seat in range(b[SEATS]):
         seats[EMPTY, seat] = b[SEATS] - 1 - seat
     b[OPEN] = b[SEATS]
-    b[PENDING] = b[HOLDING] = b[LINK] = b[FREE] = b[QUEUED] = 0
-    b[SENDING] = b[OLD] = b[YOUNG] = -1
-    known = len(cache.refs)
-    cache.refs[:] = -1
-    b[SPARE] = len(cache.spare)
-    for i in range(b[SPARE]):
-        cache.spare[i] = known + b[SPARE] - 1 - i
+    b[PENDING] = b[HOLDING] = b[LINK] = b[FREE] = b[QUEUED] = b[ASKED] = 0
+    b[SENDING] = -1
+    wipe(cache, b)
     give_run(cache, b, b[BLOCKS])
 
 
@@ -149,7 +125,7 @@ def fail(
         jobs[GIVEN, job] = 0 if jobs[FIRST, job] < 0 else jobs[GIVEN, job] - 1
         jobs[LOADED, job] = 0
         policy[RETRIED] += 1
-        if len(cache.refs):
+        if len(cache.ids):
             cache.held[cache.place[job] : cache.place[job + 1]] = 0
         seat = seats[NEWER, seat]
     clear(seats, cache, b)
@@ -215,10 +191,8 @@ def upkeep(
     heap: np.ndarray,
     cache: Cache,
     held: np.ndarray,
-    refs: np.ndarray,
-    queues: np.ndarray,
-    runs: np.ndarray,
-    spare: np.ndarray,
+    nodes: np.ndarray,
+    tables: np.ndarray,
     g: np.ndarray,
     boards: np.ndarray,
     fleet: np.ndarray,
@@ -237,9 +211,9 @@ def upkeep(
         if fleet[STATE, failed] != UP and fleet[STATE, failed] != DRAINING:
             continue
         for r in range(policy[PREFILLS]):
-            mine = part(cache, held, refs, queues, runs, spare, boards[r], r)
+            mine = part(cache, held, nodes, tables, boards[r], r)
             free_sent(seats[r], mine, boards[r], when)
-        mine = part(cache, held, refs, queues, runs, spare, boards[failed], failed)
+        mine = part(cache, held, nodes, tables, boards[failed], failed)
         b, lines = boards[failed], calendars[failed]
         fail(jobs, seats[failed], lines, heap, mine, g, b, fleet, policy, failed, when, repair)
     if policy[EVERY] and policy[LOOK] <= when:
