@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline.simulate import engine as source
+from ridgeline.simulate import pool
 from ridgeline.simulate.law import StepLaw, quantised
 from ridgeline.simulate.replica import Engine, Replica
 from ridgeline.workload import Requests, Workload
@@ -184,3 +185,16 @@ def test_hits_and_evictions_happen() -> None:
         run.advance()
         hits[blocks] = run.cache.hits.sum()
     assert 0 < hits[45] < hits[0] < requests.prompt.sum()
+
+
+def test_runs_of_forgotten_blocks_join() -> None:
+    """Once requests that shared two ids left a run of a block each, and there were more runs than nodes for them."""
+    n = 60
+    requests = Requests(
+        arrival=np.arange(n) * 1.0, prompt=np.full(n, 64), output=np.full(n, 4), hash_offsets=np.arange(n + 1),
+        hash_ids=np.arange(n) % 2, hash_block=16,
+    )  # fmt: skip
+    fast = Replica(requests, LAWS[True], Engine(max_num_batched_tokens=64, max_num_seqs=8))
+    fast.advance(quick=False)
+    assert fast.board[pool.MADE] < len(fast.cache.nodes)
+    assert fast.cache.hits.sum() > 0
