@@ -9,19 +9,22 @@ max_num_seqs 256, blocks of 16, chunked prefill). Under `make bench` it is measu
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import subprocess
 import sys
 import time
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment, deployment
 from ridgeline.simulate.simulation import simulate
 from ridgeline.simulate.variations import Variation, variations
-from ridgeline.workload import Workload
+from ridgeline.workload import Requests, Workload
 
 ASK = ["simulate", "llama-3-8b", "hgx-h100", "--chips", "1", "--engine", "vllm", "--max-num-seqs", "256"]
 CASES = {"20/s": (20, 0), "60/s": (60, 0), "preempting": (20, 500)}
@@ -58,8 +61,48 @@ def test_a_thousand_scenarios(benchmark: Any) -> None:
     benchmark.extra_info["points_per_s"] = 1000 / benchmark.stats["median"]
 
 
+FLEETS = {
+    "8, prefix": (8, "prefix", 0), "128, prefix": (128, "prefix", 0), "128, least-loaded": (128, "least-loaded", 0),
+    "128, prefix, 32 ids each": (128, "prefix", 32),
+}  # fmt: skip
+"""Replicas, router, and hash ids of a prompt, that no other has."""
+
+
+def crowd(replicas: int, ids: int) -> Requests:
+    """100,000 requests at 20/s for each replica."""
+    drawn = Workload.read(requests=100_000, rate=20.0 * replicas, isl=512, osl=128).draw(0)
+    if not ids:
+        return drawn
+    names = np.arange(100_000 * ids)
+    return msgspec.structs.replace(drawn, hash_offsets=np.arange(100_001) * ids, hash_ids=names, hash_block=16)
+
+
+@pytest.mark.parametrize("case", FLEETS)
+def test_requests_of_a_fleet(benchmark: Any, case: str) -> None:
+    """Target: 500,000 requests/s on 8 to 128 replicas whose router looks at their state; setting up included."""
+    replicas, router, ids = FLEETS[case]
+    requests = crowd(replicas, ids)
+    made = benchmark.pedantic(
+        simulate, (replica(), requests), {"replicas": replicas, "router": router}, rounds=3, warmup_rounds=1
+    )
+    benchmark.extra_info["points_per_s"] = 100_000 / benchmark.stats["median"]
+    assert made.metrics.completed == 100_000
+
+
+def fleet(case: str) -> tuple[float, float]:
+    """CPU seconds of a fleet, the better of two, and bytes at the peak of its process."""
+    replicas, router, ids = FLEETS[case]
+    requests, spent = crowd(replicas, ids), []
+    simulate(replica(), crowd(replicas, 0), replicas=replicas, router=router)  # compiled, or read from disk
+    for _ in range(2):
+        begin = time.process_time()
+        simulate(replica(), requests, replicas=replicas, router=router)
+        spent.append(time.process_time() - begin)
+    return min(spent), _resident()
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     for _ in range(2):  # compiled, or read from disk
         simulate(replica(), Workload.read(requests=20_000, rate=20).draw(0))
     columns = ("load", "requests", "req/CPU s", "again", "preempted", "bytes/req", "process CPU s")
@@ -80,6 +123,11 @@ def main() -> None:
     begin = time.process_time()
     variations(scenarios())
     print(f"1,000 scenarios of 1,000 requests: {time.process_time() - begin:.2f} CPU s")
+    print(f"\n{'replicas, router':>26} {'req/CPU s':>10} {'peak':>8}")
+    for case in FLEETS:
+        with multiprocessing.get_context("spawn").Pool(1) as alone:
+            seconds, peak = alone.apply(fleet, (case,))
+        print(f"{case:>26} {100_000 / seconds:>10,.0f} {peak / 1e9:>5.2f} GB")
 
 
 def _resident() -> int:

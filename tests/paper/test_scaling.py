@@ -198,23 +198,25 @@ def test_repeated_epochs() -> None:
 GADRE = {
     "gadre-c4": [
         (78914048, 12626247680, 3.4353), (153677376, 24588380160, 3.0458), (411616256, 8232325120, 3.0417),
-        (1439795200, 115183616000, 2.4724), (6889410560, 137788211200, 2.3822),
+        (1439795200, 115183616000, 2.4724), (6889410560, 137788211200, 2.3822), (78914048, 394570240, 4.8388),
     ],
     "gadre-redpajama": [
         (78914048, 12626247680, 3.5525), (153677376, 24588380160, 3.2389), (411616256, 263434403840, 2.7682),
-        (1439795200, 921468928000, 2.5021), (6889410560, 137788211200, 2.4250),
+        (1439795200, 921468928000, 2.5021), (6889410560, 137788211200, 2.4250), (78914048, 394570240, 5.0388),
     ],
     "gadre-refinedweb": [
         (78914048, 12626247680, 3.5298), (153677376, 98353520640, 3.1099), (411616256, 65858600960, 2.9129),
-        (1439795200, 460734464000, 2.5314), (6889410560, 137788211200, 2.4547),
+        (1439795200, 460734464000, 2.5314), (6889410560, 137788211200, 2.4547), (78914048, 394570240, 4.8260),
     ],
 }  # fmt: skip
-"""Parameters, tokens, loss on C4's validation set: the authors' runs (github.com/mlfoundations/scaling, exp_data)."""
+"""Parameters, tokens, loss on C4's validation set of the authors' runs (github.com/mlfoundations/scaling, exp_data): of
+each size one, the largest among them, and last the worst of all."""
 
 
 @pytest.mark.parametrize("name", GADRE)
 def test_gadre_runs(name: str) -> None:
-    """The authors' runs, 1.4B on 921e9 tokens and 6.9B on 138e9 among them: each within 4%, half of them within 2%.
+    """The authors' runs, 1.4B on 921e9 tokens and 6.9B on 138e9 among them: each within 4%, but for those of 5 tokens
+    per parameter, which had learnt less than the law says (12 to 14%).
 
     The same law written in N and D gives the same losses.
     """
@@ -223,8 +225,8 @@ def test_gadre_runs(name: str) -> None:
     n, d, measured = np.array(GADRE[name]).T
     predicted = overtraining.loss(found, 6 * n * d, d / n)
     error = np.abs(predicted / measured - 1.0)
-    assert error.max() < 0.04
-    assert np.median(error) < 0.02
+    assert error[d / n > 19].max() < 0.04
+    assert 0.11 < error[d / n < 6].max() < 0.14
     assert additive.loss(overtraining.as_additive(found), n, d) == pytest.approx(predicted)
 
 

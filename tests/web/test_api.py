@@ -265,8 +265,8 @@ def test_a_watched_question_ends_when_who_asked_leaves() -> None:
 
     async def left() -> list[int]:
         served, gone = app(), asyncio.Event()
-        async with served.app.router.lifespan_context(served.app):  # type: ignore[attr-defined]
-            workers: Workers = served.app.state.workers  # type: ignore[attr-defined]
+        async with served.app.router.lifespan_context(served.app):
+            workers: Workers = served.app.state.workers
             first = iter([{"type": "http.request", "body": b""}])
 
             async def receive() -> Any:

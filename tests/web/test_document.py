@@ -31,7 +31,7 @@ SECONDS = 2.0
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     with TestClient(served := app(), raise_server_exceptions=False) as found:
-        served.app.state.workers.seconds = SECONDS  # type: ignore[attr-defined]
+        served.app.state.workers.seconds = SECONDS
         yield found
 
 

@@ -30,8 +30,8 @@ NEWEST = 2026 + 7 / 12
 ANNOUNCED = {"ampere": 2020.4, "hopper": 2022.2, "blackwell": 2024.2}
 """When a generation of chips was announced, in years."""
 MATURES = 1.0
-"""Years in which what software loses on new chips falls to 1 / e. Between 2021.3 and 2022.4 Megatron's steps of the
-same GPTs of 530B and 1T on A100 fell by 9% (arXiv:2104.04473, 2205.05198); on H100 by 2% from 2024 to 2026."""
+"""Years in which what software loses on new chips falls to 1 / e: a guess. Between 2021.3 and 2022.4 Megatron's steps
+of GPTs of 530B and 1T on A100 fell by 9 to 10% (arXiv:2104.04473, table 1; 2205.05198, table 5); the fit takes 2%."""
 
 
 def youth(chip: str, age: float) -> float:

@@ -147,6 +147,7 @@ def step_parts(
     each_time = 1.0 * (layout.zero == 2) + (0.0 if habits.accumulates else zero0 * (layout.pp > 1))
     every = 1.0 + each_time * (m - 1.0)
     trained = 0.0 if frozen else 1.0
+    counted, experts = _routed(model)
     return Parts(
         forward=passes,
         stages=stages,
@@ -156,8 +157,8 @@ def step_parts(
         tensor=1.0 * (layout.tp > 1),
         crowd=layout.tp * (layout.tp > 1) * (layout.pp > 1),
         far=(layout.tp / ranks_inside(layout.tp, 1, system.domain.size)) - 1.0,
-        counted=_routed(model)[0] * dropless,
-        local=_routed(model)[1] * dropless / (layout.ep * layout.etp),
+        counted=counted * dropless,
+        local=experts * dropless / (layout.ep * layout.etp),
         again=whole + chosen * habits.selective_repeats,
         core_again=whole + chosen,
         hop=hop,

@@ -28,7 +28,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ridgeline.catalog import BUILT_IN
 from ridgeline.errors import InputError, UnknownNameError
@@ -58,7 +58,7 @@ HEADERS = {
 class Safe:
     """Adds the headers above to every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: Starlette) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -256,7 +256,7 @@ def _warm() -> None:
     board({"model": "deepseek-v3", "system": "gb200-nvl72", "dp": "64", "ep": "64"})
 
 
-def app() -> ASGIApp:
+def app() -> Safe:
     """The application."""
     routes = [
         Route("/api/openapi.json", _openapi),
