@@ -117,11 +117,17 @@ def kernel_time(
     >>> round(kernel_time(h100, math=100e-6, memory=9e-6) * 1e6, 1)  # 3 + 125 + 10 / 4
     130.5
     """
-    xp = namespace(math, memory)
+    return constants.fixed + kernel_work(constants, math, memory, activations, depth, scores)
+
+
+def kernel_work(
+    constants: KernelConstants, math: Array, memory: Array, activations: Array, depth: Array, scores: Array
+) -> Array:
+    """The part of `kernel_time` that grows with the work: all but `fixed`."""
     math = math * (1.0 / constants.compute) + constants.softmax * scores
     memory = memory * (1.0 / constants.bandwidth)
-    visible = math + memory - constants.overlap * xp.minimum(math, memory)
-    return constants.fixed + constants.serial * depth + constants.passes * activations + visible
+    visible = math + memory - constants.overlap * namespace(math, memory).minimum(math, memory)
+    return visible + constants.serial * depth + constants.passes * activations
 
 
 def link_time(constants: LinkConstants, wire: Array, ranks: Array) -> Array:

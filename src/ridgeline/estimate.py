@@ -29,7 +29,7 @@ from ridgeline.collectives import wire_time
 from ridgeline.efficiency import (
     generation,
     kernel_constants,
-    kernel_time,
+    kernel_work,
     link_constants,
     link_time,
     provenance,
@@ -182,20 +182,17 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 read = operation.routing.experts / (operation.routing.ranks * operation.depth)
             streamed = operation.activations * (busiest / chip.hbm_bandwidth)
             math, memory, depth = time.math * busiest, time.memory * read, operation.depth * read
-            seconds = kernel_time(constants, math, memory, streamed, depth, operation.scores)
-            launch = 0.0 if operation.joined else 1.0
+            launches, wide = 0.0 if operation.joined else layer.count, constants.fixed
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
-                wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, constants.fixed)
-                quantising = launch * (constants.fixed - wide) + constants.passes * streamed
-                narrow = narrow + layer.count * quantising
-                fixed = fixed + layer.count * launch * wide
-                work = work + layer.count * (seconds - constants.fixed - constants.passes * streamed)
+                wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, wide)
+                narrow = narrow + (launches * (constants.fixed - wide) + layer.count * constants.passes * streamed)
+                streamed = 0.0
+            fixed = fixed + launches * wide
+            seconds = layer.count * kernel_work(constants, math, memory, streamed, depth, operation.scores)
+            if family in ATTENTION:
+                attended = attended + held * seconds
             else:
-                fixed = fixed + layer.count * launch * constants.fixed
-                if family in ATTENTION:
-                    attended = attended + layer.count * held * (seconds - constants.fixed)
-                else:
-                    work = work + layer.count * (seconds - constants.fixed)
+                work = work + seconds
         for message, _ in layer.messages:
             if isinstance(message.ranks, int) and message.ranks == 1:
                 continue

@@ -48,7 +48,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     layers: tuple[LayerTime, ...]
     time: Time
-    work: Work
     seqs: Array
     tokens: Array
     rank_tokens: Array
@@ -59,6 +58,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     drafts: Array = 0
     """What it was made from."""
+
+    @property
+    def work(self) -> Work:
+        """FLOPs and bytes of all operations, on one device for one micro-batch."""
+        total = Work(flop={})
+        for layer in self.layers:
+            total = total + Work.of(operation for operation, _ in layer.operations) * layer.count
+        return total
 
     @property
     def floor(self) -> Array:
@@ -136,14 +143,12 @@ def step(
     if not isinstance(layout.pp, int) or layout.pp > 1:
         hop = stage_message(model, layout, tokens * share.tokens, precision)
         layers.append(_layer_time("pipeline", layout.pp - 1, [], [hop], system))
-    total, work = Time(), Work(flop={})
+    total = Time()
     for layer in layers:
         total = total + layer.time * layer.count
-        work = work + Work.of(operation for operation, _ in layer.operations) * layer.count
     return Step(
         layers=tuple(layers),
         time=total,
-        work=work,
         seqs=seqs,
         tokens=tokens,
         rank_tokens=tokens * share.tokens,

@@ -53,8 +53,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     def aliases(self, kind: str) -> dict[str, str]:
         """Other names of the entries of a kind: alias -> name."""
-        paths = [self.find(kind, name) for name in self.names(kind)]
-        return {alias: path.stem for path in paths for alias in _aliases(path)}
+        paths = {path.stem: path for folder in reversed(self.folders) for path in (folder / kind).glob("*.toml")}
+        return {alias: name for name, path in sorted(paths.items()) for alias in _aliases(path)}
 
     def find(self, kind: str, name: str) -> Path:
         """The file of an entry, by name or alias; spelling ignores case, and a space or colon is a dash.

@@ -31,8 +31,8 @@ DEGREES = ("tp", "pp", "dp", "ep", "cp", "chips")
 POOLS = ("prefill_", "decode_")
 POOL_DEGREES = ("workers", "tp", "pp", "dp", "ep")
 """Columns of a worker of each pool, with the pool's name in front; blank: 1."""
-COUNTS = ("isl", "osl", "context", "batch", "requests", "value")
-"""Columns of numbers that are 0 where they are blank."""
+COUNTS = ("isl", "osl", "context", "batch", "requests")
+"""Columns of numbers that are 0 where they are blank, as `value` is; the metrics of one run share them."""
 MOST = 1e12
 """Beyond it a number is a slip."""
 
@@ -79,7 +79,7 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
         if row[name] not in known:
             raise InputError(f"{name} {row[name][:40]!r}", f"one of {', '.join(known)}")
     mode = row["mode"]
-    out = {name: _number(row, name, 0.0) for name in COUNTS}
+    out = {**_counts(tuple(map(row.get, COUNTS))), "value": _number(row, "value", 0.0)}
     out |= _pools(row) if mode == "disaggregated" else _degrees(tuple(map(row.get, DEGREES)))
     if mode != "online" and not out["batch"]:
         raise InputError("batch", "missing")
@@ -88,6 +88,13 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
     if mode in ("static", "online", "disaggregated") and not out["osl"]:
         raise InputError("osl", "missing")
     return out
+
+
+@lru_cache(maxsize=4096)
+def _counts(cells: tuple[str | None, ...]) -> Mapping[str, float]:
+    """The numbers in the cells of COUNTS."""
+    row = {name: cell or "" for name, cell in zip(COUNTS, cells, strict=True)}
+    return {name: _number(row, name, 0.0) for name in COUNTS}
 
 
 def _number(row: Mapping[str, str], name: str, blank: float) -> float:
