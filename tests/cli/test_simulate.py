@@ -158,7 +158,7 @@ def test_a_cache_that_cannot_be_written(place: str, tmp_path: Path) -> None:
         target.write_text("not a folder")
     code = (
         "from ridgeline.simulate import engine\nfrom ridgeline.simulate.compiled import _folder, compiled\n"
-        "import json\nprint(json.dumps([str(_folder('1', [])), callable(compiled(engine).advance)]))"
+        "import json\nprint(json.dumps([str(_folder('1')), callable(compiled(engine).advance)]))"
     )
     environment = {**os.environ, "RIDGELINE_CACHE": str(target), "RIDGELINE_PYTHON": "1"}
     printed = subprocess.run(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import FunctionType, ModuleType
 
 import pytest
 
 from ridgeline.simulate import abreast, engine, pool, routing, seatwise, sglang, tally, tiers, upkeep
-from ridgeline.simulate.compiled import assembled, compiled
+from ridgeline.simulate.compiled import _jitted, assembled, compiled
 
 
 def module(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -45,7 +48,7 @@ def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: l
     """
     pytest.importorskip("numba")
     places = [
-        getattr(compiled(*modules), name)._cache._impl.locator.get_cache_path()
+        getattr(compiled(*modules), name).folder
         for name, modules in (
             ("route", (pool, engine, abreast, upkeep, routing)),
             ("route", (pool, engine, *scheduler, abreast, upkeep, routing)),
@@ -58,8 +61,28 @@ def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: l
 
 def test_what_calls_nothing_that_was_replaced_is_compiled_once() -> None:
     """Compiling takes long: SGLang's scheduler and vLLM's share the pool, and whatever else is the same."""
-    vllm, other = vars(assembled(pool, engine)), vars(assembled(pool, engine, sglang))
+    pytest.importorskip("numba")
+    vllm, other, lower = (
+        _jitted(None, *(f"ridgeline.simulate.{name}" for name in names))
+        for names in (("pool", "engine"), ("pool", "engine", "sglang"), ("pool", "engine", "tiers"))
+    )
     assert other["chunk_ticks"] is vllm["chunk_ticks"]
     assert other["take"] is vllm["take"]
     assert other["advance"] is not vllm["advance"]
-    assert vars(assembled(pool, engine, tiers))["give"] is not vllm["give"]  # it calls `note`
+    assert lower["give"] is not vllm["give"]  # it calls `note`
+
+
+def test_code_of_a_run_lies_on_the_disk(tmp_path: Path) -> None:
+    """Code that needs more than the process has is not kept: then each process compiles anew."""
+    pytest.importorskip("numba")
+    code = (
+        "from ridgeline.simulate.deployment import deployment\n"
+        "from ridgeline.simulate import compiled, replica, simulation\n"
+        "from ridgeline.workload import Workload\nfrom ridgeline.scenario import Scenario\n"
+        "compiled.PLAIN = 0\n"
+        "one = deployment(Scenario(model='llama-3-8b', system='hgx-h100', chips=1, engine='vllm', isl=64, osl=8))\n"
+        "simulation.simulate(one, Workload.read(requests=9, rate=20, isl=64, osl=8).draw(0))"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "RIDGELINE_CACHE": str(tmp_path)}, check=True)
+    (kept,) = (path.name for path in tmp_path.glob("ridgeline/*/*"))
+    assert kept.startswith("go-")

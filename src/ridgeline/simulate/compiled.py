@@ -4,7 +4,7 @@ Compiled code is kept on disk in a folder named by a hash of the source it was m
 Numba, and the processor: code of another source is never loaded. If the folder cannot be written, code is compiled
 again in each process. RIDGELINE_CACHE moves the folder; RIDGELINE_PYTHON=1 runs plain Python.
 
-Loading compiled code takes as long as ten thousand requests take in plain Python, so that a process uses plain Python
+Loading compiled code takes as long as some thousand requests take in plain Python, so that a process uses plain Python
 until it has had as many; the results are the same.
 """
 
@@ -17,18 +17,19 @@ import platform
 import re
 import sys
 import tempfile
-from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
+
+from ridgeline.simulate.native import Entry
 
 ENTRIES = ("go", "route", "stream")
 """Functions that are called as such: their arguments are many, and their work is long."""
 CALLED = (*ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "remembered", "in_order")
 """Functions that are not inlined: those, and some that few runs need."""
-
 
 PLAIN = 10_000
 """Requests and hash ids of which a process simulates in plain Python before it loads compiled code."""
@@ -42,23 +43,64 @@ def worthwhile(work: int) -> bool:
 
 
 def assembled(*modules: ModuleType) -> Any:
-    """The functions of some modules as plain Python, each other's replacements in place as in `compiled`."""
-    return _compiled(False, *(module.__name__ for module in modules))
-
-
-def compiled(*modules: ModuleType) -> Any:
-    """The functions of some modules, compiled if Numba is installed; they call each other compiled.
+    """The functions of some modules as plain Python, in one namespace.
 
     Of functions with one name that of the last module counts, also where other modules call it; so they must have the
     same parameters: TypeError for a name that two modules use for different things.
+    """
+    return _assembled(*_names(modules))
+
+
+def compiled(*modules: ModuleType) -> Any:
+    """The ENTRIES of some modules, put together as in `assembled`, as machine code if Numba is installed.
 
     All but those of CALLED are inlined, so that nothing is passed around.
     """
-    return _compiled(True, *(module.__name__ for module in modules))
+    return _compiled(*_names(modules))
+
+
+def _names(modules: tuple[ModuleType, ...]) -> list[str]:
+    return [module.__name__ for module in modules]
 
 
 @cache
-def _compiled(fast: bool, *modules: str) -> Any:
+def _assembled(*modules: str) -> Any:
+    return SimpleNamespace(**_together(modules, {}, lambda name, twin: twin))
+
+
+@cache
+def _compiled(*modules: str) -> Any:
+    try:
+        number = version("numba")
+    except PackageNotFoundError:
+        number = ""
+    if not number or os.environ.get("RIDGELINE_PYTHON"):
+        return _assembled(*modules)
+    folder = _folder(number, *modules)
+    entries = [name for name in ENTRIES if hasattr(_assembled(*modules), name)]
+    return SimpleNamespace(
+        **{name: Entry(name, lambda inner, name=name: _jitted(inner, *modules)[name], folder) for name in entries}
+    )
+
+
+@cache
+def _jitted(inner: Any, *modules: str) -> dict[str, Any]:
+    """Numba's functions, all but ENTRIES made by a compiler; those that nothing replaces are shared."""
+    numba: Any = import_module("numba")
+
+    def jit(name: str, twin: FunctionType) -> Any:
+        entry = name in ENTRIES
+        options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in CALLED}
+        options |= {"no_cpython_wrapper": inner is not None or not entry, "no_cfunc_wrapper": True}
+        if inner is not None and not entry:
+            options["pipeline_class"] = inner
+        return numba.njit(**options)(twin)
+
+    return _together(modules, _jitted(inner, *modules[:-1]) if len(modules) > 1 else {}, jit)
+
+
+def _together(modules: tuple[str, ...], before: dict[str, Any], make: Any) -> dict[str, Any]:
+    """The functions of some modules, made of twins that call each other; `before`: those without the last module's."""
     sources = [import_module(name) for name in modules]
     plain: dict[str, FunctionType] = {}
     for source in sources:
@@ -66,43 +108,24 @@ def _compiled(fast: bool, *modules: str) -> Any:
         for name in mine.keys() & plain.keys():
             _check_place(plain[name], mine[name])
         plain |= mine
-    numba: Any = None
-    if fast and not os.environ.get("RIDGELINE_PYTHON"):
-        with suppress(ImportError):
-            numba = import_module("numba")
-    replaced = [
-        f for s in sources for f in vars(s).values() if inspect.isfunction(f) and f is not plain.get(f.__name__, f)
-    ]
-    before = vars(_compiled(fast, *modules[:-1])) if len(modules) > 1 else {}
-    names = sorted({f"{f.__module__}.{f.__name__}" for f in replaced})
-    folder = _folder(numba.__version__, names, *modules) if numba else None
-    if folder is not None:
-        numba.config.CACHE_DIR = str(folder)  # after those before have taken theirs
-    last = {name for name, f in plain.items() if f.__module__ == sources[-1].__name__}
+    last = {name for name, f in plain.items() if f.__module__ == modules[-1]}
     new = last & before.keys()
     while more := {name for name, f in plain.items() if name not in new and new & set(f.__code__.co_names)}:
-        new |= more  # who calls what was replaced is compiled anew; all else is shared
-    new |= last
+        new |= more  # who calls what was replaced is made anew; all else is shared
+    new |= plain.keys() - before.keys()
     made: dict[str, Any] = {name: function for name, function in before.items() if name not in new}
     spaces: list[dict[str, Any]] = []
     for source in sources:
-        space = dict(vars(source))  # a module's constants are its own; compiled functions are all one
+        space = dict(vars(source))  # a module's constants are its own; functions are all one
         spaces.append(space)
         for name, function in plain.items():
-            if function.__module__ != source.__name__ or name not in new:
-                continue
-            twin = FunctionType(function.__code__, space, name, function.__defaults__)
-            twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
-            if not numba:
-                made[name] = twin
-                continue
-            entry = name in ENTRIES
-            options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in CALLED}
-            options |= {"no_cpython_wrapper": not entry, "no_cfunc_wrapper": True}
-            made[name] = numba.njit(cache=folder is not None and entry, **options)(twin)
+            if function.__module__ == source.__name__ and name in new:
+                twin = FunctionType(function.__code__, space, name, function.__defaults__)
+                twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
+                made[name] = make(name, twin)
     for space in spaces:
         space.update({name: function for name, function in made.items() if name in space})
-    return SimpleNamespace(**made)
+    return made
 
 
 def _check_place(old: FunctionType, new: FunctionType) -> None:
@@ -124,13 +147,9 @@ def _sources(*modules: str) -> list[str]:
     return [found[name] for name in sorted(found)]
 
 
-def _folder(version: str, replaced: list[str], *modules: str) -> Path | None:
-    """Where compiled code of modules is kept, without some functions that were replaced; None if not writable.
-
-    Who calls a function that was replaced is compiled differently under the same name.
-    """
-    digest = hashlib.sha256(repr((version, sys.version, platform.machine(), platform.processor())).encode())
-    digest.update(repr(replaced).encode())
+def _folder(numba: str, *modules: str) -> Path | None:
+    """Where compiled code of modules is kept, by the version of Numba; None if not writable."""
+    digest = hashlib.sha256(repr((numba, sys.version, platform.machine(), _processor(), modules)).encode())
     for source in _sources(*modules, __name__):
         digest.update(source.encode())
     given = os.environ.get("RIDGELINE_CACHE") or os.environ.get("XDG_CACHE_HOME")
@@ -143,3 +162,10 @@ def _folder(version: str, replaced: list[str], *modules: str) -> Path | None:
     except (OSError, RuntimeError):
         return None
     return folder
+
+
+@cache
+def _processor() -> str:
+    """What code is made for: a home may be shared by machines whose processors differ."""
+    llvm: Any = import_module("llvmlite.binding")
+    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"

@@ -1,0 +1,235 @@
+"""Machine code of a few functions: compiled once by Numba, kept as an object file, called without Numba.
+
+Importing Numba takes longer than most simulations, so that it is asked only for what no file has. A file is a line with
+a checksum, the function's name and those of functions of the process that it needs, and object code. Arguments are
+passed as words, as Numba's own callers pass them: of an array its address, shape and strides, of a tuple its members.
+
+Numba optimises each function, and makes it machine code, before it is put into its callers, which are optimised again
+with it inside: of calls five deep the innermost six times. `inner` leaves it to the outermost. Knows no module of the
+simulator.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+_compiling = threading.RLock()
+
+
+def flat(values: tuple[Any, ...], kinds: list[str], words: list[Any]) -> None:
+    """Add what arguments are, and their words; TypeError for what is no number, array, tuple or None."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            face, writable = value.__array_interface__, value.flags.writeable
+            kinds.append(f"{face['typestr']}{value.ndim}{'AC'[value.flags.c_contiguous]}{'rw'[writable]}")
+            words += (None, None, value.size, value.itemsize, face["data"][0], *value.shape, *value.strides)
+        elif isinstance(value, tuple):
+            kinds.append(f"({type(value).__name__}")
+            flat(value, kinds, words)
+            kinds.append(")")
+        elif isinstance(value, bool | np.bool_):
+            kinds.append("bool")
+            words.append(ctypes.c_bool(value))
+        elif isinstance(value, int | np.integer):
+            kinds.append("int")
+            words.append(int(value))
+        elif isinstance(value, float):
+            kinds.append("float")
+            words.append(ctypes.c_double(value))
+        elif value is None:
+            kinds.append("None")
+            words.append(None)
+        else:
+            raise TypeError(f"an argument of {type(value)}, where numbers, arrays and tuples were expected")
+
+
+class Entry:
+    """A function that returns a whole number, called as machine code."""
+
+    def __init__(self, name: str, jitted: Callable[[Any], Any], folder: Path | None) -> None:
+        """`jitted` makes Numba's function, those that it calls with a compiler; `folder`: where object code is kept."""
+        self.name, self.jitted, self.folder = name, jitted, folder
+        self.known: dict[str, Callable[[tuple[Any, ...], list[Any]], int]] = {}
+
+    def __call__(self, *arguments: Any) -> int:
+        """Call it with arrays, numbers and tuples; TypeError for anything else."""
+        kinds: list[str] = []
+        words: list[Any] = []
+        flat(arguments, kinds, words)
+        key = " ".join(kinds)
+        if key not in self.known:
+            with _compiling:
+                self.known[key] = self._linked(key, words) or self._made(key, arguments, words)
+        return self.known[key](arguments, words)
+
+    def file(self, key: str) -> Path | None:
+        """Where object code for arguments of some kinds is kept."""
+        return self.folder and self.folder / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    def _linked(self, key: str, words: list[Any]) -> Callable[..., int] | None:
+        """The function of a file; None: there is none."""
+        path = self.file(key)
+        try:
+            head, code = path.read_bytes().split(b"\n", 1) if path else (b"", b"")
+        except (OSError, ValueError):
+            return None
+        if not code:
+            return None
+        digest, *symbols = head.decode(errors="replace").split()
+        llvm: Any = import_module("llvmlite.binding")
+        if digest != hashlib.sha256(code).hexdigest() or not all(map(llvm.address_of_symbol, symbols[1:])):
+            return None
+        engine = _engine()
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        return _native(engine.get_function_address(symbols[0]), words)
+
+    def _made(self, key: str, arguments: tuple[Any, ...], words: list[Any]) -> Callable[..., int]:
+        """The function compiled now, and its file written."""
+        numba: Any = import_module("numba")
+        types = tuple(numba.typeof(argument) for argument in arguments)
+        try:
+            with remembering():
+                function = self.jitted(inner())
+                function.compile(types)
+        except Exception:  # whatever it is that another version of Numba does otherwise
+            return self._slow()
+        made = function.overloads[types]
+        symbol, library = made.fndesc.llvm_func_name, made.library
+        if not _takes(made, words):
+            return self._slow()
+        path, needed = self.file(key), _needed(library)
+        if path and not any(re.match("numba_|NRT_|_?Py", name) for name in needed):
+            with suppress(OSError):
+                code = library._get_compiled_object()
+                _write(path, " ".join([hashlib.sha256(code).hexdigest(), symbol, *needed]).encode() + b"\n" + code)
+        return _native(library.get_pointer_to_function(symbol), words)
+
+    def _slow(self) -> Callable[..., int]:
+        """Numba's function, compiled and called as Numba does it."""
+        function = self.jitted(None)
+        return lambda arguments, words: function(*arguments)
+
+
+def _native(address: int, words: list[Any]) -> Callable[[tuple[Any, ...], list[Any]], int]:
+    """A function at an address, whose words are of the types of these."""
+    kinds = [ctypes.c_void_p if w is None else ctypes.c_ssize_t if isinstance(w, int) else type(w) for w in words]
+    places = ctypes.POINTER(ctypes.c_ssize_t), ctypes.POINTER(ctypes.c_void_p)
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, *places, *kinds)(address)
+
+    def call(arguments: tuple[Any, ...], words: list[Any]) -> int:
+        """`arguments` are held for as long as their words are used."""
+        result, error = ctypes.c_ssize_t(), ctypes.c_void_p()
+        status = function(ctypes.byref(result), ctypes.byref(error), *words)
+        if status:
+            raise RuntimeError(f"compiled code ended with status {status}, where 0 was expected")
+        return result.value
+
+    return call
+
+
+def _needed(library: Any) -> list[str]:
+    """The functions that object code needs and that are not in it."""
+    names = [f.name for f in library._final_module.functions if f.is_declaration]
+    return [name for name in names if not name.startswith("llvm.")]
+
+
+def _takes(made: Any, words: list[Any]) -> bool:
+    """Whether a function returns a whole number and takes words of these types, two places before them."""
+    calls = made.target_context.call_conv.get_function_type(made.fndesc.restype, made.fndesc.argtypes)
+    result, _, *kinds = map(str, calls.args)
+    if len(kinds) != len(words):
+        return False
+    kind_of = {ctypes.c_bool: "i8", ctypes.c_double: "double", int: "i64"}
+    fits = [
+        k == kind_of.get(type(w)) or (k[-1] == "*" and isinstance(w, int | None))
+        for k, w in zip(kinds, words, strict=True)
+    ]
+    return result == "i64*" and all(fits)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file as a whole."""
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
+        file.write(data)
+    os.replace(file.name, path)
+
+
+@cache
+def _engine() -> Any:
+    """What links object code into this process."""
+    llvm: Any = import_module("llvmlite.binding")
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+@cache
+def inner() -> Any:
+    """Numba's compiler for what is only put into callers: it is not optimised for itself, nor made machine code."""
+    codegen, compiler = import_module("numba.core.codegen"), import_module("numba.core.compiler")
+
+    class Code(codegen.JITCodeLibrary):
+        """What is put into callers."""
+
+        codegen = SimpleNamespace(set_env=lambda name, environment: None)
+
+        def _optimize_final_module(self) -> None:
+            pass
+
+        def _finalize_final_module(self) -> None:
+            self._finalize_dynamic_globals()
+            self._finalized = True
+
+        def get_pointer_to_function(self, name: str) -> int:
+            self._ensure_finalized()
+            return 0
+
+    class Inner(compiler.Compiler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.state.library = Code(self.state.targetctx.codegen(), "inner")
+            self.state.library.enable_object_caching()
+
+    return Inner
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Let Numba ask once what an operator does with some types, and collect no garbage while it compiles."""
+    functions: Any = import_module("numba.core.types.functions").BaseFunction
+    ask, known = functions.get_call_type, {}
+
+    def get_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = self.key, type(self), tuple(args), tuple(kws.items())
+        if key not in known:
+            found = ask(self, context, args, kws)
+            known[key] = found, self._impl_keys[found.args]
+        found, self._impl_keys[found.args] = known[key][0], known[key][1]
+        return found
+
+    collected = gc.isenabled()
+    gc.disable()
+    functions.get_call_type = get_call_type
+    try:
+        yield
+    finally:
+        functions.get_call_type = ask
+        if collected:
+            gc.enable()

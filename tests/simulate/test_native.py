@@ -1,0 +1,117 @@
+"""Machine code that is called without Numba: what it is passed, and what becomes of files that are spoilt."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from ridgeline.simulate import native
+from ridgeline.simulate.native import Entry, flat
+
+numba: Any = pytest.importorskip("numba")
+
+
+class Pair(NamedTuple):
+    rows: np.ndarray
+    other: Any = None
+
+
+def total(pair: Pair, rows: np.ndarray, scale: float, negative: bool, count: int) -> int:
+    """Something of each kind of argument."""
+    found = 0.0
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            found += rows[i, j] * pair.rows[j] ** 0.5
+    rows[0, 0] = count
+    return int(-found * scale if negative else found * scale)
+
+
+def _njit(inner: Any) -> Any:
+    options = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": inner is not None}
+    return numba.njit(**options)(total)
+
+
+def entry(folder: Path | None) -> Entry:
+    return Entry("total", _njit, folder)
+
+
+def ask(made: Entry, rows: np.ndarray) -> int:
+    return made(Pair(np.array([4.0, 9.0])), rows, 2.0, True, 7)
+
+
+@pytest.mark.parametrize("rows", [np.array([[1, 2], [3, 4]]), np.array([[1, 0, 2], [3, 0, 4]])[:, ::2]], ids=["C", "A"])
+def test_arguments_arrive(rows: np.ndarray, tmp_path: Path) -> None:
+    """Tuples with None in them, rows with gaps between them, what is not a number: all as Python's function has it."""
+    before = rows.copy()
+    assert ask(entry(tmp_path), rows) == -2 * (1 * 2 + 2 * 3 + 3 * 2 + 4 * 3)
+    assert (rows[0, 0], rows[1, 1]) == (7, before[1, 1])
+    (kept,) = tmp_path.iterdir()
+    assert entry(tmp_path).file(" ".join(_kinds(rows))) == kept  # by what they are, not by their size
+
+
+def _kinds(rows: np.ndarray) -> list[str]:
+    kinds: list[str] = []
+    flat((Pair(np.ones(9)), rows, 1.0, False, 1), kinds, [])
+    return kinds
+
+
+def test_a_file_is_called_without_numba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing it is most of a short command."""
+    rows = np.array([[1, 2], [3, 4]])
+    wanted = ask(entry(tmp_path), rows.copy())
+    monkeypatch.setattr(Entry, "_made", lambda *_: pytest.fail("it was compiled again"))
+    assert ask(entry(tmp_path), rows) == wanted
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"no line", b"abc symbol\ncode", None])
+def test_a_spoilt_file_is_made_anew(spoilt: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLVM ends the process when it is given what is no object code."""
+    rows = np.array([[1, 2], [3, 4]])
+    wanted = ask(entry(tmp_path), rows.copy())
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-9] if spoilt is None else spoilt)
+    assert ask(entry(tmp_path), rows.copy()) == wanted
+    monkeypatch.setattr(Entry, "_made", lambda *_: pytest.fail("it was compiled again"))
+    assert ask(entry(tmp_path), rows) == wanted
+
+
+def test_another_numba_is_slower_and_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out of compiling is no promise of Numba's: where that fails it compiles as it always does."""
+    monkeypatch.setattr(native, "remembering", lambda: 1 / 0)
+    assert ask(entry(tmp_path), np.array([[1, 2], [3, 4]])) == -52
+    monkeypatch.undo()
+    monkeypatch.setattr(native, "_takes", lambda *_: False)
+    assert ask(entry(tmp_path), np.array([[1, 2], [3, 4]])) == -52
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_argument_is_told() -> None:
+    with pytest.raises(TypeError, match="an argument of <class 'str'>"):
+        flat(("text",), [], [])
+    words: list[Any] = []
+    flat((np.True_, 2.5, None, np.int64(3)), [], words)
+    assert [type(word) for word in words] == [ctypes.c_bool, ctypes.c_double, type(None), int]
+
+
+def test_the_engine_is_compiled_the_quick_way(tmp_path: Path) -> None:
+    """With the Numba of today only the outermost function is made machine code; a file shows it."""
+    code = (
+        "from ridgeline.simulate.native import inner, remembering\n"
+        "import numba\n"
+        "@numba.njit(pipeline_class=inner(), forceinline=True, no_cpython_wrapper=True)\n"
+        "def one(x): return x + 1\n"
+        "@numba.njit\n"
+        "def two(x): return one(x) * 2\n"
+        "with remembering(): assert two(3) == 8\n"
+        "library = next(iter(one.overloads.values())).library\n"
+        "print(library._compiled, max(3, 4))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "4"]
