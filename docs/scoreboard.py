@@ -24,7 +24,6 @@ from typing import Any
 from msgspec.structs import asdict
 
 from ridgeline.estimate import engines
-from ridgeline.validate.ablation import ablation
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 from ridgeline.validate.score import Score, Scoreboard, score, select
@@ -57,7 +56,7 @@ def scored(points: Path) -> tuple[dict[str, str], dict[str, Any]]:
     reasons = [f"| {count:,} | {reason.replace('|', ' ')} |" for of in refused for reason, count in of.items()]
     unfitted = Counter((row.get("source", ""), row.get("mtp") or "unknown") for row in apart)
     marks = [f"| {n:,} | {source} | {mtp} |" for (source, mtp), n in unfitted.most_common()]
-    bought = [f"| {name} | {median:.1%} | {p90:.0%} |" for name, (median, p90) in ablation(known).items()]
+    bought = [f"| {name} | {median:.1%} | {p90:.0%} |" for name, (median, p90) in engines().ablation.items()]
     text = {
         "scoreboard": "\n".join([*_table(board.sets, board.asked), "", f"{share} ({today})."]),
         "apart": "\n".join(_table(others.sets, others.asked)),

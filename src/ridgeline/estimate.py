@@ -276,7 +276,8 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
     seconds = xp.maximum(found.total(constants) + 0.0 * floor, floor + 0.0 * found.work)
     resting = level(found, constants, system.chip.name)
     known = place(engine, model.name, system.name) in engines().places
-    low, high = spread("prefill/ttft_s" if step.prefill else "decode_step/tpot_s", FITTED if known else resting)
+    metric = "prefill/ttft_s" if step.prefill else "decode_step/tpot_s"
+    low, high = spread(metric, FITTED if known else resting, engine)
     return Estimate(
         seconds=seconds,
         floor=floor,
@@ -288,9 +289,11 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
     )
 
 
-def spread(metric: str, resting: str) -> tuple[float, float]:
+def spread(metric: str, resting: str, engine: str) -> tuple[float, float]:
     """ln(measured / estimate) between which four of five held-out measurements of a metric lie, at a level (FITTED)."""
     table = engines().spread
+    if own := table.get(f"{metric}, {engine}", {}).get(resting):
+        return own
     by_level = table.get(metric) or table.get(metric.partition("/")[2]) or table["all"]
     return by_level.get(resting) or by_level[LEVELS[0] if resting == FITTED else "any"]
 
@@ -328,8 +331,12 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     some benchmarks drive engines; by APART: how prompts reach separate pools."""
     held_out: dict[str, HeldOut]
     """By "mode/metric" and by "mode/metric, engine"."""
+    ablation: dict[str, tuple[float, float]] = {}
+    """Median and 90th percentile of the error of the time per output token online, by what was left out of the law and
+    the fit (`validate.ablation`)."""
     spread: dict[str, dict[str, tuple[float, float]]]
-    """By metric and level: ln(measured / estimate) below and above which a tenth of held-out measurements lie."""
+    """By metric and level: ln(measured / estimate) below and above which a tenth of held-out measurements lie; FITTED
+    also by "metric, engine"."""
 
     def constants(self, name: str, chip: str = "", source: str = "") -> EngineConstants:
         """Constants of an engine on chips like `chip`, else on all; of all engines ("any") if nobody measured it.

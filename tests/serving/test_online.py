@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ridgeline.estimate import Client
 from ridgeline.serving.disaggregated import Disaggregated, disaggregated
-from ridgeline.serving.online import Online, online
+from ridgeline.serving.online import Online, met, online
 
 STEADY = Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.0)
 
@@ -56,6 +56,53 @@ def test_latencies_do_not_fall_when_more_requests_are_open(
     more = served(concurrency=concurrency + 1, capacity=capacity, decode=decode, prefill=prefill)
     assert more.ttft >= less.ttft * (1 - 1e-12)
     assert more.tpot >= less.tpot * (1 - 1e-12)
+
+
+@given(rate=st.floats(0.5, 1e4), prefill=seconds, requests=st.integers(2, 300))
+def test_a_queue_of_regular_arrivals(rate: float, prefill: float, requests: int) -> None:
+    """One prefill after another, worked out request by request; Poisson arrivals add at most a random walk's queue."""
+    free, waited = 0.0, 0.0
+    for i in range(requests):
+        begin = max(i / rate, free)
+        waited, free = waited + begin - i / rate, begin + prefill
+    values = {"decode": 1e-9, "prefill": prefill, "alone": 0.0, "concurrency": requests, "requests": requests}
+    found = served(**values, rate=rate).ttft - waited / requests
+    assert -1e-6 <= found <= (0.54 * requests**0.5 + 1e-6) * prefill
+
+
+@pytest.mark.parametrize("rate", [3.0, 20.0, 1e9])
+def test_a_queue_for_places(rate: float) -> None:
+    """Places one after another, worked out request by request, where service is spread evenly over them."""
+    places, requests, osl, decode = 32, 960, 100, 0.02
+    each, ends, waited = osl * decode, [k * osl * decode / 32 - osl * decode for k in range(32)], 0.0
+    for i in range(requests):
+        begin = max(i / rate, ends[i % places])
+        waited, ends[i % places] = waited + begin - i / rate, begin + each
+    found = served(decode=decode, prefill=0.0, alone=0.0, osl=osl, concurrency=places, capacity=places,
+                   requests=requests, rate=rate)  # fmt: skip
+    assert found.ttft == pytest.approx(waited / requests, rel=0.05, abs=0.02)
+
+
+@given(rate=st.floats(0.1, 1e3), more=st.floats(1.0, 10.0), concurrency=counts, capacity=counts)
+def test_who_come_faster_wait_longer(rate: float, more: float, concurrency: int, capacity: int) -> None:
+    """Waiting grows with the rate towards a burst's, and a run is not over before its last request."""
+    slow, fast, burst = (
+        served(concurrency=concurrency, capacity=capacity, requests=2000, rate=r) for r in (rate, rate * more, 1e9)
+    )
+    assert slow.ttft <= fast.ttft * (1 + 1e-9) <= burst.ttft * (1 + 2e-9)
+    assert 2000 / burst.request_rate >= burst.ttft
+    assert slow.request_rate <= rate
+
+
+@given(stay=st.floats(0.01, 100.0), within=st.floats(0.01, 100.0))
+def test_what_a_request_meets(stay: float, within: float) -> None:
+    """Against the open requests over time: each meets the mean of them while it stays."""
+    end, requests = stay + within, 500.0
+    t = (np.arange(20000) + 0.5) * end / 20000
+    open_ = requests / within * (np.minimum(t, within) - np.maximum(t - stay, 0.0))
+    mean = requests * stay / end
+    assert open_.mean() == pytest.approx(mean, rel=1e-3)
+    assert met(mean, requests) == pytest.approx((open_**2).sum() * end / 20000 / (requests * stay), rel=1e-3)
 
 
 @given(concurrency=counts, capacity=counts)

@@ -35,6 +35,7 @@ BAD = {
     "degrees beyond the chips": ({"dp": "3", "chips": "8"}, "a multiple of"),
     "no prompt": ({"isl": ""}, "isl: missing"),
     "no answer": ({"osl": "0"}, "osl: missing"),
+    "a rate without its run": ({"rate": "4"}, "requests: missing"),
     "no batch": ({"mode": "static", "batch": ""}, "batch: missing"),
 }
 

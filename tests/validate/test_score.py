@@ -13,7 +13,8 @@ import scoreboard
 
 from ridgeline.errors import InputError
 from ridgeline.estimate import engines
-from ridgeline.validate.calibrate import calibration_rows, learn
+from ridgeline.validate.calibrate import calibration_rows
+from ridgeline.validate.fit import learn
 from ridgeline.validate.points import Prediction
 from ridgeline.validate.score import NO_VALUE, score, select
 from ridgeline.validate.sets import SETS

@@ -72,12 +72,24 @@ def test_parts_of_steps(tmp_path: Path) -> None:
     assert other.refused.startswith("op 'moe_layer'")
 
 
-def test_real_runs_are_means_at_their_mean_concurrency(shared: Path) -> None:
+def test_real_runs_wait_as_long_as_measured(shared: Path) -> None:
+    """They come faster than they are served; a steady queue of the mean concurrency would wait for almost nothing."""
     rows = read_points(shared / "measured" / "vllm_runs")
     assert len(rows) == 12
-    assert not any(each.refused for each in predict(rows))
+    for row, found in zip(rows, predict(rows), strict=True):
+        assert found.estimate == pytest.approx(float(row["value"]), rel=0.2), row["id"]
+
+
+def test_notes_tell_the_arrivals(tmp_path: Path) -> None:
+    """Requests that come at a rate the engine keeps up with wait less than those that all come at once."""
+    head = "id,model,chip,engine,weight_dtype,mode,isl,osl,batch,metric,notes"
+    row = "{},llama-3-8b,h100,TensorRT-LLM,bf16,online,467,256,100,ttft_s,offered {} req/s; 500 requests"
+    rows = written(tmp_path / "p.csv", head, row.format("slow", 2), row.format("once", "INF"))
+    assert [(each["rate"], each["requests"]) for each in rows] == [("2", "500"), ("1e9", "500")]
+    slow, once = predict(rows)
+    assert 5 * slow.estimate < once.estimate
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="one of the runs"):
+    with pytest.raises(InputError, match="runs such as"):
         read_points(tmp_path)

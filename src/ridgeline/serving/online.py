@@ -18,7 +18,19 @@ together; a prefill at a time keeps them apart. With s = B p / (B p + osl d) and
 
     rounds = s x + (1 - s) (whole + (1 + part) / 2 if part)             rate = x / rounds * steady rate
 
-since half of a decode step's time, roughly, does not shrink with the batch. Knows no distribution: means only.
+since half of a decode step's time, roughly, does not shrink with the batch.
+
+A run of N requests that come at a given rate r, on B places, is no steady state. A prompt takes the engine
+s = p + d / k (k prompts in a full prefill step, which decodes share), a request m = p + osl d / (accepted B). With
+M = min(N, B),
+
+    waiting  = max( (M - 1) / 2 (s - 1/r) , s min( r s / (2 (1 - r s)) , (2/3) sqrt(2 M / pi) ) )     for its prefill
+             + (N - B) / 2 (m - 1/r)+                                                        for a place, if C >= B
+
+Of each kind of waiting the first request has none and the last one twice the mean (a fluid: 1/r apart they come, s or
+m apart they are served). Where prefills keep up, r s < 1, there is the queue of regular service and Poisson arrivals
+(M/D/1), which in a finite run is at most that of a random walk. Waiting for prefill leaves tpot as a burst does:
+burst = (1 - 1 / (r s))+ / 2, which is 1/2 if all come at once. Knows no distribution: means only.
 """
 
 from __future__ import annotations
@@ -58,6 +70,8 @@ def online(
     client: Client,
     accepted: Array = 1.0,
     requests: Array = math.inf,
+    rate: Array = 0.0,
+    prompts: Array = 1.0,
 ) -> Online:
     """Mean latencies of `concurrency` open requests on one replica.
 
@@ -71,21 +85,73 @@ def online(
         Sequences that memory holds.
     requests
         Requests of the whole run, of which the rate is that of.
+    rate
+        Requests per second that come, `concurrency` of them open in the mean; 0: as many as keep `concurrency` open.
+    prompts
+        Prompts in a full prefill step.
     """
     xp = namespace(decode, prefill, concurrency, capacity, osl)
     batch = xp.minimum(concurrency + 0.0 * capacity, capacity + 0.0 * concurrency)
     others = xp.maximum(batch - 1.0, 0.0 * batch) * prefill
     per_request = prefill + osl * decode / (accepted * batch)
     front = client.frontend + client.per_request * (concurrency - 1.0)
-    ttft = front + client.first * alone + client.burst * others + (concurrency - batch) * per_request
-    tpot = decode / accepted + (1.0 - client.burst) * others / osl
-    return Online(
-        ttft=ttft,
-        tpot=tpot,
-        e2e=ttft + (osl - 1.0) * tpot,
-        request_rate=_full(batch, requests, prefill / per_request) / per_request,
-        batch=batch,
-    )
+    burst, waiting = client.burst, client.burst * others + (concurrency - batch) * per_request
+    finished = _full(batch, requests, prefill / per_request) / per_request
+    given = rate > 0
+    if _any(given):
+        least = xp.minimum(requests + 0.0 * batch, MANY * batch)
+        burst, queue = _arriving(rate, least, prefill + decode / prompts, per_request, capacity, concurrency)
+        waiting, burst = xp.where(given, queue, waiting), xp.where(given, burst, client.burst)
+    ttft = front + client.first * alone + waiting
+    tpot = decode / accepted + (1.0 - burst) * others / osl
+    e2e = ttft + (osl - 1.0) * tpot
+    if _any(given):
+        finished = xp.where(given, 1.0 / (1.0 / xp.maximum(rate, 1e-9) + (e2e + waiting) / requests), finished)
+    return Online(ttft=ttft, tpot=tpot, e2e=e2e, request_rate=finished, batch=batch)
+
+
+def met(mean: Array, requests: Array) -> Array:
+    """Open requests that a request meets in a run of N that come evenly, if `mean` = C are open over the whole run.
+
+    A request stays R, all come within S, so C = N R / (S + R); the open ones rise, stay and fall, and requests are many
+    when many are open. Their mean over requests, the integral of open(t)^2 / (N R), is with y = C / (N - C) = R / S
+
+        N y (1 - y / 3)  for y <= 1,        N (1 - 1 / (3 y))  beyond
+
+    Examples
+    --------
+    >>> met(0.0, 500.0), round(met(50.0, 500.0), 1), met(500.0, 500.0)
+    (0.0, 53.5, 500.0)
+    """
+    xp = namespace(mean, requests)
+    mean = xp.minimum(mean, 1.0 * requests)
+    left = requests - mean
+    rising = mean / xp.maximum(left, 0.5 * requests)
+    falling = left / xp.maximum(mean, 0.5 * requests)
+    return requests * xp.where(mean <= left, rising * (1.0 - rising / 3.0), 1.0 - falling / 3.0)
+
+
+def _arriving(
+    rate: Array, requests: Array, prompt: Array, request: Array, capacity: Array, concurrency: Array
+) -> tuple[Array, Array]:
+    """Share of others' prefills before the own first token, and seconds of waiting, if requests come at a rate.
+
+    `prompt`, `request`: seconds of the replica for each.
+    """
+    xp = namespace(rate, requests, prompt, request, capacity, concurrency)
+    apart = 1.0 / xp.maximum(rate, 1e-9 + 0.0 * rate)
+    admitted = xp.minimum(requests + 0.0 * capacity, capacity + 0.0 * requests)
+    behind = xp.maximum(prompt - apart, 0.0 * prompt)
+    use = prompt / apart
+    steady = use / xp.maximum(2.0 * (1.0 - use), 1e-9 + 0.0 * use)
+    walk = 2.0 / 3.0 * xp.sqrt(2.0 / math.pi * admitted)
+    queue = xp.maximum(0.5 * (admitted - 1.0) * behind, xp.minimum(steady, walk) * prompt)
+    late = 0.5 * xp.maximum(requests - capacity, 0.0 * admitted) * xp.maximum(request - apart, 0.0 * request)
+    return 0.5 * behind / prompt, queue + late * (concurrency >= capacity)
+
+
+def _any(condition: Array) -> bool:
+    return condition if isinstance(condition, bool) else bool(condition.any())
 
 
 def _full(batch: Array, requests: Array, prefilling: Array) -> Array:

@@ -1,14 +1,8 @@
-"""Fit the constants of engines to measured steps, and learn the intervals from what was left out.
+"""Constants of engines from files of points, with the errors of what was left out: `ridgeline calibrate`.
 
-    minimise  sum over rows of w soft(ln(estimate / measured))  +  sum over constants of ((theta - parent) / spread)^2
-
-Partial pooling from the top down: all engines whose kernels were measured, an engine, an engine on a generation of
-chips; and for clients all, a benchmark, an engine in a benchmark. The constants of each level are the prior of the
-next, so few or one-sided rows leave a constant where its relatives have it. `soft` is quadratic for small errors and
-linear beyond SCALE, and hardly grows beyond LIMIT; groups of like rows (model, chip, format) weigh as the root of
-their size.
-
-Every model on every system is also predicted with constants fitted without it: `heldout.py`. Needs SciPy.
+Every model on every system is also predicted with constants fitted without it, and every row with those fitted to the
+half of the rows that it is not in: `heldout.py` makes intervals of the errors. `fit.py` fits, also without one term
+after another: `ablation.py`. Needs SciPy.
 """
 
 from __future__ import annotations
@@ -16,91 +10,19 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
-from ridgeline.efficiency import generation
 from ridgeline.errors import InputError
-from ridgeline.estimate import (
-    APART,
-    FITTED,
-    LEVELS,
-    OVERLAPPED,
-    VERSION,
-    Client,
-    EngineConstants,
-    Engines,
-    Terms,
-    place,
-)
-from ridgeline.serving.online import online
-from ridgeline.validate.heldout import LEAST, Errors, add_errors, held_out, spread
-from ridgeline.validate.points import EAGER, Prepared, metrics, prepare
-from ridgeline.validate.pools import PreparedPools, pool_metrics
+from ridgeline.estimate import FITTED, Engines
+from ridgeline.validate.ablation import FLOOR, TERMS, error, floor_error
+from ridgeline.validate.fit import LEAST, MEASURED, learn, place_of
+from ridgeline.validate.heldout import Errors, add_errors, held_out, spread
+from ridgeline.validate.pools import PreparedPools
+from ridgeline.validate.prepared import Prepared, prepare
 from ridgeline.validate.row import read_points
-
-
-class Range(NamedTuple):
-    """Least and greatest value of a constant, what is expected before any row is seen, and how far it may lie off."""
-
-    low: float
-    start: float
-    high: float
-    spread: float
-
-
-UNMEASURED = {
-    "kernels": Range(0.7, 1.0, 2.5, 0.5),
-    "prefill": Range(0.4, 1.0, 4.0, 0.5),
-    "attention": Range(0.7, 1.0, 8.0, 1.0),
-}
-"""Factors on kernels' work, for engines whose kernels nobody measured."""
-STEPS = {
-    "launches": Range(0.4, 0.9, 1.3, 0.15),
-    "quantise": Range(0.0, 0.3, 1.0, 0.2),
-    "sync": Range(0.0, 2e-6, 20e-6, 3e-6),
-    "messages": Range(0.6, 1.0, 2.5, 0.12),
-    "layer": Range(0.0, 20e-6, 60e-6, 8e-6),
-    "host": Range(0.0, 0.5e-3, 4e-3, 0.3e-3),
-    "sequence": Range(0.0, 6e-6, 60e-6, 4e-6),
-}
-CLIENTS = {
-    "frontend": Range(0.0, 0.02, 0.15, 0.02),
-    "per_request": Range(0.0, 1e-3, 4e-3, 0.7e-3),
-    "first": Range(1.0, 2.0, 4.0, 0.5),
-    "burst": Range(0.0, 0.06, 1.0, 0.5),
-}
-RANGES = UNMEASURED | STEPS | CLIENTS
-OWN = {
-    "messages": Range(0.4, 1.0, 5.0, 0.5),
-    "layer": Range(0.0, 20e-6, 400e-6, 40e-6),
-    "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
-}
-"""The ranges of steps that are wider for engines with kernels of their own."""
-SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05}
-"""Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
-Only `frontend`, which includes the handshake of the pools, is fitted."""
-TOGETHER = 0.5
-"""`burst` where all prompts come at once: the second place from which a fit starts."""
-LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
-"""Seconds per layer where the host launches every kernel."""
-WEIGHT = 4.0
-"""Rows that a group of n counts as are WEIGHT sqrt(n), against a prior of one."""
-SCALE, LIMIT = 0.1, 0.7
-"""|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
-MANY = 100
-"""Rows from which an engine has constants of its own on a generation of chips."""
-FEW = 8
-"""Rows from which an engine with kernels of its own has factors on them by generation of chips."""
-MEASURED = ("vllm", "sglang", "trtllm")
-"""Engines whose kernels were measured: their factor on kernels is 1."""
-Constants = dict[str, float]
-Place = tuple[str, str]
-"""Model and system: what is held out together."""
 
 
 def calibrate(*paths: Path, catalog: str = "") -> Engines:
@@ -121,18 +43,20 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
     found = learn(groups, pools, ", ".join(path.name for path in paths))
     errors: Errors = {}
     near: Errors = {}
-    halves = [_prepared(half, catalog)[0] for half in _halves(rows)]
+    halves = [_prepared(half, catalog) for half in _halves(rows)]
     for half, other in (halves, halves[::-1]):
-        others = learn(half)
-        for group in other:
+        others = learn(*half)
+        for group in (*other[0], *other[1]):
             add_errors(group, others, near, FITTED)
-    for absent in sorted({_place(group) for group in (*groups, *pools)}):
-        left = [group for group in (*groups, *pools) if _place(group) == absent]
-        kept = [g for g in groups if _place(g) != absent], [g for g in pools if _place(g) != absent]
+    for absent in sorted({place_of(group) for group in (*groups, *pools)}):
+        left = [group for group in (*groups, *pools) if place_of(group) == absent]
+        kept = [g for g in groups if place_of(g) != absent], [g for g in pools if place_of(g) != absent]
         others = learn(*kept, wanted=left)
         for group in left:
             add_errors(group, others, errors)
-    return msgspec.structs.replace(found, held_out=held_out(errors), spread=spread(errors, near))
+    bought = {name: error(groups, learn(groups, held=held)) for name, held in TERMS.items()}
+    bought[FLOOR] = floor_error(groups)
+    return msgspec.structs.replace(found, ablation=bought, held_out=held_out(errors), spread=spread(errors, near))
 
 
 def calibration_rows(*paths: Path, catalog: str = "") -> tuple[list[Prepared], list[PreparedPools]]:
@@ -160,253 +84,9 @@ def _halves(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[
     return out
 
 
-def learn(
-    groups: Sequence[Prepared],
-    pools: Sequence[PreparedPools] = (),
-    source: str = "",
-    wanted: Sequence[Prepared | PreparedPools] = (),
-) -> Engines:
-    """Constants of the engines and clients of `groups`, and of the clients of separate `pools`, without intervals.
-
-    If some groups are `wanted`, then only what their predictions need: the same numbers in less time.
-    """
-    by_engine: dict[str, list[Prepared]] = {}
-    for group in groups:
-        by_engine.setdefault(group.engine, []).append(group)
-    profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
-    start = {name: each.start for name, each in RANGES.items()}
-    pool = _fit(profiled, start, [*STEPS, *CLIENTS]) if profiled else start
-    fitted = [_constants("any", "", pool, groups, ())]
-    benchmarks = {_benchmark(group) for group in wanted or groups}
-    needed = {group.engine.removesuffix(OVERLAPPED) for group in wanted or groups}
-    needed |= {group.engine for group in profiled if _benchmark(group) in benchmarks}
-    if any(isinstance(group, PreparedPools) for group in wanted):
-        needed |= set(by_engine)
-    for name, own in sorted(by_engine.items()):
-        if _size(own) < LEAST or name not in needed:
-            continue
-        free = [*STEPS, *CLIENTS] if name in MEASURED else [*UNMEASURED, *STEPS, *CLIENTS]
-        theta = _fit(own, pool, free)
-        fitted.append(_constants(name, "", theta, own, own))
-        for alike in sorted({_generation(group) for group in own} - {""}):
-            here = [group for group in own if _generation(group) == alike]
-            known = name in MEASURED and here[0].decode.provenance != LEVELS[-1]
-            if _size(here) >= (MANY if known else LEAST if name in MEASURED else FEW):
-                free = [*STEPS, *CLIENTS] if known else list(UNMEASURED)
-                fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
-    engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
-    places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in groups}))
-    apart = {f", {APART}": _client(_fit_pools(pools, engines))} if APART in benchmarks or not wanted else {}
-    driven = [group for group in profiled if _benchmark(group) in benchmarks]
-    return msgspec.structs.replace(engines, places=places, clients=_clients(driven, engines, pool) | apart)
-
-
 def write(engines: Engines, path: Path) -> None:
     """Write constants as JSON, one engine per line, in one go."""
     text = msgspec.json.format(msgspec.json.encode(engines), indent=1)
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
         file.write(text + b"\n")
     os.replace(file.name, path)
-
-
-def _size(groups: Iterable[Prepared]) -> int:
-    return sum(len(group.rows) for group in groups)
-
-
-def _place(group: Prepared | PreparedPools) -> Place:
-    return group.found.model.name, group.found.system.name
-
-
-def _benchmark(group: Prepared | PreparedPools) -> str:
-    """The source of a group without the version of the engine; APART for separate pools."""
-    return group.source.partition(VERSION)[0]
-
-
-def _generation(group: Prepared) -> str:
-    return generation(group.found.system.chip.name)
-
-
-# --- fits -------------------------------------------------------------------------------------------------------------
-
-
-def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> Constants:
-    """Constants that fit all rows of groups of one engine best; those not in `free` stay their parent's."""
-    whole, value, weight = _sample(groups)
-    keys = np.array(["/".join(key) for key in whole.keys])
-    masks = [(tuple(key.split("/")), keys == key) for key in sorted(set(keys))]
-
-    def errors(constants: Constants) -> np.ndarray:
-        estimates = metrics(whole, _constants("", "", constants, groups, (), digits=17))
-        out = np.zeros(len(value))
-        for key, rows in masks:
-            if key in estimates:
-                out[rows] = np.log(estimates[key][rows] / value[rows])
-        return out
-
-    ranges = RANGES | (OWN if whole.engine not in MEASURED and whole.engine.removesuffix(EAGER) not in MEASURED else {})
-    ranges |= {"layer": LAUNCHED} if whole.engine.endswith(EAGER) else {}
-    return _minimise(errors, weight, parent, {name: ranges[name] for name in free})
-
-
-def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants) -> dict[str, Client]:
-    """How clients drive engines: by benchmark (", benchmark"), engine in it ("engine, benchmark"), version of
-    it, and generation of chips, for which benchmarks have scripts of their own.
-    """
-    out: dict[str, Client] = {}
-    for benchmark in sorted({_benchmark(group) for group in groups}):
-        everyone = [group for group in groups if _benchmark(group) == benchmark]
-        parent = _fit_client(everyone, engines, pool)
-        if parent is pool:
-            continue
-        out[f", {benchmark}"] = _client(parent)
-        for engine in sorted({group.engine for group in everyone}):
-            same = [group for group in everyone if group.engine == engine]
-            own = _fit_client(same, engines, parent)
-            if own is parent:
-                continue
-            out[f"{engine}, {benchmark}"] = _client(own)
-            for source in sorted({group.source for group in same}):
-                ran = [group for group in same if group.source == source]
-                version = own if source == benchmark else _fit_client(ran, engines, own)
-                if version is not own:
-                    out[f"{engine}, {source}"] = _client(version)
-                for alike in sorted({_generation(group) for group in ran} - {""}):
-                    chips = _fit_client([group for group in ran if _generation(group) == alike], engines, version)
-                    if chips is not version:
-                        out[f"{engine}, {source}, {alike}"] = _client(chips)
-    return out
-
-
-def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants) -> Constants:
-    """Constants of clients that fit latencies of online rows best with steps as `engines` has them; `parent` if few."""
-    columns: list[list[np.ndarray]] = []
-    for group in groups:
-        n = group.number
-        kind = np.array([key[1] if key[0] == "online" else "" for key in group.keys])
-        rows = (kind == "ttft_s") | (kind == "tpot_s")
-        engine = engines.constants(group.engine, group.found.system.chip.name)
-        decode, prefill, alone = (each.total(engine) for each in (group.decode, group.prefill, group.alone))
-        osl, weight = np.maximum(n["osl"], 1.0), WEIGHT / np.sqrt(max(rows.sum(), 1))
-        values = (decode, prefill / group.prompts, alone, np.maximum(n["batch"], 1.0), group.capacity, osl, n["value"])
-        columns.append([np.broadcast_to(v, len(kind))[rows] for v in (*values, kind == "ttft_s", weight)])
-    decode, prefill, alone, batch, capacity, osl, value, first, weight = (
-        np.concatenate(each) for each in zip(*columns, strict=True)
-    )
-    if first.sum() < LEAST:
-        return parent
-
-    def errors(constants: Constants) -> np.ndarray:
-        served = online(
-            decode=decode,
-            prefill=prefill,
-            alone=alone,
-            concurrency=batch,
-            capacity=capacity,
-            osl=osl,
-            client=_client(constants, digits=17),
-        )
-        return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
-
-    return _minimise(errors, weight, parent, CLIENTS)
-
-
-def _fit_pools(groups: Sequence[PreparedPools], engines: Engines) -> Constants:
-    """Constants of the clients of separate pools with steps as `engines` has them; SEPARATE if there are no pools."""
-    if not groups:
-        return SEPARATE
-    keys = [[(key, j) for j, key in enumerate(group.keys)] for group in groups]
-    values = [group.number["value"] for group in groups]
-    steps = [engines.constants(group.engine, group.found.system.chip.name) for group in groups]
-
-    def errors(constants: Constants) -> np.ndarray:
-        client, out = _client(constants, digits=17), []
-        for group, picked, value, engine in zip(groups, keys, values, steps, strict=True):
-            estimates = pool_metrics(group, msgspec.structs.replace(engine, client=client))
-            out += [np.log(estimates[key][j] / value[j]) for key, j in picked if key in estimates]
-        return np.array(out)
-
-    weight = np.concatenate([np.full(len(group.rows), WEIGHT / np.sqrt(len(group.rows))) for group in groups])
-    return _minimise(errors, weight, SEPARATE, {"frontend": CLIENTS["frontend"]})
-
-
-def _minimise(
-    errors: Callable[[Constants], np.ndarray], weight: np.ndarray, parent: Constants, free: Mapping[str, Range]
-) -> Constants:
-    """Constants inside their ranges for which weighted errors and the distance from the parent are least."""
-    from scipy.optimize import least_squares
-
-    names = list(free)
-    low, _, high, spread = (np.array(column) for column in zip(*free.values(), strict=True))
-    before = np.clip([parent[name] for name in names], low, high)
-
-    def at(share: np.ndarray) -> Constants:
-        return parent | {name: float(x) for name, x in zip(names, low + (high - low) * share, strict=True)}
-
-    def residuals(share: np.ndarray) -> np.ndarray:
-        miss = errors(at(share))
-        miss = np.clip(miss, -LIMIT, LIMIT) * 0.9 + miss * 0.1
-        soft = np.sign(miss) * np.sqrt(2 * SCALE * (np.sqrt(SCALE**2 + miss**2) - SCALE)) / SCALE
-        return np.concatenate([np.sqrt(weight) * soft, (low + (high - low) * share - before) / spread])
-
-    def fitted(burst: float) -> Any:
-        start = np.where(np.array(names) == "burst", burst, before)
-        inside = np.clip((start - low) / (high - low), 1e-6, 1.0 - 1e-6)
-        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, ftol=3e-5, xtol=1e-4, max_nfev=60)
-
-    starts = (parent["burst"], *([TOGETHER] if "burst" in names else []))
-    return at(min((fitted(burst) for burst in starts), key=lambda found: found.cost).x)
-
-
-def _sample(groups: Sequence[Prepared]) -> tuple[Prepared, np.ndarray, np.ndarray]:
-    """Groups as one, their measured values, and the rows' weights."""
-    sizes = [len(group.rows) for group in groups]
-
-    def join(values: Callable[[Prepared], object]) -> np.ndarray:
-        return np.concatenate([np.broadcast_to(np.asarray(values(g)), n) for g, n in zip(groups, sizes, strict=True)])
-
-    def terms(which: Callable[[Prepared], Terms]) -> Terms:
-        first = which(groups[0])
-        names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill")]
-        columns = {name: join(lambda g, n=name: getattr(which(g), n)) for name in names}
-        return msgspec.structs.replace(first, **columns, provenance="")
-
-    whole = Prepared(
-        rows=[i for group in groups for i in group.rows],
-        keys=[key for group in groups for key in group.keys],
-        engine=groups[0].engine,
-        source="",
-        number={name: join(lambda g, n=name: g.number[n]) for name in groups[0].number},
-        decode=terms(lambda g: g.decode),
-        prefill=terms(lambda g: g.prefill),
-        alone=terms(lambda g: g.alone),
-        prompts=join(lambda g: g.prompts),
-        decode_time=groups[0].decode_time,
-        prefill_time=groups[0].prefill_time,
-        capacity=join(lambda g: g.capacity),
-        fits=join(lambda g: g.fits),
-        found=groups[0].found,
-    )
-    return whole, whole.number["value"], np.concatenate([np.full(n, WEIGHT / np.sqrt(n)) for n in sizes])
-
-
-def _constants(
-    name: str,
-    alike: str,
-    theta: Constants,
-    groups: Iterable[Prepared],
-    measured: Iterable[Prepared],
-    digits: int = 3,
-) -> EngineConstants:
-    """Constants of an engine, fitted to `groups`, which stands on measured steps on the chips of `measured`."""
-    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in RANGES if key not in CLIENTS}
-    chips = tuple(sorted({group.found.system.chip.name for group in measured}))
-    client = _client(theta, digits)
-    return EngineConstants(engine=name, generation=alike, rows=_size(groups), chips=chips, client=client, **values)
-
-
-def _client(theta: Constants, digits: int = 3) -> Client:
-    return Client(**{name: _digits(theta[name], digits) for name in CLIENTS})
-
-
-def _digits(value: float, digits: int) -> float:
-    return float(f"{value:.{digits}g}") if value > 5e-8 else 0.0

@@ -1,6 +1,8 @@
 """Intervals from what was left out: errors of predictions whose constants were fitted without the rows predicted.
 
-Split-conformal: the 10th and 90th percentile of ln(measured / estimate) per mode and metric are the interval of 80%.
+Split-conformal: the 10th and 90th percentile of ln(measured / estimate) per mode and metric are the interval of 80%,
+of n errors those of rank (n + 1) / 10 and 9 (n + 1) / 10, since the error to come is one more. Rows of one model on one
+system err alike: a place counts as the root of its rows, as in the fit, or a few large places would speak for all.
 Where the constants were fitted to the same model on the same system by the same engine, the errors are those of rows
 drawn at random and left out (FITTED); elsewhere those of whole models on systems that were left out, by level of
 provenance. A level of which there are too few rows gets the interval of measured kernels, widened as kernels' own
@@ -9,21 +11,27 @@ errors widen when their chip is left out. Knows no fit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from ridgeline.estimate import FITTED, LEVELS, Engines, HeldOut, level
-from ridgeline.validate.points import Prepared, metrics
+from ridgeline.validate.points import metrics
 from ridgeline.validate.pools import PreparedPools, pool_metrics
+from ridgeline.validate.prepared import Prepared
 
-LEAST = 15
-"""Rows below which an engine, a benchmark or a level has nothing of its own."""
+ENOUGH = 9
+"""Errors from which a level has percentiles of its own: the least of nine is the 10th percentile of ten."""
+PLACES = 3
+"""Models on systems from which an engine has percentiles of its own: engines differ more than their places do."""
 WIDER = {"measured steps": 1.0, "pooled": 1.6, "spec sheet only": 2.4}
 """Spread over that of measured kernels: ratio of the kernels' errors on chips and generations left out."""
 
-Errors = dict[str, dict[str, list[float]]]
-"""ln(measured / estimate) by what was measured and by level."""
+Error = tuple[float, tuple[str, str]]
+"""ln(measured / estimate), and the model and the system it was measured on."""
+Errors = dict[str, dict[str, list[Error]]]
+"""By what was measured and by level."""
 
 
 def add_errors(group: Prepared | PreparedPools, others: Engines, errors: Errors, resting: str = "") -> None:
@@ -31,12 +39,13 @@ def add_errors(group: Prepared | PreparedPools, others: Engines, errors: Errors,
     chip = group.found.system.chip.name
     constants = others.constants(group.engine, chip, group.source)
     resting = resting or level(group.decode, constants, chip)
+    where = group.found.model.name, group.found.system.name
     estimates = pool_metrics(group, constants) if isinstance(group, PreparedPools) else metrics(group, constants)
     for j, key in enumerate(group.keys):
         if key in estimates:
             error = float(np.log(group.number["value"][j] / estimates[key][j]))
             for name in ("/".join(key), f"{'/'.join(key)}, {group.engine}", key[1], "all"):
-                errors.setdefault(name, {}).setdefault(resting, []).append(error)
+                errors.setdefault(name, {}).setdefault(resting, []).append((error, where))
 
 
 def spread(errors: Errors, near: Errors) -> dict[str, dict[str, tuple[float, float]]]:
@@ -47,28 +56,32 @@ def spread(errors: Errors, near: Errors) -> dict[str, dict[str, tuple[float, flo
     out: dict[str, dict[str, tuple[float, float]]] = {}
     for name, by_level in sorted((name, found) for name, found in errors.items() if ", " not in name):
         every = [error for found in by_level.values() for error in found]
-        if len(every) < LEAST:
+        if len(every) < ENOUGH:
             continue
         base = by_level.get(LEVELS[0], every)
-        low, high = _percentiles(base if len(base) >= LEAST else every)
+        low, high = _percentiles(base if len(base) >= ENOUGH else every)
         spread = {LEVELS[0]: (low, high), "any": (2.4 * low, 2.4 * high)}
         for resting, factor in WIDER.items():
             own = by_level.get(resting, [])
-            spread[resting] = _percentiles(own) if len(own) >= LEAST else (factor * low, factor * high)
+            spread[resting] = _percentiles(own) if len(own) >= ENOUGH else (factor * low, factor * high)
         known = near.get(name, {}).get(FITTED, [])
-        if len(known) >= LEAST:
+        if len(known) >= ENOUGH:
             spread[FITTED] = _percentiles(known)
         out[name] = spread
-    return out
+    for name, by_level in near.items():
+        own = by_level[FITTED]
+        if "/" in name and ", " in name and len(own) >= ENOUGH and len({where for _, where in own}) >= PLACES:
+            out[name] = {FITTED: _percentiles(own)}
+    return dict(sorted(out.items()))
 
 
 def held_out(errors: Errors) -> dict[str, HeldOut]:
     """Errors of held-out rows by mode, metric and engine."""
     out: dict[str, HeldOut] = {}
     for name, by_level in sorted(errors.items()):
-        logs = -np.array([error for found in by_level.values() for error in found])
+        logs = -np.array([error for found in by_level.values() for error, _ in found])
         off = np.abs(np.expm1(logs))
-        if "/" in name and len(logs) >= LEAST:
+        if "/" in name and len(logs) >= ENOUGH:
             out[name] = HeldOut(
                 n=len(logs),
                 median_abs_error=round(float(np.median(off)), 4),
@@ -78,6 +91,9 @@ def held_out(errors: Errors) -> dict[str, HeldOut]:
     return out
 
 
-def _percentiles(errors: Sequence[float]) -> tuple[float, float]:
-    low, high = np.quantile(errors, [0.1, 0.9])
+def _percentiles(errors: Sequence[Error]) -> tuple[float, float]:
+    errors, rows = sorted(errors), Counter(where for _, where in errors)
+    weight = np.array([rows[where] ** -0.5 for _, where in errors])
+    ranks = np.array([0.1, 0.9]) * (weight.sum() + weight.mean())
+    low, high = np.interp(ranks, weight.cumsum(), [error for error, _ in errors])
     return round(min(float(low), -0.02), 4), round(max(float(high), 0.02), 4)

@@ -31,7 +31,7 @@ DEGREES = ("tp", "pp", "dp", "ep", "cp", "chips")
 POOLS = ("prefill_", "decode_")
 POOL_DEGREES = ("workers", "tp", "pp", "dp", "ep")
 """Columns of a worker of each pool, with the pool's name in front; blank: 1."""
-COUNTS = ("isl", "osl", "context", "batch", "requests")
+COUNTS = ("isl", "osl", "context", "batch", "requests", "rate", "places")
 """Columns of numbers that are 0 where they are blank, as `value` is; the metrics of one run share them."""
 MOST = 1e12
 """Beyond it a number is a slip."""
@@ -83,6 +83,9 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
     out |= _pools(row) if mode == "disaggregated" else _degrees(tuple(map(row.get, DEGREES)))
     if mode != "online" and not out["batch"]:
         raise InputError("batch", "missing")
+    if out["rate"] and not (out["requests"] and out["batch"]):
+        missing = "batch" if out["requests"] else "requests"
+        raise InputError(missing, "missing, with a rate", "the requests of the run, and the mean of open ones")
     if mode != "decode_step" and not out["isl"]:
         raise InputError("isl", "missing")
     if mode in ("static", "online", "disaggregated") and not out["osl"]:

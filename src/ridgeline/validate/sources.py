@@ -3,6 +3,7 @@
     silicon_ttft_ms, silicon_tpot_ms    deployments with separate pools, as NVIDIA AIConfigurator's silicon sample has
                                         them: milliseconds, one row per run -> a row for each number, in SI units
     op, latency_s                       single collectives (bytes_per_rank) and kernels (m, n, k): modes of their own
+    notes                               "offered 4 req/s, ... 500 requests" -> columns `rate` and `requests`
     metric_name, actual                 latencies of vLLM under loads that the file does not tell: refused
 
 Knows no law.
@@ -10,6 +11,7 @@ Knows no law.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 Row = dict[str, str]
@@ -23,6 +25,9 @@ NUMBERS = {
 """Columns of numbers measured on separate pools: suffix of the id, metric, and seconds (or tokens/s) in one."""
 DEGREES = {"num_workers": "workers", "tp_size": "tp", "pp_size": "pp", "attention_dp_size": "dp", "moe_ep_size": "ep"}
 """Its names of what a worker of each pool is like."""
+OFFERED = re.compile(r"offered ([\d.]+|INF) req/s.*?(\d+) requests")
+AT_ONCE = "1e9"
+"""Requests per second that are as good as all at once."""
 INCOMPLETE = "layout_complete=0: the layout of the workers, or their number, is not known"
 NO_CLIENTS = "concurrency: missing, and no decode_batch_size to work it out from"
 
@@ -35,7 +40,16 @@ def points(columns: Sequence[str], rows: Sequence[Row]) -> list[Row]:
         return [_single(row, "collective" if "bytes_per_rank" in columns else "kernel") for row in rows]
     if "metric_name" in columns and "actual" in columns:
         return [_untold(row) for row in rows]
-    return list(rows)
+    return [_offered(row) if "offered" in row.get("notes", "") else row for row in rows]
+
+
+def _offered(row: Row) -> Row:
+    """A row of a run whose notes tell its arrivals."""
+    found = OFFERED.search(row["notes"])
+    if not found or row.get("rate"):
+        return row
+    rate, requests = found.groups()
+    return row | {"rate": AT_ONCE if rate == "INF" else rate, "requests": row.get("requests") or requests}
 
 
 def _pools(row: Mapping[str, str]) -> Iterator[Row]:

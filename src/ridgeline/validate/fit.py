@@ -1,0 +1,343 @@
+"""Fit the constants of engines to measured steps.
+
+    minimise  sum over rows of w soft(ln(estimate / measured))  +  sum over constants of ((theta - parent) / spread)^2
+
+Partial pooling from the top down: all engines whose kernels were measured, an engine, an engine on a generation of
+chips; and for clients all, a benchmark, an engine in a benchmark. The constants of each level are the prior of the
+next, so few or one-sided rows leave a constant where its relatives have it. `soft` is quadratic for small errors and
+linear beyond SCALE, and hardly grows beyond LIMIT; groups of like rows (model, chip, format) weigh as the root of
+their size. Needs SciPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ridgeline.efficiency import generation
+from ridgeline.estimate import APART, LEVELS, OVERLAPPED, VERSION, Client, EngineConstants, Engines, Terms, place
+from ridgeline.serving.online import online
+from ridgeline.validate.points import metrics
+from ridgeline.validate.pools import PreparedPools, pool_metrics
+from ridgeline.validate.prepared import EAGER, Prepared
+
+
+class Range(NamedTuple):
+    """Least and greatest value of a constant, what is expected before any row is seen, and how far it may lie off."""
+
+    low: float
+    start: float
+    high: float
+    spread: float
+
+
+UNMEASURED = {
+    "kernels": Range(0.7, 1.0, 2.5, 0.5),
+    "prefill": Range(0.4, 1.0, 4.0, 0.5),
+    "attention": Range(0.7, 1.0, 8.0, 1.0),
+}
+"""Factors on kernels' work, for engines whose kernels nobody measured."""
+STEPS = {
+    "launches": Range(0.4, 0.9, 1.3, 0.15),
+    "quantise": Range(0.0, 0.3, 1.0, 0.2),
+    "sync": Range(0.0, 2e-6, 20e-6, 3e-6),
+    "messages": Range(0.6, 1.0, 2.5, 0.12),
+    "layer": Range(0.0, 20e-6, 60e-6, 8e-6),
+    "host": Range(0.0, 0.5e-3, 4e-3, 0.3e-3),
+    "sequence": Range(0.0, 6e-6, 60e-6, 4e-6),
+}
+CLIENTS = {
+    "frontend": Range(0.0, 0.02, 0.15, 0.02),
+    "per_request": Range(0.0, 1e-3, 4e-3, 0.7e-3),
+    "first": Range(1.0, 2.0, 4.0, 0.5),
+    "burst": Range(0.0, 0.05, 0.6, 0.1),
+}
+RANGES = UNMEASURED | STEPS | CLIENTS
+OWN = {
+    "messages": Range(0.4, 1.0, 5.0, 0.5),
+    "layer": Range(0.0, 20e-6, 400e-6, 40e-6),
+    "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
+}
+"""The ranges of steps that are wider for engines with kernels of their own."""
+SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05}
+"""Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
+Only `frontend`, which includes the handshake of the pools, is fitted."""
+TOGETHER = 0.5
+"""`burst` where all prompts come at once: the second place from which a fit starts."""
+LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
+"""Seconds per layer where the host launches every kernel."""
+WEIGHT = 4.0
+"""Rows that a group of n counts as are WEIGHT sqrt(n), against a prior of one."""
+SCALE, LIMIT = 0.1, 0.7
+"""|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
+LEAST = 15
+"""Rows below which an engine or a benchmark has no constants of its own."""
+MANY = 100
+"""Rows from which an engine has constants of its own on a generation of chips."""
+FEW = 8
+"""Rows from which an engine with kernels of its own has factors on them by generation of chips."""
+MEASURED = ("vllm", "sglang", "trtllm")
+"""Engines whose kernels were measured: their factor on kernels is 1."""
+Constants = dict[str, float]
+Place = tuple[str, str]
+"""Model and system: what is held out together."""
+
+
+def learn(
+    groups: Sequence[Prepared],
+    pools: Sequence[PreparedPools] = (),
+    source: str = "",
+    wanted: Sequence[Prepared | PreparedPools] = (),
+    held: Mapping[str, float] = MappingProxyType({}),
+) -> Engines:
+    """Constants of the engines and clients of `groups`, and of the clients of separate `pools`, without intervals.
+
+    If some groups are `wanted`, then only what their predictions need: the same numbers in less time. Constants that
+    are `held` keep their value.
+    """
+
+    def unheld(*names: str) -> list[str]:
+        return [name for name in names if name not in held]
+
+    by_engine: dict[str, list[Prepared]] = {}
+    for group in groups:
+        by_engine.setdefault(group.engine, []).append(group)
+    profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
+    start = {name: each.start for name, each in RANGES.items()} | dict(held)
+    pool = _fit(profiled, start, unheld(*STEPS, *CLIENTS)) if profiled else start
+    fitted = [_constants("any", "", pool, groups, ())]
+    benchmarks = {_benchmark(group) for group in wanted or groups}
+    needed = {group.engine.removesuffix(OVERLAPPED) for group in wanted or groups}
+    needed |= {group.engine for group in profiled if _benchmark(group) in benchmarks}
+    if any(isinstance(group, PreparedPools) for group in wanted):
+        needed |= set(by_engine)
+    for name, own in sorted(by_engine.items()):
+        if _size(own) < LEAST or name not in needed:
+            continue
+        free = unheld(*(() if name in MEASURED else UNMEASURED), *STEPS, *CLIENTS)
+        theta = _fit(own, pool, free)
+        fitted.append(_constants(name, "", theta, own, own))
+        for alike in sorted({_generation(group) for group in own} - {""}):
+            here = [group for group in own if _generation(group) == alike]
+            known = name in MEASURED and here[0].decode.provenance != LEVELS[-1]
+            if _size(here) >= (MANY if known else LEAST if name in MEASURED else FEW):
+                free = unheld(*STEPS, *CLIENTS) if known else list(UNMEASURED)
+                fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
+    engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
+    places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in (*groups, *pools)}))
+    apart = {f", {APART}": _client(_fit_pools(pools, engines))} if APART in benchmarks or not wanted else {}
+    driven = [group for group in profiled if _benchmark(group) in benchmarks]
+    return msgspec.structs.replace(
+        engines, places=places, clients=_clients(driven, engines, pool, unheld(*CLIENTS)) | apart
+    )
+
+
+def _size(groups: Iterable[Prepared]) -> int:
+    return sum(len(group.rows) for group in groups)
+
+
+def place_of(group: Prepared | PreparedPools) -> Place:
+    """The model and the system of a group."""
+    return group.found.model.name, group.found.system.name
+
+
+def _benchmark(group: Prepared | PreparedPools) -> str:
+    """The source of a group without the version of the engine; APART for separate pools."""
+    return group.source.partition(VERSION)[0]
+
+
+def _generation(group: Prepared) -> str:
+    return generation(group.found.system.chip.name)
+
+
+def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> Constants:
+    """Constants that fit all rows of groups of one engine best; those not in `free` stay their parent's."""
+    whole, value, weight = _sample(groups)
+    keys = np.array(["/".join(key) for key in whole.keys])
+    masks = [(tuple(key.split("/")), keys == key) for key in sorted(set(keys))]
+
+    def errors(constants: Constants) -> np.ndarray:
+        estimates = metrics(whole, _constants("", "", constants, groups, (), digits=17))
+        out = np.zeros(len(value))
+        for key, rows in masks:
+            if key in estimates:
+                out[rows] = np.log(estimates[key][rows] / value[rows])
+        return out
+
+    ranges = RANGES | (OWN if whole.engine not in MEASURED and whole.engine.removesuffix(EAGER) not in MEASURED else {})
+    ranges |= {"layer": LAUNCHED} if whole.engine.endswith(EAGER) else {}
+    return _minimise(errors, weight, parent, {name: ranges[name] for name in free})
+
+
+def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants, free: Sequence[str]) -> dict[str, Client]:
+    """How clients drive engines: by benchmark (", benchmark"), engine in it ("engine, benchmark"), version of
+    it, and generation of chips, for which benchmarks have scripts of their own.
+    """
+    out: dict[str, Client] = {}
+    for benchmark in sorted({_benchmark(group) for group in groups}):
+        everyone = [group for group in groups if _benchmark(group) == benchmark]
+        parent = _fit_client(everyone, engines, pool, free)
+        if parent is pool:
+            continue
+        out[f", {benchmark}"] = _client(parent)
+        for engine in sorted({group.engine for group in everyone}):
+            same = [group for group in everyone if group.engine == engine]
+            own = _fit_client(same, engines, parent, free) if len(same) < len(everyone) else parent
+            sources = {group.source for group in same}
+            if len(sources) > 1:  # how prompts are sent belongs to a version's script: the next may do otherwise
+                own = own | {"burst": parent["burst"]}
+            out[f"{engine}, {benchmark}"] = _client(own)
+            for source in sorted(sources):
+                ran = [group for group in same if group.source == source]
+                version = own if source == benchmark or len(sources) == 1 else _fit_client(ran, engines, own, free)
+                if version is not own:
+                    out[f"{engine}, {source}"] = _client(version)
+                for alike in sorted({_generation(group) for group in ran} - {""}):
+                    here = [group for group in ran if _generation(group) == alike]
+                    chips = _fit_client(here, engines, version, free) if len(here) < len(ran) else version
+                    if chips is not version:
+                        out[f"{engine}, {source}, {alike}"] = _client(chips)
+    return out
+
+
+def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants, free: Sequence[str]) -> Constants:
+    """Constants of clients that fit latencies of online rows best with steps as `engines` has them; `parent` if few."""
+    columns: list[list[np.ndarray]] = []
+    for group in groups:
+        n = group.number
+        kind = np.array([key[1] if key[0] == "online" else "" for key in group.keys])
+        rows = (kind == "ttft_s") | (kind == "tpot_s")
+        engine = engines.constants(group.engine, group.found.system.chip.name)
+        decode, prefill, alone = (each.total(engine) for each in (group.decode, group.prefill, group.alone))
+        osl, weight = np.maximum(n["osl"], 1.0), WEIGHT / np.sqrt(max(rows.sum(), 1))
+        values = (decode, prefill / group.prompts, alone, np.maximum(n["batch"], 1.0), group.capacity, osl, n["value"])
+        values += n["requests"], n["rate"], group.prompts, kind == "ttft_s", weight
+        columns.append([np.broadcast_to(v, len(kind))[rows] for v in values])
+    decode, prefill, alone, batch, capacity, osl, value, requests, rate, prompts, first, weight = (
+        np.concatenate(each) for each in zip(*columns, strict=True)
+    )
+    if first.sum() < LEAST:
+        return parent
+
+    def errors(constants: Constants) -> np.ndarray:
+        served = online(
+            decode=decode,
+            prefill=prefill,
+            alone=alone,
+            concurrency=batch,
+            capacity=capacity,
+            osl=osl,
+            client=_client(constants, digits=17),
+            requests=requests,
+            rate=rate,
+            prompts=prompts,
+        )
+        return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
+
+    return _minimise(errors, weight, parent, {name: CLIENTS[name] for name in free})
+
+
+def _fit_pools(groups: Sequence[PreparedPools], engines: Engines) -> Constants:
+    """Constants of the clients of separate pools with steps as `engines` has them; SEPARATE if there are no pools."""
+    if not groups:
+        return SEPARATE
+    keys = [[(key, j) for j, key in enumerate(group.keys)] for group in groups]
+    values = [group.number["value"] for group in groups]
+    steps = [engines.constants(group.engine, group.found.system.chip.name) for group in groups]
+
+    def errors(constants: Constants) -> np.ndarray:
+        client, out = _client(constants, digits=17), []
+        for group, picked, value, engine in zip(groups, keys, values, steps, strict=True):
+            estimates = pool_metrics(group, msgspec.structs.replace(engine, client=client))
+            out += [np.log(estimates[key][j] / value[j]) for key, j in picked if key in estimates]
+        return np.array(out)
+
+    weight = np.concatenate([np.full(len(group.rows), WEIGHT / np.sqrt(len(group.rows))) for group in groups])
+    return _minimise(errors, weight, SEPARATE, {"frontend": CLIENTS["frontend"]})
+
+
+def _minimise(
+    errors: Callable[[Constants], np.ndarray], weight: np.ndarray, parent: Constants, free: Mapping[str, Range]
+) -> Constants:
+    """Constants inside their ranges for which weighted errors and the distance from the parent are least."""
+    from scipy.optimize import least_squares
+
+    names = list(free)
+    low, _, high, spread = (np.array(column) for column in zip(*free.values(), strict=True))
+    before = np.clip([parent[name] for name in names], low, high)
+
+    def at(share: np.ndarray) -> Constants:
+        return parent | {name: float(x) for name, x in zip(names, low + (high - low) * share, strict=True)}
+
+    def residuals(share: np.ndarray) -> np.ndarray:
+        miss = errors(at(share))
+        miss = np.clip(miss, -LIMIT, LIMIT) * 0.9 + miss * 0.1
+        soft = np.sign(miss) * np.sqrt(2 * SCALE * (np.sqrt(SCALE**2 + miss**2) - SCALE)) / SCALE
+        return np.concatenate([np.sqrt(weight) * soft, (low + (high - low) * share - before) / spread])
+
+    def fitted(burst: float) -> Any:
+        start = np.where(np.array(names) == "burst", burst, before)
+        inside = np.clip((start - low) / (high - low), 1e-6, 1.0 - 1e-6)
+        return least_squares(residuals, inside, bounds=(0.0, 1.0), diff_step=1e-4, ftol=3e-5, xtol=1e-4, max_nfev=60)
+
+    starts = (parent["burst"], *([TOGETHER] if "burst" in names else []))
+    return at(min((fitted(burst) for burst in starts), key=lambda found: found.cost).x)
+
+
+def _sample(groups: Sequence[Prepared]) -> tuple[Prepared, np.ndarray, np.ndarray]:
+    """Groups as one, their measured values, and the rows' weights."""
+    sizes = [len(group.rows) for group in groups]
+
+    def join(values: Callable[[Prepared], object]) -> np.ndarray:
+        return np.concatenate([np.broadcast_to(np.asarray(values(g)), n) for g, n in zip(groups, sizes, strict=True)])
+
+    def terms(which: Callable[[Prepared], Terms]) -> Terms:
+        first = which(groups[0])
+        names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill")]
+        columns = {name: join(lambda g, n=name: getattr(which(g), n)) for name in names}
+        return msgspec.structs.replace(first, **columns, provenance="")
+
+    whole = Prepared(
+        rows=[i for group in groups for i in group.rows],
+        keys=[key for group in groups for key in group.keys],
+        engine=groups[0].engine,
+        source="",
+        number={name: join(lambda g, n=name: g.number[n]) for name in groups[0].number},
+        decode=terms(lambda g: g.decode),
+        prefill=terms(lambda g: g.prefill),
+        alone=terms(lambda g: g.alone),
+        prompts=join(lambda g: g.prompts),
+        decode_time=groups[0].decode_time,
+        prefill_time=groups[0].prefill_time,
+        capacity=join(lambda g: g.capacity),
+        fits=join(lambda g: g.fits),
+        found=groups[0].found,
+    )
+    return whole, whole.number["value"], np.concatenate([np.full(n, WEIGHT / np.sqrt(n)) for n in sizes])
+
+
+def _constants(
+    name: str,
+    alike: str,
+    theta: Constants,
+    groups: Iterable[Prepared],
+    measured: Iterable[Prepared],
+    digits: int = 3,
+) -> EngineConstants:
+    """Constants of an engine, fitted to `groups`, which stands on measured steps on the chips of `measured`."""
+    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in RANGES if key not in CLIENTS}
+    chips = tuple(sorted({group.found.system.chip.name for group in measured}))
+    client = _client(theta, digits)
+    return EngineConstants(engine=name, generation=alike, rows=_size(groups), chips=chips, client=client, **values)
+
+
+def _client(theta: Constants, digits: int = 3) -> Client:
+    return Client(**{name: _digits(theta[name], digits) for name in CLIENTS})
+
+
+def _digits(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}") if value > 5e-8 else 0.0

@@ -1,0 +1,43 @@
+"""Intervals of left-out errors: they hold what they promise, from few errors and from few places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ridgeline.validate.heldout import ENOUGH, Error, Errors, spread
+
+
+def interval(errors: list[Error]) -> tuple[float, float]:
+    by_level: Errors = {"online/tpot_s": {"measured kernels": errors}}
+    return spread(by_level, {})["online/tpot_s"]["measured kernels"]
+
+
+@pytest.mark.parametrize("n", [ENOUGH, 14, 40])
+def test_four_of_five_to_come_lie_inside(n: int) -> None:
+    """The error to come is one more of the same kind: percentiles of the n seen ones alone would hold 64% at n = 9."""
+    rng, held = np.random.default_rng(0), []
+    for _ in range(2000):
+        seen = [(float(error), ("a", str(i))) for i, error in enumerate(rng.normal(0.0, 0.3, n))]
+        low, high = interval(seen)
+        held.append(low <= rng.normal(0.0, 0.3) <= high)
+    assert np.mean(held) == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_large_place_does_not_speak_for_all() -> None:
+    """A thousand rows of one model and system, all right, beside twenty of others that are 40% off."""
+    one = [(0.001 * i / 1000, ("a", "x")) for i in range(1000)]
+    others = [(0.4, ("b", str(i))) for i in range(20)]
+    assert interval(one + others)[1] > 0.3
+    assert interval(one)[1] == pytest.approx(0.02)
+
+
+def test_an_engine_has_its_own_interval_from_three_places() -> None:
+    """Time to first token of one engine is known better than that of another; two places do not tell."""
+    errors = [(0.1 * i, ("a", str(i % 3))) for i in range(12)]
+    near: Errors = {"online/ttft_s, vllm": {"fitted": errors}, "online/ttft_s, other": {"fitted": errors[::3] * 3}}
+    assert list(spread({}, near)) == ["online/ttft_s, vllm"]
+
+
+def test_too_few_errors_make_no_interval() -> None:
+    assert spread({"online/tpot_s": {"measured kernels": [(0.1, ("a", "x"))] * (ENOUGH - 1)}}, {}) == {}
