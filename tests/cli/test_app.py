@@ -111,7 +111,7 @@ BAD = {
     "empty points": ("predict empty.csv", "expected columns"),
     "points that are not text": ("validate binary.csv", "cannot be read as CSV"),
     "points of something else": ("validate other.csv", "docs/accuracy.md"),
-    "folder of points": ("predict .", "a file of points, or a folder with one of the runs"),
+    "folder of points": ("predict .", "a file of points, or a folder with runs such as"),
     "points to nowhere": ("predict head.csv -o no/where/a.csv", "cannot be written"),
     "points to an unknown kind": ("predict head.csv -o a.xls", ".csv or .parquet"),
     "nothing to validate": ("validate head.csv", "at least one row"),

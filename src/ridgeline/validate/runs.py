@@ -77,7 +77,7 @@ def run_points(folder: Path) -> list[dict[str, str]]:
     Raises
     ------
     InputError
-        If the folder has none of the runs.
+        If the folder has no run.
     """
     names = sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*/meta.json"))
     if not names:
