@@ -52,11 +52,11 @@ def test_arguments_arrive(rows: np.ndarray, tmp_path: Path) -> None:
     assert ask(entry(tmp_path), rows) == -2 * (1 * 2 + 2 * 3 + 3 * 2 + 4 * 3)
     assert (rows[0, 0], rows[1, 1]) == (7, before[1, 1])
     (kept,) = tmp_path.iterdir()
-    assert entry(tmp_path).file(" ".join(_kinds(rows))) == kept  # by what they are, not by their size
+    assert entry(tmp_path).file(tuple(_kinds(rows))) == kept  # by what they are, not by their size
 
 
-def _kinds(rows: np.ndarray) -> list[str]:
-    kinds: list[str] = []
+def _kinds(rows: np.ndarray) -> list[Any]:
+    kinds: list[Any] = []
     flat((Pair(np.ones(9)), rows, 1.0, False, 1), kinds, [])
     return kinds
 

@@ -13,14 +13,14 @@ counted, and misses every objective. Knows no scheduler.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.simulate.run import Run
-from ridgeline.simulate.spread import SHARES, Spread, of_means, pooled, spread
+from ridgeline.simulate.spread import SHARES, Spread, of_means, pooled, spreads
 from ridgeline.workload import Requests
 
 
@@ -158,20 +158,27 @@ def metrics(
             np.logical_and(met, times <= objectives[name], out=met)
         return times
 
-    # One array of times lives at a time: fresh memory costs more than arithmetic.
-    ttft = spread(held("ttft", first - arrival), shares, scratch=True)
-    wait = spread(np.maximum(start - arrival, 0.0), shares, scratch=True)  # the engine's clock ticks
-    times = held("e2e", finish - arrival)
-    concurrency = _ratio(float(times.sum()), duration)
-    normalised = spread(times / output, shares, scratch=True)
-    e2e = spread(times, shares, scratch=True)
-    times, after_first = finish - first, output - 1
-    itl = pooled(run.gaps, shares) if inside is None else of_means(times, after_first, shares)
-    held("tpot", np.divide(times, np.maximum(after_first, 1), out=times))
-    times = times if after_first.all() else times[after_first > 0]
-    tpot = spread(times, shares, scratch=True)
-    times = times if times.all() else times[times > 0]
-    speed = spread(np.divide(1.0, times, out=times), shares, scratch=True)
+    concurrency = 0.0
+
+    def columns() -> Iterator[np.ndarray]:
+        """Times of the requests; one array lives at a time: fresh memory costs more than arithmetic."""
+        nonlocal concurrency
+        yield held("ttft", first - arrival)
+        yield np.maximum(start - arrival, 0.0)  # the engine's clock ticks
+        times = held("e2e", finish - arrival)
+        concurrency = _ratio(float(times.sum()), duration)
+        yield times / output
+        yield times
+        times = finish - first
+        held("tpot", np.divide(times, np.maximum(after_first, 1), out=times))
+        times = times if after_first.all() else times[after_first > 0]
+        yield times
+        times = times if times.all() else times[times > 0]
+        yield np.divide(1.0, times, out=times)
+
+    after_first = output - 1
+    ttft, wait, normalised, e2e, tpot, speed = spreads(columns(), shares)
+    itl = pooled(run.gaps, shares) if inside is None else of_means(finish - first, after_first, shares)
     good = int(np.count_nonzero(met))
     return Metrics(
         requests=total,

@@ -31,17 +31,25 @@ import numpy as np
 _compiling = threading.RLock()
 
 
-def flat(values: tuple[Any, ...], kinds: list[str], words: list[Any]) -> None:
+def flat(values: tuple[Any, ...], kinds: list[Any], words: list[Any]) -> None:
     """Add what arguments are, and their words; TypeError for what is no number, array, tuple or None."""
     for value in values:
-        if isinstance(value, np.ndarray):
-            face, writable = value.__array_interface__, value.flags.writeable
-            kinds.append(f"{face['typestr']}{value.ndim}{'AC'[value.flags.c_contiguous]}{'rw'[writable]}")
-            words += (None, None, value.size, value.itemsize, face["data"][0], *value.shape, *value.strides)
+        kind = type(value)
+        if kind is np.ndarray:
+            flags = value.flags
+            kinds += (value.dtype.char, value.ndim, flags.c_contiguous, flags.writeable)
+            words += (
+                None,
+                None,
+                value.size,
+                value.itemsize,
+                value.__array_interface__["data"][0],
+                *value.shape,
+                *value.strides,
+            )
         elif isinstance(value, tuple):
-            kinds.append(f"({type(value).__name__}")
+            kinds += (kind.__name__, len(value))
             flat(value, kinds, words)
-            kinds.append(")")
         elif isinstance(value, bool | np.bool_):
             kinds.append("bool")
             words.append(ctypes.c_bool(value))
@@ -52,10 +60,10 @@ def flat(values: tuple[Any, ...], kinds: list[str], words: list[Any]) -> None:
             kinds.append("float")
             words.append(ctypes.c_double(value))
         elif value is None:
-            kinds.append("None")
+            kinds.append(None)
             words.append(None)
         else:
-            raise TypeError(f"an argument of {type(value)}, where numbers, arrays and tuples were expected")
+            raise TypeError(f"an argument of {kind}, where numbers, arrays and tuples were expected")
 
 
 class Entry:
@@ -64,24 +72,24 @@ class Entry:
     def __init__(self, name: str, jitted: Callable[[Any], Any], folder: Path | None) -> None:
         """`jitted` makes Numba's function, those that it calls with a compiler; `folder`: where object code is kept."""
         self.name, self.jitted, self.folder = name, jitted, folder
-        self.known: dict[str, Callable[[tuple[Any, ...], list[Any]], int]] = {}
+        self.known: dict[tuple[Any, ...], Callable[[tuple[Any, ...], list[Any]], int]] = {}
 
     def __call__(self, *arguments: Any) -> int:
         """Call it with arrays, numbers and tuples; TypeError for anything else."""
-        kinds: list[str] = []
+        kinds: list[Any] = []
         words: list[Any] = []
         flat(arguments, kinds, words)
-        key = " ".join(kinds)
+        key = tuple(kinds)
         if key not in self.known:
             with _compiling:
                 self.known[key] = self._linked(key, words) or self._made(key, arguments, words)
         return self.known[key](arguments, words)
 
-    def file(self, key: str) -> Path | None:
+    def file(self, key: tuple[Any, ...]) -> Path | None:
         """Where object code for arguments of some kinds is kept."""
-        return self.folder and self.folder / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        return self.folder and self.folder / f"{self.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
 
-    def _linked(self, key: str, words: list[Any]) -> Callable[..., int] | None:
+    def _linked(self, key: tuple[Any, ...], words: list[Any]) -> Callable[..., int] | None:
         """The function of a file; None: there is none."""
         path = self.file(key)
         try:
@@ -99,7 +107,7 @@ class Entry:
         engine.finalize_object()
         return _native(engine.get_function_address(symbols[0]), words)
 
-    def _made(self, key: str, arguments: tuple[Any, ...], words: list[Any]) -> Callable[..., int]:
+    def _made(self, key: tuple[Any, ...], arguments: tuple[Any, ...], words: list[Any]) -> Callable[..., int]:
         """The function compiled now, and its file written."""
         numba: Any = import_module("numba")
         types = tuple(numba.typeof(argument) for argument in arguments)

@@ -22,6 +22,8 @@ _ROWS = 1 << 15
 """Rows of a chunk: 256 kB a column."""
 FEW = 1 << 15
 """Gaps that are listed and sorted, which is sooner done than counting fewer."""
+SHORT = 1 << 13
+"""Values that are sorted, which is sooner done than parting them."""
 
 
 def percentiles(values: np.ndarray, shares: Sequence[float], *, scratch: bool = False) -> np.ndarray:
@@ -37,11 +39,10 @@ def percentiles(values: np.ndarray, shares: Sequence[float], *, scratch: bool = 
     n = len(values)
     if not n:
         return np.full(len(shares), np.nan)
+    if n <= SHORT:
+        return of_sorted(np.sort(values), shares)
     rank = np.asarray(shares) / 100.0 * (n - 1)
     low = np.floor(rank).astype(np.int64)
-    if n <= FEW >> 2:
-        ordered = np.sort(values)
-        return _between(ordered[low], ordered[np.minimum(low + 1, n - 1)], rank - low)
     left, right = np.empty(len(rank)), np.empty(len(rank))
     rest, above = values if scratch else values.copy(), np.inf
     for i in np.argsort(-low, kind="stable"):
@@ -51,6 +52,14 @@ def percentiles(values: np.ndarray, shares: Sequence[float], *, scratch: bool = 
         right[i] = min(rest[k + 1 :].min(initial=np.inf), above)
         rest, above = rest[: k + 1], right[i]
     return _between(left, np.where(right < np.inf, right, left), rank - low)
+
+
+def of_sorted(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Percentiles of sorted float64[..., n], in the last dimension."""
+    last = values.shape[-1] - 1
+    rank = np.asarray(shares) / 100.0 * last
+    low = np.floor(rank).astype(np.int64)
+    return _between(values[..., low], values[..., np.minimum(low + 1, last)], rank - low)
 
 
 def of_gaps(gaps: Gaps, shares: Sequence[float]) -> np.ndarray:
@@ -63,10 +72,15 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> np.ndarray:
         return np.full(len(shares), np.nan)
     rank = np.asarray(shares) / 100.0 * (count - 1)
     low = np.floor(rank).astype(np.int64)
-    wanted, place = np.unique(np.concatenate([low, np.minimum(low + 1, count - 1)]), return_inverse=True)
-    found = np.empty(len(wanted), dtype=np.int64)
-    _select([gaps.first, gaps.rise, gaps.steps, gaps.weight], wanted, found)
-    seconds = found[place] * gaps.tick
+    ranks = np.concatenate([low, np.minimum(low + 1, count - 1)])
+    stretches = [gaps.first, gaps.rise, gaps.steps, gaps.weight]
+    if _are_few(stretches):
+        seconds = _listed(stretches, ranks) * gaps.tick
+    else:
+        wanted, place = np.unique(ranks, return_inverse=True)
+        found = np.empty(len(wanted), dtype=np.int64)
+        _select(stretches, wanted, found)
+        seconds = found[place] * gaps.tick
     return _between(seconds[: len(low)], seconds[len(low) :], rank - low)
 
 
@@ -86,9 +100,8 @@ def chunks(*columns: np.ndarray) -> Iterator[list[np.ndarray]]:
 
 def _select(stretches: list[np.ndarray], ranks: np.ndarray, found: np.ndarray) -> None:
     """The values of sorted `ranks` among all gaps of some stretches, written into `found`."""
-    if len(stretches[2]) <= FEW and stretches[2].sum(dtype=np.int64) <= FEW:
-        first, rise, steps, weight = stretches
-        found[:] = _listed(first, rise, steps, weight, ranks)
+    if _are_few(stretches):
+        found[:] = _listed(stretches, ranks)
         return
     low, high = int(stretches[0].min()), 0
     for first, rise, steps, _ in chunks(*stretches):
@@ -118,12 +131,16 @@ def _select(stretches: list[np.ndarray], ranks: np.ndarray, found: np.ndarray) -
         found[mine] = values
 
 
-def _listed(
-    first: np.ndarray, rise: np.ndarray, steps: np.ndarray, weight: np.ndarray, ranks: np.ndarray
-) -> np.ndarray:
+def _are_few(stretches: list[np.ndarray]) -> bool:
+    return len(stretches[2]) <= FEW and stretches[2].sum(dtype=np.int64) <= FEW
+
+
+def _listed(stretches: list[np.ndarray], ranks: np.ndarray) -> np.ndarray:
     """The values of ranks among all gaps of some stretches, of which there are few."""
+    first, rise, steps, weight = stretches
+    last = np.cumsum(steps, dtype=np.int64)
     which = np.repeat(np.arange(len(first)), steps)
-    values = first[which] + rise[which] * (np.arange(len(which)) - np.repeat(np.cumsum(steps) - steps, steps))
+    values = first[which] + rise[which] * (np.arange(len(which)) - (last - steps)[which])
     order = np.argsort(values)
     upto = np.cumsum(weight[which[order]], dtype=np.int64)
     return values[order[np.searchsorted(upto, ranks, side="right")]]

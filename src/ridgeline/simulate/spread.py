@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 import msgspec
 import numpy as np
 
 from ridgeline.simulate.gaps import Gaps
-from ridgeline.simulate.quantile import chunks, of_gaps, percentiles
+from ridgeline.simulate.quantile import SHORT, chunks, of_gaps, of_sorted, percentiles
 
 SHARES = (50.0, 90.0, 95.0, 99.0)
 """Percentiles that are computed unless others are asked for."""
@@ -47,6 +48,36 @@ def spread(values: np.ndarray, shares: Sequence[float] = SHARES, *, scratch: boo
         most=float(values.max()),
         percentiles=_named(shares, percentiles(values, shares, scratch=scratch)),
     )
+
+
+def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> list[Spread]:
+    """The spread of each of several arrays; what comes next may overwrite the one before, whose order is lost.
+
+    Few values take no longer than a call of NumPy: short arrays of one length are the rows of one matrix.
+    """
+    found: dict[int, Spread] = {}
+    short: dict[int, list[tuple[int, np.ndarray]]] = {}
+    for i, values in enumerate(columns):
+        if 0 < len(values) <= SHORT:
+            short.setdefault(len(values), []).append((i, values.copy()))
+        else:
+            found[i] = spread(values, shares, scratch=True)
+    for n, numbered in short.items():
+        rows = np.array([values for _, values in numbered])
+        means = rows.mean(axis=1)
+        squares = np.square(rows - means[:, None]).sum(axis=1)
+        rows.sort(axis=1)
+        ranked = of_sorted(rows, shares)
+        for k, (i, _) in enumerate(numbered):
+            found[i] = Spread(
+                count=n,
+                mean=float(means[k]),
+                std=math.sqrt(squares[k] / n),
+                least=float(rows[k, 0]),
+                most=float(rows[k, -1]),
+                percentiles=_named(shares, ranked[k]),
+            )
+    return [found[i] for i in range(len(found))]
 
 
 def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
@@ -93,4 +124,9 @@ def of_means(sums: np.ndarray, counts: np.ndarray, shares: Sequence[float] = SHA
 
 
 def _named(shares: Sequence[float], values: np.ndarray) -> dict[str, float]:
-    return {f"p{share:g}": float(value) for share, value in zip(shares, values, strict=True)}
+    return dict(zip(_names(tuple(shares)), values.tolist(), strict=True))
+
+
+@cache
+def _names(shares: tuple[float, ...]) -> list[str]:
+    return [f"p{share:g}" for share in shares]

@@ -129,6 +129,8 @@ _KINDS: dict[str, Any] = {
 def _column(name: str, values: Any, kind: Any) -> np.ndarray:
     """One column as a contiguous array of its type."""
     given = np.asarray(values)
+    if given.dtype == kind and given.ndim == 1 and given.flags.c_contiguous:
+        return given
     if given.ndim != 1 or given.dtype.kind not in "iuf":
         raise InputError(f"{name} of shape {given.shape} and type {given.dtype}", "one number for each request")
     with np.errstate(invalid="ignore"):

@@ -28,6 +28,19 @@ MOST_IDS = 500_000_000
 """Hash ids beyond which a workload would not fit into a common memory: 4 GB."""
 
 
+class Streams(dict[str, np.random.Generator]):
+    """Random numbers of each of STREAMS, made when first asked for, which takes longer than drawing a hundred."""
+
+    def __init__(self, seed: int, key: tuple[int, ...]) -> None:
+        """`key`: what of the same seed must differ."""
+        self.seed, self.key = seed, key
+
+    def __missing__(self, name: str) -> np.random.Generator:
+        child = np.random.SeedSequence(entropy=self.seed, spawn_key=(*self.key, STREAMS.index(name)))
+        self[name] = np.random.Generator(np.random.SFC64(child))
+        return self[name]
+
+
 class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is drawn. `Workload.read` makes it from text."""
 
@@ -97,13 +110,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             groups=groups,
         )
 
-    def streams(self, seed: int, replication: int = 0, tenant: int = 0) -> dict[str, np.random.Generator]:
+    def streams(self, seed: int, replication: int = 0, tenant: int = 0) -> Streams:
         """Random numbers of each part, by its name in STREAMS."""
-        key = (replication, len(STREAMS), tenant) if tenant else (replication,)
-        children = np.random.SeedSequence(entropy=seed, spawn_key=key).spawn(len(STREAMS))
-        return {
-            name: np.random.Generator(np.random.SFC64(child)) for name, child in zip(STREAMS, children, strict=True)
-        }
+        return Streams(seed, (replication, len(STREAMS), tenant) if tenant else (replication,))
 
     def draw(self, seed: int, replication: int = 0, tenant: int = 0) -> Requests:
         """The requests of one replication, and of one tenant of several; equal numbers give equal requests.
