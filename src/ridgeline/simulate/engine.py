@@ -53,11 +53,11 @@ FILLED = 62
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.
-GAPS, COMING, LATER, NEXT, HANDED, SENT = range(6)
+GAPS, COMING, LATER, NEXT, HANDED, SENT, DEALT = range(7)
 """Rows of gaps; requests in the heap of those that will arrive; in a closed loop, the first that may not have been
 started; the next request that arrives at its own time; requests that were handed out; in a
-closed loop, the first that may not have been."""
-SHARED = 6
+closed loop, the first that may not have been; times that a request was given to a replica."""
+SHARED = 7
 
 # The calendar of a replica: some seat that ends with a step, by step modulo its length, a power of two above the
 # longest output.

@@ -7,6 +7,8 @@ of one replica for each, and what all requests share once. Knows no chip.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 
@@ -14,7 +16,7 @@ from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.simulate import abreast, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.law import FAR, StepLaw
-from ridgeline.simulate.replica import NO_LIMIT, Engine, Replica, check_law
+from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Engine, Replica, check_law, under_way
 from ridgeline.simulate.run import Operation, Run
 from ridgeline.workload import Requests
 
@@ -183,9 +185,12 @@ class Fleet:
             self.fleet[abreast.SINCE_ON] = arrival[0]
         return made
 
-    def serve(self) -> None:
-        """Serve all requests."""
+    def serve(self, told: Callable[[float], None] | None = None) -> None:
+        """Serve all requests; `told` is told the share that was dealt out, from time to time."""
         base = self.base
+        total = (len(base.requests) - len(self.refused)) * (2 if self.policy[upkeep.PREFILLS] else 1)
+        portion = -(-total // PORTIONS)
+        self.policy[upkeep.STOP] = portion if told else 0
         while True:
             made = (compiled if base.quick else assembled)(*base.modules, upkeep, routing)
             code = made.route(
@@ -221,6 +226,10 @@ class Fleet:
                 base.widen()
             elif code == upkeep.SHORT:
                 self._draw()
+            elif code == engine.PAUSED:
+                self.policy[upkeep.STOP] += portion
+                if told and base.shared[engine.DEALT] < total:
+                    told(float(base.shared[engine.DEALT]) / total)
             else:
                 break
 
@@ -236,6 +245,17 @@ class Fleet:
         rows = np.concatenate([waiting, rows], axis=1)
         self.failures = np.ascontiguousarray(rows[:, np.lexsort((rows[1], rows[0]))])
         self.policy[upkeep.FAILURE] = 0
+
+    def sofar(self) -> Run:
+        """What has been simulated until now, with what is still under way as not served; the run can go on."""
+        base = self.base
+        open_now = [base.heap[: base.shared[engine.COMING]]]
+        open_now += [under_way(base.jobs, s, b) for s, b in zip(self.seats, self.boards, strict=True)]
+        jobs = base.jobs.copy()
+        found = self.result()
+        base.jobs = jobs
+        found.finish[np.concatenate(open_now)] = np.nan
+        return found
 
     def result(self) -> Run:
         """What was simulated; can be asked once."""

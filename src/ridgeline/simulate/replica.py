@@ -6,6 +6,7 @@ cache holds. Knows no chip; see `engine.py` for what happens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,8 @@ ROWS = 4
 """Rows of gaps for each request at first; more are made when they are full."""
 NO_LIMIT = 1 << 30
 """Blocks of a cache without limit."""
+PORTIONS = 100
+"""Parts of a long run after which its progress is told."""
 
 
 NO_HASHES: dict[str, Any] = {"hash_offsets": None, "hash_ids": None, "hash_block": 0}
@@ -266,8 +269,11 @@ class Replica:
         self.heap[: len(roots)] = roots[np.lexsort((roots, self.jobs[engine.ARRIVAL, roots]))]  # sorted: a heap
         self.shared[engine.COMING] = len(roots)
 
-    def advance(self, until: int = FAR, *, skip: bool = True, quick: bool | None = None) -> None:
-        """Make all steps planned before `until` ticks, in compiled code or plain Python: as suits their number."""
+    def advance(self, until: int = FAR, *, skip: bool = True, quick: bool | None = None) -> bool:
+        """Make all steps planned before `until` ticks, in compiled code or plain Python: as suits their number.
+
+        Whether anything is left to do.
+        """
         arrays = (self.law.tables, self.jobs, self.seats[None], self.calendar[None], self.links, self.heap)
         own = self.cache
         memory = (own, own.held[None], own.nodes[None], own.table[None], self.shared, self.board[None])
@@ -276,9 +282,27 @@ class Replica:
             made = (compiled if (self.quick if quick is None else quick) else assembled)(*self.modules)
             rows = (self.gaps, self.counts, self.samples)
             if made.go(*arrays, *rows, *memory, alone, abreast.PLANS, 0, 1, until, skip) != engine.FULL:
-                return
+                return bool(alone[abreast.PLANS, 0] < FAR)
             alone[:] = 0
             self.widen()
+
+    def portions(self) -> Iterator[float]:
+        """Advance by portions: the share behind, of the arrivals or, where ends start others, of the requests."""
+        requests, tick = self.requests, self.law.tick
+        if not requests.concurrency and requests.after is None:
+            last = int(requests.arrival[-1] / tick)
+            for portion in range(1, PORTIONS):
+                self.advance(last * portion // PORTIONS)
+                yield portion / PORTIONS
+            return
+        total, second, share = len(requests) - len(self.refused), int(1.0 / tick), 0.0
+        until = second
+        while self.advance(until) and until < FAR:
+            done = int(self.board[engine.ENDS])
+            until = min(until + max(until * total // (PORTIONS * max(done, 1)), second), FAR)
+            if done / total >= share + 1 / PORTIONS:
+                share = done / total
+                yield share
 
     def widen(self) -> None:
         """Make room for more gaps and samples, of which there are so many that compiled code is worth its time."""
@@ -318,9 +342,10 @@ class Replica:
 
     def sofar(self) -> Run:
         """What has been simulated until now, with what is still under way as not served; the run can go on."""
-        jobs = self.jobs.copy()
+        jobs, open_now = self.jobs.copy(), under_way(self.jobs, self.seats, self.board)
         found = self.result()
         self.jobs = jobs
+        found.finish[open_now] = np.nan
         return found
 
     def _series(self) -> Series:
@@ -330,6 +355,18 @@ class Replica:
         arrived = np.searchsorted(np.sort(self.jobs[engine.ARRIVAL][kept]), time, side="right")
         started = np.searchsorted(np.sort(self.jobs[engine.START][kept]), time, side="left")
         return Series(time=time * self.law.tick, running=running, waiting=arrived - started + thrown, blocks=blocks)
+
+
+def under_way(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Requests of a replica that may have got tokens and have not ended: in the batch, or thrown out and waiting."""
+    taken = np.delete(np.arange(b[engine.SEATS]), seats[engine.EMPTY, : b[engine.OPEN]])
+    waiting: list[int] = []
+    job = int(b[engine.HEAD])
+    while len(waiting) < b[engine.QUEUED] and job >= 0:
+        if jobs[engine.PREEMPTIONS, job]:
+            waiting.append(job)
+        job = int(jobs[engine.BEHIND, job])
+    return np.concatenate([seats[engine.JOB, taken], np.array(waiting, np.int64)])
 
 
 def _wider(rows: np.ndarray, room: int) -> np.ndarray:

@@ -42,6 +42,7 @@ from ridgeline.simulate.engine import (
     CAME,
     CLOSED,
     COMING,
+    DEALT,
     FULL,
     HANDED,
     LOADED,
@@ -69,6 +70,7 @@ from ridgeline.simulate.upkeep import (
     PREFILLS,
     SHORT,
     STARTING,
+    STOP,
     TURN,
     UP,
     next_event,
@@ -219,7 +221,7 @@ def route(
     skip: bool,
 ) -> int:
     """Serve all requests; FULL when the rows of gaps are full, SHORT when the failures are used up, and it must be
-    called again with more. Without `skip` each step is made for itself.
+    called again with more; PAUSED when STOP is reached. Without `skip` each step is made for itself.
 
     `deep` is scratch. `law` is of the replicas that decode, `first_law` of the first PREFILLS ones, which only prefill.
     """
@@ -309,3 +311,6 @@ def route(
         if jobs[PREEMPTIONS, job]:
             least = fleet[LEAST_STEP, best]
         fleet[DUE, best] = min(fleet[DUE, best], max(boards[best, NOW], when) + least)
+        g[DEALT] += 1
+        if g[DEALT] == policy[STOP]:
+            return PAUSED

@@ -25,10 +25,6 @@ from ridgeline.workload import Requests
 
 LATE = 0.05
 """Share of requests that wait at the last arrival, beyond which a deployment does not keep up."""
-PORTIONS = 100
-"""Parts of a long run after which its progress is told."""
-
-
 Progress = Callable[[float, Callable[[], "Simulation"]], None]
 
 
@@ -111,7 +107,7 @@ def simulate(
         Seconds at the beginning and at the end of the arrivals that metrics leave out.
     progress
         Is told the share of arrivals that is behind, from time to time, and can ask for the simulation of what was
-        served by then; not of several replicas, nor of requests that arrive when others end.
+        served by then.
     tenants
         Names of tenants by their number, each with the objectives of its requests, where they differ.
     router
@@ -151,7 +147,7 @@ def simulate(
         raise InputError(f"a timeline of {total} replicas", "one replica that never fails")
     apart = prefill.of(requests) if prefill else None
     fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router, prefill=apart, keeping=keeping)
-    fleet.serve()
+    fleet.serve(progress and (lambda share: progress(share, lambda: summed(fleet.sofar(), fleet.refused))))
     return summed(fleet.result(), fleet.refused)
 
 
@@ -206,11 +202,9 @@ def _alone(
 ) -> tuple[Run, np.ndarray]:
     """The run of one replica, and the requests it refuses."""
     replica = Replica(requests, deployment.law, deployment.engine, series=series)
-    if progress is not None and not requests.concurrency and requests.after is None:
-        last = int(requests.arrival[-1] / deployment.law.tick)
-        for portion in range(1, PORTIONS):
-            replica.advance(last * portion // PORTIONS)
-            progress(portion / PORTIONS, lambda: summed(replica.sofar(), replica.refused))
+    if progress is not None:
+        for share in replica.portions():
+            progress(share, lambda: summed(replica.sofar(), replica.refused))
     replica.advance(FAR)
     return replica.result(), replica.refused
 

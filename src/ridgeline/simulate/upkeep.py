@@ -53,15 +53,30 @@ from ridgeline.simulate.pool import FREE, Cache, give_run, wipe
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
 """States of a replica."""
 
-EVENT, FAILURE, LOOK, EVERY, TARGET, FEWEST, START, KEEP, ENOUGH, RETRY, RETRIED, PREFILLS, TURN, FAILURES, MOVED = (
-    range(15)
-)
+(
+    EVENT,
+    FAILURE,
+    LOOK,
+    EVERY,
+    TARGET,
+    FEWEST,
+    START,
+    KEEP,
+    ENOUGH,
+    RETRY,
+    RETRIED,
+    PREFILLS,
+    TURN,
+    FAILURES,
+    MOVED,
+    STOP,
+) = range(16)
 """Scalars of the fleet: when something happens next; number of the next failure; next look at the load, ticks between
 two of them, open requests per replica; fewest replicas; ticks to start one, and for which fewer must be enough; when
 fewer were not; ticks until a request of a failed replica arrives anew, and how many did; replicas of the prefill pool;
 whose turn it is in the decode pool; failures that happened; whether requests may be handed
-out more than once."""
-POLICY = 15
+out more than once; after how many that were given to a replica the router comes back, to tell of it."""
+POLICY = 16
 
 SHORT = 3
 """Why `route` came back: more failures must be drawn."""
