@@ -46,6 +46,17 @@ def test_parts_come_back_in_order(workers: int) -> None:
     assert msgspec.to_builtins(divided) == msgspec.to_builtins(variations(CASES))
 
 
+def test_a_cluster_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's pool is what the page on simulations names; it is installed by who wants to see this (`pip install ray`)."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    from ray.util.multiprocessing import Pool  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with Pool(2) as pool:
+        divided = variations(CASES, workers=2, run=pool.map)
+    assert msgspec.to_builtins(divided) == msgspec.to_builtins(variations(CASES))
+
+
 def test_no_workers_are_refused() -> None:
     with pytest.raises(InputError, match="--workers 0"):
         variations(CASES, workers=0)
