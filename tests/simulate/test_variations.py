@@ -47,7 +47,7 @@ def test_parts_come_back_in_order(workers: int) -> None:
 
 
 def test_a_cluster_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's pool is what the page on simulations names; it is installed by who wants to see this (`pip install ray`)."""
+    """Ray's pool, which the page on simulations names; installed by who wants to see this (`pip install ray`)."""
     pytest.importorskip("ray", reason="ray is not installed")
     from ray.util.multiprocessing import Pool  # pyright: ignore[reportMissingImports]
 
