@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,21 @@ def test_a_watched_question_ends_when_who_asked_leaves(monkeypatch: pytest.Monke
             return workers.processes
 
     assert asyncio.run(left()) == []
+
+
+def test_a_question_waits_for_what_the_start_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that read the catalogue for the first time once ended the server (msgspec does not bear it)."""
+    order: list[str] = []
+
+    def slow() -> None:
+        time.sleep(0.3)
+        order.append("started")
+
+    monkeypatch.setattr("ridgeline.web.app._warm", slow)
+    with TestClient(app()) as early:
+        assert early.get(f"/api/step?{POINT}").status_code == 200
+        order.append("answered")
+    assert order == ["started", "answered"]
 
 
 def test_nothing_is_written(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

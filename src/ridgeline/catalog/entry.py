@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from threading import Lock
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -38,6 +39,8 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 _PROVENANCE = ("source", "date", "note")
+_CONVERTING = Lock()
+"""msgspec learns what a class is when it is first asked, and ends the process if two threads ask at once."""
 
 
 def fill(shape: type[T], table: Mapping[str, Any], origin: str, named: Callable[..., Entry[Any]]) -> Entry[T]:
@@ -96,7 +99,8 @@ def fill(shape: type[T], table: Mapping[str, Any], origin: str, named: Callable[
 
     data = read(shape, table, "", Provenance())
     try:
-        return Entry(value=msgspec.convert(data, shape), sources=sources)
+        with _CONVERTING:
+            return Entry(value=msgspec.convert(data, shape), sources=sources)
     except msgspec.ValidationError as error:
         raise InputError(origin, str(error).replace("`$.", "`")) from None
 

@@ -82,6 +82,7 @@ class TooLargeError(ValueError):
 
 async def ask(request: Request) -> Response:
     """One question."""
+    await _warmed(request)
     from ridgeline.web.board import board
     from ridgeline.web.question import QUESTIONS, answer, checked
 
@@ -219,12 +220,14 @@ def _refused(status: int, error: InputError) -> Response:
 
 
 async def _openapi(request: Request) -> Response:
+    await _warmed(request)
     from ridgeline.web.openapi import document
 
     return _json(document())
 
 
 async def _names(request: Request) -> Response:
+    await _warmed(request)
     from ridgeline.web.question import names
 
     return _json(names())
@@ -241,10 +244,15 @@ async def _start(request: Request) -> Response:
 @contextlib.asynccontextmanager
 async def _life(app: Starlette) -> AsyncIterator[None]:
     app.state.workers = Workers()
-    warm = asyncio.create_task(asyncio.to_thread(_warm))
+    app.state.warm = asyncio.create_task(asyncio.to_thread(_warm))
     yield
-    await warm
+    await app.state.warm
     await app.state.workers.close()
+
+
+async def _warmed(request: Request) -> None:
+    """Wait for `_warm`: what it reads for the first time, two threads may not (msgspec ends the process if they do)."""
+    await asyncio.shield(request.app.state.warm)
 
 
 def _warm() -> None:
