@@ -240,6 +240,7 @@ def document(made: Simulation, usd_per_s: float | None, again: str) -> dict[str,
         "static_batching": settings.static_batching,
         "reserve_full_input": settings.reserve_full_input,
         "policy": settings.policy,
+        "mixed_chunk": settings.mixed_chunk,
         "drafts": settings.drafts,
         "acceptance": list(settings.acceptance),
         "lookahead": settings.held_ahead,
@@ -406,15 +407,18 @@ def _engine(made: Simulation) -> str:
     e = made.deployment.engine
     memory = f"{e.blocks:,} KV blocks of {e.block_size} tokens" if e.blocks else "a cache without limit"
     switches = "asynchronous" if e.async_scheduling else "synchronous"
-    switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
     if e.scheduler == "sglang":
         ratio = e.first_ratio
+        order = "longest prefix match first" if e.policy == "lpm" else "first come, first served"
         return (
-            f"SGLang scheduler, {'overlapped' if e.async_scheduling else 'not overlapped'}, prompts before answers,"
-            f"{switches.partition(',')[2]}: chunks of {e.max_num_batched_tokens:,} tokens, prompts of"
-            f" {e.max_prefill_tokens:,} per batch, {e.max_num_seqs:,} requests, new token ratio from {ratio:.2g},"
+            f"SGLang scheduler, {'overlapped' if e.async_scheduling else 'not overlapped'},"
+            f" {'answers along with prompts' if e.mixed_chunk else 'prompts before answers'}, {order},"
+            f" {'radix cache' if e.prefix_caching else 'no radix cache'}: chunks of {e.max_num_batched_tokens:,}"
+            f" tokens, prompts of {e.max_prefill_tokens:,} per batch, {e.max_num_seqs:,} requests,"
+            f" new token ratio from {ratio:.2g},"
             f" retraction until {e.retract_decode_steps} steps fit, {memory}"
         )
+    switches += ", prefix cache" if e.prefix_caching else ", no prefix cache"
     admit = "whole prompt reserved" if e.reserve_full_input else "first chunk reserved"
     if e.policy == "priority":
         admit += ", by priority"

@@ -55,12 +55,14 @@ BatchTokens = Annotated[
     str, _batching("Tokens of a step at most, of SGLang the chunked prefill size; default: the engine's, by memory.")
 ]
 BatchSeqs = Annotated[str, _batching("Requests in the batch at most; default: the engine's, by memory.")]
-BlockSize = Annotated[
-    int | None, _batching("Tokens per KV block; default 16, of SGLang 1, or 16 where prompts share tokens.")
-]
+BlockSize = Annotated[int | None, _batching("Tokens per KV block; default 16, of SGLang 1.")]
 Blocks = Annotated[str, _batching("KV blocks; default: what memory holds.")]
 Synchronous = Annotated[bool, _batching("Plan each step after the one before it, not while it runs.")]
-Policy = Annotated[str, _batching("Order of the queue and of preemption: fcfs (default), or priority, as vLLM has it.")]
+Policy = Annotated[
+    str,
+    _batching("Order of the queue: fcfs (default); of vLLM also priority, of SGLang lpm (longest prefix match)."),
+]
+Mixed = Annotated[bool, _batching("SGLang: decoding requests get a token also from steps that compute prompts.")]
 Lookahead = Annotated[
     int | None, _batching("KV positions held behind the drafts of --verify; default as many as drafts, 0 for n-grams.")
 ]
@@ -97,6 +99,7 @@ def batching(
     admit_first_chunk: FirstChunk = False,
     static_batching: Static = False,
     policy: Policy = "fcfs",
+    enable_mixed_chunk: Mixed = False,
     lookahead: Lookahead = None,
     kv_tier: Tiers = None,
     kv_fetch: Fetch = "sooner",
@@ -123,19 +126,17 @@ def count(text: str, option: str) -> int:
 def deployed(scenario: Scenario, requests: Requests, batching: dict[str, Any]) -> Deployment:
     """The replica that serves some requests, whose mean lengths decide about the bytes of a cached token."""
     scenario = replace(scenario, isl=float(requests.prompt.mean()), osl=float(requests.output.mean()))
-    block = batching["block_size"]
-    if block is None and requests.hash_ids is not None and not batching["no_prefix_caching"]:
-        block = 16  # pages of one token would each have a name
     return deployment(
         scenario,
         tokens=count(batching["max_num_batched_tokens"], "--max-num-batched-tokens"),
         sequences=count(batching["max_num_seqs"], "--max-num-seqs"),
         blocks=count(batching["kv_blocks"], "--kv-blocks"),
-        block=block,
+        block=batching["block_size"],
         scheduler=batching["scheduler"],
         tiers=batching.get("kv_tier") or (),
         fetch=batching.get("kv_fetch", "sooner"),
         policy=batching["policy"],
+        mixed_chunk=batching["enable_mixed_chunk"],
         lookahead=batching["lookahead"],
         draft_seed=batching["seed"],
         prefix_caching=not batching["no_prefix_caching"],

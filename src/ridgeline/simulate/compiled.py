@@ -28,7 +28,10 @@ from ridgeline.simulate.native import Entry
 
 ENTRIES = ("go", "route", "stream")
 """Functions that are called as such: their arguments are many, and their work is long."""
-CALLED = (*ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "remembered", "in_order")
+CALLED = (
+    *ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "remembered", "in_order", "walk", "fell",
+    "keep", "drop", "know", "rank", "retract", "keep_each",
+)  # fmt: skip
 """Functions that are not inlined: those, and some that few runs need."""
 
 PLAIN = 10_000

@@ -49,7 +49,10 @@ when the link is free; ticks of a message; ends of the list of seats whose cache
 KINDS, DRAFTS, LOOKAHEAD = range(59, 62)
 """Of `seatwise.py`: priorities, 0: first come, first served; tokens drafted for each decoding request, and positions
 behind those for which it holds blocks."""
-FILLED = 62
+EVICTABLE, CLOCK, PARTS, LATE, LPM, MIXES = range(62, 68)
+"""Of `radix.py`: remembered pages that nobody locks, uses of the tree so far, pages of an id (1 elsewhere). Of
+`sglang.py`: finished prompts that no plan has seen; if the longest match goes first; if answers ride along."""
+FILLED = 68
 """To the end: decoding requests that need a block in a step, by step modulo the block size."""
 
 # Scalars of all replicas together.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.simulate import radix
 from ridgeline.simulate.pool import NODE, Cache
 from ridgeline.workload import Requests
 
@@ -30,8 +31,41 @@ def cache_of(requests: Requests, block: int, blocks: int) -> Cache:
     )
 
 
+def tree_of(requests: Requests, page: int, pages: int, chunk: int) -> tuple[Cache, int]:
+    """What a radix tree over `pages` pages needs to remember the prefixes of some requests; pages of an id.
+
+    A node is a page at least. Where memory has no limit, so that nobody is retracted, nodes end where prompts part (as
+    many as requests at most), or where a match, a chunk, a prompt or an answer ends.
+    """
+    place, ids, parts = named(requests, page)
+    nodes = 0
+    if len(ids):
+        nodes = min(pages, int((requests.prompt + requests.output).sum() // page))
+        if pages >= 1 << 30:
+            nodes = min(nodes, int(8 * len(requests) + 2 * (requests.prompt // chunk).sum()))
+    n = len(requests) if len(ids) else 0
+    cache = Cache(
+        place=place,
+        ids=ids.astype(np.int32),
+        held=np.zeros(3 * n, np.int32),
+        nodes=np.zeros((nodes + 1, radix.NODE), np.int32),
+        table=np.zeros(1 << min(nodes, 8 * n).bit_length() if n else 0, np.int32),
+        holders=np.zeros((0, 1), np.int64),
+        hits=np.zeros(n, np.int64),
+    )
+    return cache, parts
+
+
 def block_ids(requests: Requests, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each request's ids begin, and the ids of its blocks, numbered from 0; nothing without hash ids.
+    """Where each request's ids begin, and the ids of its blocks, numbered from 0; nothing without hash ids."""
+    place, ids, parts = named(requests, block)
+    if parts > 1:
+        place, ids = place * parts, (ids[:, None] * parts + np.arange(parts)).ravel()
+    return place, ids
+
+
+def named(requests: Requests, block: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The same of ids that stand for as many blocks as the last number says.
 
     Raises
     ------
@@ -40,16 +74,12 @@ def block_ids(requests: Requests, block: int) -> tuple[np.ndarray, np.ndarray]:
     """
     place, ids, length = requests.hash_offsets, requests.hash_ids, requests.hash_block
     if place is None or ids is None or not len(ids):
-        return np.zeros(1, np.int64), np.zeros(0, np.int64)
+        return np.zeros(1, np.int64), np.zeros(0, np.int64), 1
     if length % block and block % length:
         raise InputError(f"blocks of {block} tokens", f"a divisor or multiple of the {length} tokens of a hash id")
     if block > length:
         place, ids = _joined(place, ids, block // length)
-    ids = _chained(place, ids)
-    parts = max(length // block, 1)
-    if parts > 1:
-        place, ids = place * parts, (ids[:, None] * parts + np.arange(parts)).ravel()
-    return place, ids
+    return place, _chained(place, ids), max(length // block, 1)
 
 
 def _joined(place: np.ndarray, ids: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:

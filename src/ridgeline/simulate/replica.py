@@ -15,12 +15,12 @@ import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import abreast, engine, pool, seatwise, sglang, tiers
+from ridgeline.simulate import abreast, engine, pool, radix, seatwise, sglang, tiers
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.hierarchy import FETCHES, KvTier, tiered, uses
 from ridgeline.simulate.law import FAR, StepLaw
-from ridgeline.simulate.prefixes import cache_of
+from ridgeline.simulate.prefixes import cache_of, tree_of
 from ridgeline.simulate.run import Run, Series
 from ridgeline.workload import Requests
 
@@ -69,8 +69,11 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """Of sglang: times 0.7, at most 1, the share of answers still to come that memory is kept for at first."""
     retract_decode_steps: int = 20
     """Of sglang: decode steps for which a retraction makes room."""
+    mixed_chunk: bool = False
+    """Of sglang: decoding requests get a token also from a step that computes prompts (enable_mixed_chunk)."""
     policy: str = "fcfs"
-    """Order of the queue, and who is preempted: one of `POLICIES` (scheduling_policy)."""
+    """Order of the queue, and of vllm who is preempted: one of `POLICIES` of the scheduler (scheduling_policy,
+    schedule_policy)."""
     drafts: int = 0
     """Tokens drafted for each decoding request and step (num_speculative_tokens)."""
     acceptance: tuple[float, ...] = ()
@@ -95,8 +98,10 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
             if getattr(self, name) < low:
                 note = "max_num_seqs, so that every sequence gets its token" if name == "max_num_batched_tokens" else ""
                 raise InputError(f"{name} {getattr(self, name)}", f"at least {low}", note and f"that is {note}")
-        if self.policy not in POLICIES:
-            raise UnknownNameError("policy", self.policy, POLICIES)
+        if self.policy not in POLICIES[self.scheduler]:
+            raise UnknownNameError(f"policy of {self.scheduler}", self.policy, POLICIES[self.scheduler])
+        if self.mixed_chunk and self.scheduler != "sglang":
+            raise InputError(f"mixed_chunk with the scheduler of {self.scheduler}", "that of sglang; vllm always mixes")
         if not 0 <= self.drafts <= MOST_DRAFTS or self.draft_seed < 0 or (self.lookahead or 0) < 0:
             given = f"drafts {self.drafts}, lookahead {self.lookahead}, draft_seed {self.draft_seed}"
             raise InputError(given, f"whole numbers from 0, at most {MOST_DRAFTS} drafts")
@@ -118,7 +123,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
             if self.block_size > self.max_num_batched_tokens:
                 raise InputError(f"block_size {self.block_size}", f"at most the chunk, {self.max_num_batched_tokens}")
             for name, usual in (
-                ("static_batching", False), ("reserve_full_input", True), ("policy", "fcfs"), ("drafts", 0),
+                ("static_batching", False), ("reserve_full_input", True), ("drafts", 0),
             ):  # fmt: skip
                 if getattr(self, name) != usual:
                     raise InputError(f"{name} with the scheduler of sglang", "the scheduler of vllm")
@@ -136,7 +141,9 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def modules(self) -> tuple[ModuleType, ...]:
         """What the scheduler is made of; of functions of one name that of the last module counts."""
-        own = sglang if self.scheduler == "sglang" else seatwise if self.seatwise else tiers if self.tiers else None
+        if self.scheduler == "sglang":
+            return (pool, engine, radix, sglang, abreast)
+        own = seatwise if self.seatwise else tiers if self.tiers else None
         return (pool, engine, *([own] if own else []), abreast)
 
     @property
@@ -156,7 +163,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SCHEDULERS = ("vllm", "sglang")
-POLICIES = ("fcfs", "priority")
+POLICIES = {"vllm": ("fcfs", "priority"), "sglang": ("fcfs", "lpm")}
 MOST_DRAFTS = 64
 
 
@@ -184,9 +191,10 @@ class Replica:
         ticks = np.rint(requests.arrival / law.tick)
         if ticks[-1] >= FAR / 4:
             raise InputError(f"an arrival at {requests.arrival[-1]:g} s", f"at most {FAR / 4 * law.tick:g} s")
-        self.modules, rows = settings.modules, seatwise if settings.seatwise else engine
+        trees = settings.scheduler == "sglang"
+        self.modules, rows = settings.modules, sglang if trees else seatwise if settings.seatwise else engine
         most_tokens = requests.prompt + requests.output - 1 + settings.beyond
-        if settings.scheduler == "sglang":  # it admits only what leaves a page and a token more
+        if trees:  # it admits only what leaves a page and a token more
             most_tokens = most_tokens + 2 + settings.block_size
         self.refused = np.flatnonzero(-(-most_tokens // settings.block_size) > (fewest or blocks))
         kept = np.delete(np.arange(n), self.refused)
@@ -224,10 +232,18 @@ class Replica:
         ids = 0 if requests.hash_ids is None else len(requests.hash_ids)
         self.quick = worthwhile(n + ids)
         given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
-        self.cache = cache_of(given, settings.block_size, blocks)
+        b[engine.PARTS] = 1
+        if trees:
+            b[engine.LPM], b[engine.MIXES] = settings.policy == "lpm", settings.mixed_chunk
+            chunk = settings.max_num_batched_tokens
+            self.cache, b[engine.PARTS] = tree_of(
+                given, settings.block_size, blocks, 1 if settings.mixed_chunk else chunk
+            )
+        else:
+            self.cache = cache_of(given, settings.block_size, blocks)
         if settings.tiers:
             self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
-        pool.give_run(self.cache, b, blocks)
+        (radix if trees else pool).give_run(self.cache, b, blocks)
         self.shared = np.zeros(engine.SHARED, np.int64)
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
         if requests.concurrency or requests.after is not None:

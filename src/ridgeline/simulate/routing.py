@@ -49,6 +49,7 @@ from ridgeline.simulate.engine import (
     NEXT,
     NOW,
     PARENT,
+    PARTS,
     PAUSED,
     PREEMPTIONS,
     PROMPT,
@@ -157,9 +158,10 @@ def chosen(
         return int(home[session[job]])
     best, least = -1, FAR
     if router == PREFIX:
-        remembered(jobs, cache, boards[0, BLOCK], job, deep)
+        parts = boards[0, PARTS]
+        remembered(jobs, cache, boards[0, BLOCK] * parts, job, deep)
         for r in range(low, high):
-            load = fleet[LOAD, r] - deep[r]
+            load = fleet[LOAD, r] - deep[r] * parts
             if load < least and fleet[STATE, r] == UP:
                 best, least = r, load
         return best

@@ -15,6 +15,13 @@ retracted, fewest output tokens first, then longest prompt, then latest, at leas
 steps fit for the rest; they go to the end of the queue, and ratio becomes (given + steps * n) / (max_new + 1), sums
 over the rest.
 
+What a request finds of its tokens in the radix tree (`radix.py`; all but the last) is locked and not charged; what it
+computes is inserted at the end of each chunk but the last when the next batch is planned, and when the results of its
+prompt and of its last token are known. With `LPM`, while at most 128 wait, the queue is sorted by the longest match
+first before each plan, and stays so; last are those with a match of at most 32 tokens that share 32 with one before
+them. With `MIXES` the running requests decode along with a batch of prompts: each takes a token of chunk, input and
+memory, and all of them stand behind the batch's requests after it.
+
 With `ASYNC` (overlap) the result of a step is known one plan late: who has ended is decoded once more, in vain, and
 counts in one more plan. An ended request counts as running until the next decode step is planned.
 
@@ -24,8 +31,9 @@ the same reason.
 
 Chosen where sources differ or tell nothing: 20 steps fit after a retraction (newest SGLang asks for one only); the
 token that a retracted request gets from the step under way counts (SGLang computes it again); a decode step that lacks
-pages waits for the results of the step before. The radix tree is the pool of pages with its ids, and a retracted
-request may find all its full pages again. Knows only first come, first served; no mixed chunks or priorities.
+pages waits for the results of the step before. Where SGLang would stop for lack of pages in a mixed batch, answers do
+not ride along, and a chunk is cut to what is free. Without ids of tokens a retracted request finds nothing again.
+Knows no priorities, no other orders of the queue and no tiers.
 Sources: sgl-project/sglang managers/schedule_policy.py, scheduler.py, schedule_batch.py, new_token_ratio_tracker.py.
 """
 
@@ -33,6 +41,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ridgeline.simulate import engine
 from ridgeline.simulate.engine import (
     ARRIVAL,
     ASYNC,
@@ -45,7 +54,9 @@ from ridgeline.simulate.engine import (
     DECODED,
     DECODES,
     DONE,
+    EARLIER,
     END,
+    ENDED,
     ENDS,
     FILLED,
     FINISH,
@@ -57,9 +68,13 @@ from ridgeline.simulate.engine import (
     HEAD,
     IDLE,
     JOB,
+    LAST,
+    LATE,
     LEAST_RATIO,
     LENGTH,
     LISTED,
+    LPM,
+    MIXES,
     NEWER,
     NEWEST,
     NEXT_END,
@@ -103,11 +118,12 @@ from ridgeline.simulate.engine import (
     mixed_ticks,
     next_arrival,
     retire,
-    settle,
     sit,
 )
 from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE, Tables
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, give, take
+from ridgeline.simulate.radix import END as PAGES
+from ridgeline.simulate.radix import content, drop, evict, keep, lock, unlocked, walk
 
 ONE = 1 << 30
 """A ratio of 1."""
@@ -115,6 +131,18 @@ CLIP = 4096
 """Output tokens of a request that memory is kept for at most (CLIP_MAX_NEW_TOKENS)."""
 MUCH = 1 << 31
 """Free tokens that are counted at most, so that products with a ratio fit into 64 bits."""
+SHORT_QUEUE = 128
+"""Waiting requests up to which the longest match goes first."""
+ALIKE = 32
+"""Tokens that a request shares with one before it in the queue, but at most finds in the tree, to be put last."""
+
+NOTHING, PROMPTS, ANSWERS = range(3)
+"""What a step computed: of prompts also those along with which answers were computed."""
+
+JOB_ROWS = engine.JOB_ROWS
+UNSEEN, COMPUTED = range(engine.SEAT_ROWS, engine.SEAT_ROWS + 2)
+"""More rows of seats: requests whose prompts were finished by the last step, and how many tokens it left computed."""
+SEAT_ROWS = engine.SEAT_ROWS + 2
 
 
 def see(jobs: np.ndarray, b: np.ndarray) -> None:
@@ -135,19 +163,54 @@ def known(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, seat: int) -> int:
     return given
 
 
+def release(seats: np.ndarray, cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
+    """A request has ended; what it held is freed when the plan knows of it."""
+    if b[LAST] < b[NOW]:
+        b[EARLIER], b[LAST] = b[ENDS], b[NOW]
+    b[ENDS] += 1
+    seats[ENDED, b[PENDING]], seats[LENGTH, b[PENDING]] = job, tokens
+    b[PENDING] += 1
+
+
+def settle(seats: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """The results of the last step are known."""
+    if len(cache.ids):
+        know(seats, cache, b)
+    else:
+        for i in range(b[PENDING]):
+            give(cache, b, seats[ENDED, i], seats[LENGTH, i])
+        b[PENDING] = 0
+
+
+def know(seats: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """Prompts that the last step finished are remembered, who has ended is freed, in the order of the batch."""
+    i = 0
+    for k in range(b[LATE] + b[PENDING]):
+        job = seats[UNSEEN, k] if k < b[LATE] else -1
+        if i < b[PENDING] and (k >= b[LATE] or seats[ENDED, i] == job):
+            give(cache, b, seats[ENDED, i], seats[LENGTH, i])
+            i += 1
+        elif job >= 0:
+            keep(cache, b, job, seats[COMPUTED, k])
+    b[PENDING] = b[LATE] = 0
+
+
 def retract(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
     """Send one decoding request to the end of the queue."""
     victim, least, longest = -1, 0, 0
     seat = b[OLDEST]
     while seat >= 0:
         given, prompt = known(jobs, seats, b, seat), jobs[PROMPT, seats[JOB, seat]]
-        if victim < 0 or given < least or (given == least and prompt >= longest):
+        if seat != b[PARTIAL] and (victim < 0 or given < least or (given == least and prompt >= longest)):
             victim, least, longest = seat, given, prompt
         seat = seats[NEWER, seat]
     job = seats[JOB, victim]
     jobs[GIVEN, job] = jobs[OUTPUT, job] - (seats[END, victim] - b[STEP])
     jobs[FINISH, job] = b[NOW]
-    give(cache, b, job, end_decode(seats, calendar, b, victim))
+    drop(cache, b, job, end_decode(seats, calendar, b, victim))
+    for k in range(b[LATE]):
+        if seats[UNSEEN, k] == job:
+            seats[UNSEEN, k] = -1
     jobs[PREEMPTIONS, job] += 1
     last = b[SEEN]
     if last < 0:
@@ -163,28 +226,45 @@ def retract(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Ca
     ask(jobs, b, job, 1)
 
 
-def make_decode_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
-    """Pages for one decode step of all, after retracting whom it takes; the ratio after it."""
-    ghosts = 0
+def wanted_by_ended(seats: np.ndarray, b: np.ndarray) -> int:
+    """Pages that those take in a decode step who have ended unknown to its plan."""
+    pages = 0
     for i in range(b[PENDING]):
         if seats[LENGTH, i] % b[BLOCK] == 0:
-            ghosts += 1
+            pages += 1
+    return pages
+
+
+def decode_pages(seats: np.ndarray, cache: Cache, b: np.ndarray, ghosts: int) -> None:
+    """Allocate the pages of a decode step of all, `ghosts` of which are given back at once."""
+    count = int(b[FILLED + b[STEP] % b[BLOCK]])
+    evict(cache, b, b[DECODES] + b[PENDING])
+    b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE] + ghosts + min(count, b[FREE] - ghosts))
+    take(cache, b, count)
+
+
+def make_decode_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """Pages for one decode step of all, after retracting whom it takes; the ratio after it."""
+    ghosts = wanted_by_ended(seats, b)
     if b[PENDING] > 0 and b[FILLED + b[STEP] % b[BLOCK]] + ghosts > b[FREE]:
         settle(seats, cache, b)
         b[SHUT], ghosts = 0, 0
-    b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE] + ghosts + min(b[FILLED + b[STEP] % b[BLOCK]], b[FREE] - ghosts))
     if b[FILLED + b[STEP] % b[BLOCK]] <= b[FREE]:
         b[RATIO] = max(b[RATIO] - b[DECAY], b[LEAST_RATIO])
     else:
+        evict(cache, b, b[FREE])
+        b[PEAK] = b[BLOCKS]
         thrown = False
         while b[DECODES] > 1 and (not thrown or blocks_taken(b, b[RETRACT]) > b[FREE]):
             retract(jobs, seats, calendar, cache, b)
+            evict(cache, b, charge(b[DECODES] * b[RETRACT], b[BLOCK]) // b[BLOCK])
             thrown = True
         given, most = b[RETRACT] * b[DECODES], 1
         seat = b[OLDEST]
         while seat >= 0:
-            given += known(jobs, seats, b, seat)
-            most += jobs[OUTPUT, seats[JOB, seat]]
+            if seat != b[PARTIAL]:
+                given += known(jobs, seats, b, seat)
+                most += jobs[OUTPUT, seats[JOB, seat]]
             seat = seats[NEWER, seat]
         b[RATIO] = min(ONE, (given * ONE) // most)
         b[SHUT] = 0
@@ -193,11 +273,103 @@ def make_decode_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, 
             while calendar[end & (len(calendar) - 1)] < 0 or end <= b[STEP]:
                 end += 1
             b[NEXT_END] = end
-    take(cache, b, int(b[FILLED + b[STEP] % b[BLOCK]]))
+    decode_pages(seats, cache, b, ghosts)
+
+
+def rank(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> bool:
+    """Sort the queue by matches, longest first, and those last of whom one before them computes the beginning.
+
+    False, without a match, if it is too long for that or stays as it is.
+    """
+    if len(cache.ids) == 0 or b[SEEN] < 0:
+        return False
+    job, waiting, page, n = b[HEAD], 1, b[BLOCK], len(cache.hits)
+    while job != b[SEEN]:
+        job = jobs[BEHIND, job]
+        waiting += 1
+        if waiting > SHORT_QUEUE:
+            return False
+    nodes, ranks = cache.held[n : 2 * n], cache.held[2 * n :]
+    rest, job = jobs[BEHIND, b[SEEN]], b[HEAD]
+    while job != rest:
+        length = jobs[PROMPT, job] + jobs[GIVEN, job]
+        node, _ = walk(cache, b, job, (length - 1) // page, False)
+        nodes[job], ranks[job] = node, -cache.nodes[node, PAGES]
+        if -ranks[job] * page <= ALIKE and length >= ALIKE:
+            mine, other = content(cache, b, job, (ALIKE - 1) // page), b[HEAD]
+            while other != job and ranks[job] <= 0:
+                if ranks[other] <= 0 and -ranks[other] * page <= ALIKE <= jobs[PROMPT, other] + jobs[GIVEN, other]:
+                    ranks[job] = 1 if content(cache, b, other, (ALIKE - 1) // page) == mine else ranks[job]
+                other = jobs[BEHIND, other]
+        job = jobs[BEHIND, job]
+    first = last = b[HEAD]
+    job = jobs[BEHIND, first]
+    while job != rest:
+        behind = jobs[BEHIND, job]
+        if ranks[last] <= ranks[job]:
+            jobs[BEHIND, last] = job
+            last = job
+        elif ranks[job] < ranks[first]:
+            jobs[BEHIND, job] = first
+            first = job
+        else:
+            before = first
+            while ranks[jobs[BEHIND, before]] <= ranks[job]:
+                before = jobs[BEHIND, before]
+            jobs[BEHIND, job] = jobs[BEHIND, before]
+            jobs[BEHIND, before] = job
+        job = behind
+    jobs[BEHIND, last] = rest
+    b[HEAD], b[SEEN] = first, last
+    if rest < 0:
+        b[TAIL] = last
+    return True
+
+
+def match(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int, ranked: bool) -> int:
+    """The node up to which a waiting request is remembered; 0: from the beginning it is not."""
+    if len(cache.ids) == 0:
+        return 0
+    if ranked:
+        return cache.held[len(cache.hits) + job]
+    node, _ = walk(cache, b, job, (jobs[PROMPT, job] + jobs[GIVEN, job] - 1) // b[BLOCK], False)
+    return node
+
+
+def to_end(seats: np.ndarray, b: np.ndarray, seat: int) -> None:
+    """Move a seat to the end of the running list."""
+    older, newer, last = seats[OLDER, seat], seats[NEWER, seat], b[NEWEST]
+    if newer < 0:
+        return
+    seats[OLDER, newer] = older
+    if older >= 0:
+        seats[NEWER, older] = newer
+    else:
+        b[OLDEST] = newer
+    seats[NEWER, last], seats[OLDER, seat], seats[NEWER, seat] = seat, last, -1
+    b[NEWEST] = seat
+
+
+def to_front(seats: np.ndarray, b: np.ndarray, first: int) -> None:
+    """Let the end of the running list, from a seat on, be its beginning."""
+    last, oldest, newest = seats[OLDER, first], b[OLDEST], b[NEWEST]
+    if last < 0:
+        return
+    seats[NEWER, last] = seats[OLDER, first] = -1
+    seats[NEWER, newest], seats[OLDER, oldest] = oldest, newest
+    b[OLDEST], b[NEWEST] = first, last
 
 
 def keep_gaps(seats: np.ndarray, gaps: np.ndarray, counts: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
-    """Keep the gaps of a decode step just made, before which prompts may have run: since each one's last token."""
+    """Keep the gaps of a decode step just made: since each one's last token."""
+    if seats[SINCE, b[NEWEST]] > b[DECODED]:
+        keep_each(seats, gaps, counts, g, b)
+    elif b[DECODES] > 0:
+        keep_gap(gaps, counts, g, b[NOW] - b[DECODED], 0, 1, b[DECODES])
+
+
+def keep_each(seats: np.ndarray, gaps: np.ndarray, counts: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
+    """The same, if prompts have run since the step before."""
     others, same, since = b[DECODES], 0, -1
     seat = b[NEWEST]
     while seat >= 0 and seats[SINCE, seat] > b[DECODED]:
@@ -216,6 +388,8 @@ def keep_gaps(seats: np.ndarray, gaps: np.ndarray, counts: np.ndarray, g: np.nda
 def quiet_decodes(jobs: np.ndarray, b: np.ndarray) -> int:
     """Steps, if time were no matter, in which nothing but decoding happens; the last may end requests."""
     if b[DECODES] == 0 or b[PARTIAL] >= 0 or b[PENDING] > 0 or b[LISTED] > 0 or b[DECODED] != b[NOW]:
+        return 0
+    if b[LATE] > 0:
         return 0
     if b[SEEN] >= 0 and not b[SHUT]:
         return 0
@@ -239,50 +413,58 @@ def step(
     cache: Cache,
     g: np.ndarray,
     b: np.ndarray,
-) -> bool:
-    """Plan and make one step of either kind; False if there was nothing to do."""
+) -> int:
+    """Plan and make one step: NOTHING if there was nothing to do."""
     tokens, _, pieces, chunk, _ = law
     page = b[BLOCK]
-    new, chunks, cost, longest, finished = 0, 0, 0.0, 0, 0
+    new, chunks, cost, longest, finished, needed, begun = 0, 0, 0.0, 0, 0, 0, -1
     seat, running = b[PARTIAL], b[DECODES] + b[PENDING] + b[LISTED]
+    riding = running if b[MIXES] else 0
     if running == 0:
         b[SHUT] = 0
-    if seat >= 0 or (b[SEEN] >= 0 and not b[SHUT]):
+    if seat >= 0:
+        keep(cache, b, seats[JOB, seat], b[DONE])
+    if seat >= 0 or (b[SEEN] >= 0 and not b[SHUT] and running < b[SEATS]):
         kept = b[PENDING]  # who has ended unknown to the plan is one token short
         other = b[OLDEST]
         while other >= 0:
             if other != seat:
                 kept += min(jobs[OUTPUT, seats[JOB, other]] - known(jobs, seats, b, other), CLIP)
             other = seats[NEWER, other]
-        memory = min(b[FREE] * page, MUCH)
+        memory = min(b[FREE] * page, MUCH) - riding
         total = memory * ONE - kept * b[RATIO]  # for what is there and what is to come
-        rest, room = b[PREFILL], b[TOKENS]
+        rest, room = b[PREFILL] - riding, b[TOKENS] - riding
+        ranked = rank(jobs, cache, b) if b[LPM] else False
         if seat >= 0:
             job = seats[JOB, seat]
             left = jobs[PROMPT, job] + jobs[GIVEN, job] - b[DONE]
             most = min(room, max(total, 0) // ONE)
             count = min(left, most if most > 0 else room)
-            take(cache, b, (b[DONE] + count + page - 1) // page - (b[DONE] + page - 1) // page)
-            cost += chunk_ticks(chunk, count, b[DONE])
-            remember(cache, b, job, b[DONE] // page, (b[DONE] + count) // page)
-            b[DONE] += count
-            new, chunks, longest = count, 1, b[DONE]
-            used = charge(count, page)
-            room, rest, memory = room - used, rest - used, memory - used - page
-            total -= (used + page) * ONE
-            if count == left:
-                total -= min(jobs[OUTPUT, job], CLIP) * ONE
-                seats[FRESH, 0] = seat
-                finished, b[PARTIAL] = 1, -1
-        while b[SEEN] >= 0 and not b[SHUT]:
+            if riding:
+                count = min(count, b[FREE] * page + (-b[DONE]) % page)
+            if count > 0:
+                to_end(seats, b, seat)
+                begun = seat
+                needed = (b[DONE] + count + page - 1) // page - (b[DONE] + page - 1) // page
+                cost += chunk_ticks(chunk, count, b[DONE])
+                b[DONE] += count
+                new, chunks, longest = count, 1, b[DONE]
+                used = charge(count, page)
+                room, rest, memory = room - used, rest - used, memory - used - page
+                total -= (used + page) * ONE
+                if count == left:
+                    total -= min(jobs[OUTPUT, job], CLIP) * ONE
+                    seats[FRESH, 0] = seat
+                    finished, b[PARTIAL] = 1, -1
+        while b[SEEN] >= 0 and not b[SHUT] and (seat < 0 or chunks > 0):
             if chunks >= b[SEATS] - running:
                 b[SHUT] = 1
                 break
             job = b[HEAD]
             length = jobs[PROMPT, job] + jobs[GIVEN, job]
-            hit = found(cache, b, job, length)
-            idle = queued(cache, job, hit)
-            past = hit * page
+            node = match(jobs, cache, b, job, ranked)
+            past = cache.nodes[node, PAGES] * page
+            idle = unlocked(cache, node)
             asked = length - past + min(jobs[OUTPUT, job] - jobs[GIVEN, job], CLIP) + page
             if asked * ONE >= total - idle * page * ONE:
                 b[SHUT] = 1
@@ -292,19 +474,22 @@ def step(
                 count = room // page * page
                 if count <= 0:
                     break
-            share(cache, b, job, hit)
-            take(cache, b, (past + count + page - 1) // page - hit)
-            remember(cache, b, job, hit, (past + count) // page)
+            if node > 0:
+                lock(cache, b, node)
+                cache.held[job] = node
+            needed += (count + page - 1) // page
             if b[SEEN] == job:
                 b[SEEN] = -1
             dequeue(jobs, cache, b, job)
             if jobs[START, job] < 0:
                 jobs[START, job] = b[NOW]
-                if hit:
+                if past:
                     cache.hits[job] = past
             if jobs[PREEMPTIONS, job]:
                 b[QUEUED] -= 1
             taken = sit(seats, b, job)
+            seats[SINCE, taken] = -1
+            begun = begun if chunks else taken
             cost += chunk_ticks(chunk, count, past)
             new, chunks, longest = new + count, chunks + 1, max(longest, past + count)
             used = charge(count, page)
@@ -320,26 +505,46 @@ def step(
                 b[SHUT] = 1
             elif rest <= 0 or room <= 0:
                 break
+        if page > 1:
+            evict(cache, b, charge(new, page) // page + chunks)
+        take(cache, b, needed)
         b[PEAK] = max(b[PEAK], b[BLOCKS] - b[FREE])
-    ended = b[ENDS]
+    elif b[SEEN] >= 0 and not b[SHUT]:
+        b[SHUT] = 1
     if chunks:
-        b[LISTED] += b[PENDING]
+        n, contexts, ghosts, rides = 0, 0, wanted_by_ended(seats, b), False
+        if riding and b[FILLED + b[STEP] % page] + ghosts <= b[FREE]:
+            decode_pages(seats, cache, b, ghosts)
+            n, contexts, b[LISTED], rides = b[DECODES] + b[PENDING], b[CONTEXTS], 0, True
+            for i in range(b[PENDING]):
+                contexts += seats[LENGTH, i]
+        else:
+            b[LISTED] += b[PENDING]
         settle(seats, cache, b)
-        ticks = mixed_ticks(law, 0, 0, 0, new, chunks, cost, longest)
-        b[BUSY + tokens[1, new]] += ticks
+        ticks = mixed_ticks(law, n, contexts, n, n + new, chunks, cost, longest)
+        b[BUSY + tokens[1, n + new]] += ticks
         b[CUT] = b[NOW] if b[ASYNC] else b[NOW] + ticks
         b[NOW] += ticks
         b[STEPS] += 1
-        if running == 0 or b[PARTIAL] >= 0:
+        if rides or running == 0 or b[PARTIAL] >= 0:
             b[SHUT] = 0
+        if n:
+            to_front(seats, b, begun)
+            b[STEP] += 1
+            b[CONTEXTS] += b[DECODES]
+            keep_gaps(seats, gaps, counts, g, b)
+            b[DECODED] = b[NOW]
+        if len(cache.ids):
+            b[LATE] = finished
+            for i in range(finished):
+                job = seats[JOB, seats[FRESH, i]]
+                seats[UNSEEN, i], seats[COMPUTED, i] = job, jobs[PROMPT, job] + jobs[GIVEN, job]
         give_tokens(jobs, seats, calendar, links, heap, gaps, counts, cache, g, b, finished)
-        if not b[ASYNC] and b[ENDS] > ended:
-            b[SHUT] = 0
-        return True
+        return PROMPTS
     if b[LISTED] > 0:
         b[LISTED] = b[SHUT] = 0
     if b[DECODES] + b[PENDING] == 0:
-        return False
+        return NOTHING
     make_decode_room(jobs, seats, calendar, cache, b)
     n, contexts, ghosts = b[DECODES], b[CONTEXTS], b[PENDING]
     for i in range(ghosts):
@@ -347,7 +552,7 @@ def step(
     b[LISTED] = ghosts
     settle(seats, cache, b)
     if n + ghosts == 0:
-        return False
+        return NOTHING
     j = decode_piece(pieces, n + ghosts, contexts)
     ticks = pieces[n + ghosts, j, BASE] + pieces[n + ghosts, j, SLOPE] * contexts
     if n:  # a step for those alone who have ended is idle time
@@ -360,11 +565,7 @@ def step(
     if n:
         keep_gaps(seats, gaps, counts, g, b)
     b[DECODED] = b[NOW]
-    if n and b[NEXT_END] == b[STEP]:
-        retire(jobs, seats, calendar, links, heap, cache, g, b)
-    if not b[ASYNC]:
-        b[LISTED] += b[ENDS] - ended
-    return True
+    return ANSWERS
 
 
 def advance(
@@ -393,19 +594,24 @@ def advance(
             look(samples, b)
         arrive(jobs, heap, g, b)
         see(jobs, b)
-        steps = quiet_decodes(jobs, b)
+        steps, before, ended, kind = quiet_decodes(jobs, b), b[STEP], b[ENDS], ANSWERS
         if steps > 0:
-            before, ended = b[STEP], b[ENDS]
             decode(
                 law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, cache, g, b), until
             )
             b[DECODED] = b[NOW]
             b[RATIO] = max(b[RATIO] - (b[STEP] - before) * b[DECAY], b[LEAST_RATIO])
-            if b[NEXT_END] == b[STEP]:
-                retire(jobs, seats, calendar, links, heap, cache, g, b)
-                if not b[ASYNC]:
-                    b[LISTED] += b[ENDS] - ended
-        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b):
+        else:
+            kind = step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b)
+        if b[DECODES] > 0 and b[NEXT_END] == b[STEP]:
+            retire(jobs, seats, calendar, links, heap, cache, g, b)
+        if not b[ASYNC] and kind != NOTHING:
+            settle(seats, cache, b)
+            if kind == ANSWERS:
+                b[LISTED] += b[ENDS] - ended
+            elif b[ENDS] > ended:
+                b[SHUT] = 0
+        if kind == NOTHING:
             if b[SEEN] >= 0:
                 b[CUT] = b[NOW]
                 continue
