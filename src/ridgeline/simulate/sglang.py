@@ -540,6 +540,10 @@ def step(
                 job = seats[JOB, seats[FRESH, i]]
                 seats[UNSEEN, i], seats[COMPUTED, i] = job, jobs[PROMPT, job] + jobs[GIVEN, job]
         give_tokens(jobs, seats, calendar, links, heap, gaps, counts, cache, g, b, finished)
+        for i in range(finished - 1 if rides else -1, -1, -1):  # the first of those that will end together
+            taken = seats[FRESH, i]
+            if jobs[GIVEN, seats[JOB, taken]] < jobs[OUTPUT, seats[JOB, taken]]:
+                calendar[seats[END, taken] & (len(calendar) - 1)] = taken
         return PROMPTS
     if b[LISTED] > 0:
         b[LISTED] = b[SHUT] = 0
