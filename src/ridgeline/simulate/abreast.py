@@ -1,10 +1,13 @@
 """Replicas side by side: those that plan before a time are advanced to it, in one call for all.
 
-A call hands over some twenty arrays, which takes as long as a decode step: so replicas have arrays with a row for each,
-and one replica alone is a fleet of one. This file is plain Python that `compiled.py` compiles. Knows no router.
+A call from outside hands over some twenty arrays, which takes as long as many steps: so replicas have arrays with a row
+for each, and one replica alone is a fleet of one. This file is plain Python that `compiled.py` compiles. Knows no
+router.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from ridgeline.simulate.engine import (
     QUEUED,
     SENDS,
     STEP,
+    State,
     advance,
 )
 from ridgeline.simulate.law import FAR, Tables
@@ -38,10 +42,46 @@ ticks that were paid for before."""
 FLEET_ROWS = 10
 
 
-def part(cache: Cache, held: np.ndarray, nodes: np.ndarray, tables: np.ndarray, b: np.ndarray, r: int) -> Cache:
+class Replicas(NamedTuple):
+    """All that steps of replicas side by side read and write: what `State` has, of each that is not shared a row."""
+
+    jobs: np.ndarray
+    seats: np.ndarray
+    """int64[replicas, rows, requests of a batch]."""
+    calendars: np.ndarray
+    """int64[replicas, power of two]."""
+    links: np.ndarray
+    heap: np.ndarray
+    gaps: np.ndarray
+    counts: np.ndarray
+    samples: np.ndarray
+    cache: Cache
+    """Of which `held`, `nodes` and `table` are not used."""
+    held: np.ndarray
+    """int32[pools, ids]."""
+    nodes: np.ndarray
+    """int32[replicas, nodes + 1, NODE]."""
+    tables: np.ndarray
+    """int32[replicas, power of two]."""
+    g: np.ndarray
+    boards: np.ndarray
+    """int64[replicas, scalars]."""
+    fleet: np.ndarray
+    """int64[FLEET_ROWS, replicas]."""
+
+
+def memory_of(a: Replicas, r: int) -> Cache:
     """What replica r remembers; a request may be in two pools at once."""
-    mine = held[b[SENDS]]
-    return Cache(cache.place, cache.ids, mine, nodes[r], tables[r], cache.holders, cache.hits, cache.lower)
+    cache, mine = a.cache, a.held[a.boards[r, SENDS]]
+    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.hits, cache.lower)
+
+
+def state_of(a: Replicas, law: Tables, jobs: np.ndarray, r: int) -> State:
+    """Replica r alone, with the requests that it may be given."""
+    return State(
+        law, jobs, a.seats[r], a.calendars[r], a.links, a.heap, a.gaps, a.counts, a.samples,
+        memory_of(a, r), a.g, a.boards[r],
+    )  # fmt: skip
 
 
 def bound(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, fleet: np.ndarray, r: int) -> int:
@@ -67,41 +107,20 @@ def look_at(b: np.ndarray, fleet: np.ndarray, r: int, idle: bool) -> None:
     fleet[LOAD, r] = b[BLOCKS] - b[FREE] + b[ASKED]
 
 
-def go(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendars: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    samples: np.ndarray,
-    cache: Cache,
-    held: np.ndarray,
-    nodes: np.ndarray,
-    tables: np.ndarray,
-    g: np.ndarray,
-    boards: np.ndarray,
-    fleet: np.ndarray,
-    key: int,
-    low: int,
-    high: int,
-    until: int,
-    skip: bool,
-) -> int:
+def go(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip: bool) -> int:
     """Make all steps planned before `until` of replicas from `low` to `high` whose `key`, a row, is not behind it.
 
     FULL if the rows of gaps or samples are: it must be called again with more. Without `skip` each step is made for
     itself.
     """
+    fleet = a.fleet
     for r in range(low, high):
         if fleet[key, r] > until:
             continue
-        mine, b = part(cache, held, nodes, tables, boards[r], r), boards[r]
-        code = advance(law, jobs, seats[r], calendars[r], links, heap, gaps, counts, samples, mine, g, b, until, skip)
-        fleet[DUE, r] = bound(jobs, seats[r], b, fleet, r)
-        look_at(b, fleet, r, code == IDLE)
+        s = state_of(a, law, a.jobs, r)
+        code = advance(s, until, skip)
+        fleet[DUE, r] = bound(s.jobs, s.seats, s.b, fleet, r)
+        look_at(s.b, fleet, r, code == IDLE)
         if code == FULL:
             fleet[DUE, r] = min(fleet[DUE, r], until)
             return FULL

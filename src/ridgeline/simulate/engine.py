@@ -22,6 +22,8 @@ step reads and writes can be checked here alone. Knows no chip, no second and no
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
@@ -92,6 +94,33 @@ CHILD, SIBLING, THINK, PARENT = range(4)
 """First request that the end of this one starts; next one with the same parent; ticks between; -1: nobody."""
 
 
+class State(NamedTuple):
+    """All that a replica's steps read and write."""
+
+    law: Tables
+    jobs: np.ndarray
+    """int64[rows, requests]."""
+    seats: np.ndarray
+    """int64[rows, requests of a batch]."""
+    calendar: np.ndarray
+    """int64[power of two]."""
+    links: np.ndarray
+    """int64[4, requests or 0]."""
+    heap: np.ndarray
+    """int64[requests or 0]: those that will arrive, the next one first."""
+    gaps: np.ndarray
+    """int64[2, rows]: of successive steps, ticks of the first, and by how much each is longer than the one before."""
+    counts: np.ndarray
+    """int32[2, rows]: how many steps, and requests that got a token in each."""
+    samples: np.ndarray
+    """int64[rows, 4]: the series: time, batch, preempted requests that wait, blocks in use."""
+    cache: Cache
+    g: np.ndarray
+    """int64[SHARED]."""
+    b: np.ndarray
+    """int64[FILLED + block size]."""
+
+
 def decode_piece(pieces: np.ndarray, decodes: int, contexts: int) -> int:
     """Which piece of the law a decode step is on."""
     j = 0
@@ -147,9 +176,9 @@ def mixed_ticks(
 
     `usual` tokens are what as many decoding sequences compute without chunks.
     """
-    tokens, sequences, pieces, _, first = law
+    tokens, sequences = law.tokens, law.sequences
     ticks = tokens[0, total] - tokens[0, usual] + sequences[decodes + chunks] - sequences[decodes]
-    return decode_ticks(pieces, decodes, contexts) + ticks + int(cost + first_ticks(first, longest) + 0.5)
+    return decode_ticks(law.pieces, decodes, contexts) + ticks + int(cost + first_ticks(law.first, longest) + 0.5)
 
 
 def steps_until(target: int, first: int, rise: int) -> int:
@@ -233,8 +262,9 @@ def end_decode(seats: np.ndarray, calendar: np.ndarray, b: np.ndarray, seat: int
     return cached
 
 
-def preempt_last(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+def preempt_last(s: State) -> None:
     """Throw out the request admitted last: its blocks are free, and it goes to the front of the queue."""
+    jobs, seats, calendar, cache, b = s.jobs, s.seats, s.calendar, s.cache, s.b
     seat = b[NEWEST]
     job = seats[JOB, seat]
     if seat == b[PARTIAL]:
@@ -315,8 +345,9 @@ def sooner(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray,
         rise(jobs, heap, last, job)
 
 
-def follow(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, job: int) -> None:
+def follow(s: State, job: int) -> None:
     """Let those arrive that wait for the end of a request: its follow-ups, or, in a closed loop, somebody new."""
+    jobs, links, heap, g, b = s.jobs, s.links, s.heap, s.g, s.b
     if links.shape[1] == 0:
         return
     child = links[CHILD, job]
@@ -359,13 +390,12 @@ def ask(jobs: np.ndarray, b: np.ndarray, job: int, sign: int) -> None:
         b[ASKED] += sign * ((jobs[PROMPT, job] + b[BLOCK] - 1) // b[BLOCK])
 
 
-def hand_over(
-    jobs: np.ndarray, seats: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray, seat: int, cached: int
-) -> None:
+def hand_over(s: State, seat: int, cached: int) -> None:
     """Send a request's cache to who decodes it: caches pass the link one after another, in the order of prefills.
 
     The request holds its seat and its blocks until the cache has left, and arrives anew when it has come.
     """
+    jobs, seats, heap, g, b = s.jobs, s.seats, s.heap, s.g, s.b
     job = seats[JOB, seat]
     unlink(seats, b, seat)
     b[OPEN] -= 1  # the seat is kept
@@ -396,20 +426,12 @@ def free_sent(seats: np.ndarray, cache: Cache, b: np.ndarray, when: int) -> None
         b[OPEN] += 1
 
 
-def join(
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-) -> None:
+def join(s: State) -> None:
     """Take into the batch those at the head of the queue who came with their cache, as far as seats and blocks last.
 
     Their latest token is passed on when the step begins. They wait while a prompt is computed anew here.
     """
+    jobs, seats, calendar, gaps, counts, cache, g, b = s.jobs, s.seats, s.calendar, s.gaps, s.counts, s.cache, s.g, s.b
     while b[PARTIAL] < 0 and b[DECODES] + b[PENDING] < min(b[SEATS], b[TOKENS]):
         job = b[HEAD]
         if job < 0 or jobs[LOADED, job] == 0 or jobs[ARRIVAL, job] > b[CUT]:
@@ -456,13 +478,12 @@ def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
         b[TAIL] = -1
 
 
-def next_plan(
-    jobs: np.ndarray, seats: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray, freed: bool
-) -> int:
+def next_plan(s: State, freed: bool) -> int:
     """When to plan again after a plan without anybody: at once if it freed blocks, or when what is sent has left."""
+    jobs, seats, cache, b = s.jobs, s.seats, s.cache, s.b
     if first_waiting(jobs, cache, b) >= 0:
         return b[NOW] if freed or b[SENDING] < 0 else max(b[NOW], seats[SINCE, b[SENDING]])
-    return next_arrival(jobs, heap, cache, g, b)
+    return next_arrival(s)
 
 
 def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:
@@ -470,8 +491,9 @@ def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -
     take(cache, b, blocks_taken(b, steps))
 
 
-def next_arrival(jobs: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray) -> int:
+def next_arrival(s: State) -> int:
     """When somebody arrives whom the next plan does not see; FAR: never."""
+    jobs, heap, g, b = s.jobs, s.heap, s.g, s.b
     if g[COMING] > 0 and not b[ROUTED]:
         return jobs[ARRIVAL, heap[0]]
     head = b[HEAD]
@@ -480,23 +502,15 @@ def next_arrival(jobs: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray
     return FAR
 
 
-def retire(
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-) -> None:
+def retire(s: State) -> None:
     """End the requests whose last token came with the step just made, in the order of their admission."""
+    jobs, seats, calendar, cache, b = s.jobs, s.seats, s.calendar, s.cache, s.b
     place = b[STEP] & (len(calendar) - 1)
     while calendar[place] >= 0:
         seat = int(calendar[place])
         job = int(seats[JOB, seat])
         jobs[FINISH, job] = b[NOW]
-        follow(jobs, links, heap, g, b, job)
+        follow(s, job)
         release(seats, cache, b, job, end_decode(seats, calendar, b, seat))
     if b[DECODES]:
         end = b[NEXT_END]
@@ -585,18 +599,9 @@ def quiet_steps(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray
     return blocks_allow(b, b[NEXT_END] - b[STEP])
 
 
-def decode(
-    pieces: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    most: int,
-    arrival: int,
-    until: int,
-) -> None:
+def decode(s: State, pieces: np.ndarray, most: int, arrival: int, until: int) -> None:
     """Make up to `most` steps that only decode, until a request arrives or the time is reached."""
+    gaps, counts, cache, g, b = s.gaps, s.counts, s.cache, s.g, s.b
     n, last = b[DECODES], False
     while most > 0 and b[NOW] < until and not last and g[GAPS] < gaps.shape[1]:
         j = decode_piece(pieces, n, b[CONTEXTS])
@@ -640,37 +645,27 @@ def keep_gap(
     g[GAPS] = row + 1
 
 
-def make_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> bool:
+def make_room(s: State) -> bool:
     """Give decoding requests the blocks that they need in this step; whether anybody was preempted for it."""
+    cache, b = s.cache, s.b
     thrown = False
     while b[FILLED + b[STEP] % b[BLOCK]] > b[FREE]:
-        preempt_last(jobs, seats, calendar, cache, b)
+        preempt_last(s)
         thrown = True
     take(cache, b, int(b[FILLED + b[STEP] % b[BLOCK]]))
     return thrown
 
 
-def give_tokens(
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    finished: int,
-) -> None:
+def give_tokens(s: State, finished: int) -> None:
     """The tokens of the prompts that this step has finished: their requests begin to decode, or end."""
+    jobs, seats, calendar, gaps, counts, cache, g, b = s.jobs, s.seats, s.calendar, s.gaps, s.counts, s.cache, s.g, s.b
     for i in range(finished):
         seat = seats[FRESH, i]
         job = seats[JOB, seat]
         cached = jobs[PROMPT, job] + jobs[GIVEN, job]
         if b[SENDS] and jobs[GIVEN, job] + 1 < jobs[OUTPUT, job]:
             jobs[GIVEN, job] += 1
-            hand_over(jobs, seats, heap, g, b, seat, cached)
+            hand_over(s, seat, cached)
             continue
         if jobs[GIVEN, job]:
             keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
@@ -679,7 +674,7 @@ def give_tokens(
         jobs[GIVEN, job] += 1
         if jobs[GIVEN, job] == jobs[OUTPUT, job]:
             jobs[FINISH, job] = b[NOW]
-            follow(jobs, links, heap, g, b, job)
+            follow(s, job)
             unlink(seats, b, seat)
             release(seats, cache, b, job, cached)
         else:
@@ -697,23 +692,12 @@ def look(samples: np.ndarray, b: np.ndarray) -> None:
     b[SAMPLES] = row + 1
 
 
-def step(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-) -> bool:
+def step(s: State) -> bool:
     """Plan and make one step of any kind; False if there was nothing to do."""
-    tokens, _, pieces, chunk, _ = law
+    law, jobs, seats, gaps, counts, cache, g, b = s.law, s.jobs, s.seats, s.gaps, s.counts, s.cache, s.g, s.b
+    tokens, pieces, chunk = law.tokens, law.pieces, law.chunk
     block = b[BLOCK]
-    thrown = make_room(jobs, seats, calendar, cache, b)
+    thrown = make_room(s)
     n, contexts = b[DECODES], b[CONTEXTS]
     budget, new, chunks, cost, longest, finished = b[TOKENS] - n, 0, 0, 0.0, 0, 0
     seat = b[PARTIAL]
@@ -722,7 +706,7 @@ def step(
         count = min(jobs[PROMPT, job] + jobs[GIVEN, job] - b[DONE], budget)
         needed = (b[DONE] + count + block - 1) // block - (b[DONE] + block - 1) // block
         if needed > b[FREE]:
-            preempt_last(jobs, seats, calendar, cache, b)
+            preempt_last(s)
             thrown = True
         else:
             take(cache, b, needed)
@@ -781,53 +765,39 @@ def step(
     if n:
         keep_gap(gaps, counts, g, ticks, 0, 1, n)
         if b[NEXT_END] == b[STEP]:
-            retire(jobs, seats, calendar, links, heap, cache, g, b)
-    give_tokens(jobs, seats, calendar, links, heap, gaps, counts, cache, g, b, finished)
+            retire(s)
+    give_tokens(s, finished)
     return True
 
 
-def advance(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    samples: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    until: int,
-    skip: bool,
-) -> int:
+def advance(s: State, until: int, skip: bool) -> int:
     """Make all steps that are planned before `until`: why it came back.
 
     Without `skip` each step is made for itself, which takes longer and changes nothing.
     """
+    jobs, seats, cache, g, b = s.jobs, s.seats, s.cache, s.g, s.b
     while True:
         if b[NOW] >= until:
             return PAUSED
-        if g[GAPS] + 2 * b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
+        if g[GAPS] + 2 * b[SEATS] + 8 > s.gaps.shape[1] or b[SAMPLES] + 1 > len(s.samples):
             return FULL
         if b[SAMPLE]:
-            look(samples, b)
-        arrive(jobs, heap, g, b)
+            look(s.samples, b)
+        arrive(jobs, s.heap, g, b)
         if b[SENDS]:
             free_sent(seats, cache, b, b[NOW])
         if b[TAKES]:
-            join(jobs, seats, calendar, gaps, counts, cache, g, b)
+            join(s)
         see_fetched(jobs, cache, b)
         free, ended = b[FREE], b[PENDING]
         steps = quiet_steps(jobs, seats, cache, b)
         if steps > 0:
-            when = next_arrival(jobs, heap, cache, g, b)
-            decode(law[2], gaps, counts, cache, g, b, steps if skip else 1, when, until)
+            when = next_arrival(s)
+            decode(s, s.law.pieces, steps if skip else 1, when, until)
             if b[NEXT_END] == b[STEP]:
-                retire(jobs, seats, calendar, links, heap, cache, g, b)
-        elif not step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b):
-            when = next_plan(jobs, seats, heap, cache, g, b, ended > 0 or b[FREE] > free)
+                retire(s)
+        elif not step(s):
+            when = next_plan(s, ended > 0 or b[FREE] > free)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if when >= until:

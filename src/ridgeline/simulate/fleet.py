@@ -127,8 +127,6 @@ class Fleet:
         if router == "prefix" and len(cache.ids):
             words = np.zeros((int(cache.ids.max()) + 1, -(-total // pool.BITS)), np.int64)
             base.cache = cache._replace(holders=words)
-        if prefill:
-            self._divide(settings, prefill)
         chained = bool(requests.concurrency or requests.after is not None)
         n, kept = len(requests), np.delete(np.arange(len(requests)), base.refused)
         self.kept = np.zeros(0, np.int64) if chained else kept
@@ -151,6 +149,8 @@ class Fleet:
         self.fleet[abreast.LEAST_OUTPUT] = max(steps - (first > 0), 1)
         self.fleet[abreast.LEAST_STEP, :first] = _shortest(self.first_law)
         self.fleet[abreast.LEAST_OUTPUT, :first] = 1
+        if prefill:
+            self._divide(settings, prefill)
         self.policy = self._policy(first)
         self.failures = np.zeros((3, 0), np.int64)
         self.until = np.zeros(total)
@@ -166,8 +166,7 @@ class Fleet:
         b[:n, engine.SENDS], b[:n, engine.TAKES] = 1, 0
         b[:n, engine.DELAY] = round(prefill.delay / self.law.tick)
         for r in range(len(b)):
-            mine = abreast.part(self.base.cache, self.held, self.nodes, self.tables, b[r], r)
-            upkeep.clear(self.seats[r], mine, b[r])
+            upkeep.clear(self.seats[r], abreast.memory_of(self._side(), r), b[r])
 
     def _policy(self, first: int) -> np.ndarray:
         """What `upkeep.py` reads."""
@@ -185,6 +184,14 @@ class Fleet:
             self.fleet[abreast.SINCE_ON] = arrival[0]
         return made
 
+    def _side(self) -> abreast.Replicas:
+        """All arrays, as compiled code takes them."""
+        base = self.base
+        return abreast.Replicas(
+            base.jobs, self.seats, self.calendars, base.links, base.heap, base.gaps, base.counts, base.samples,
+            base.cache, self.held, self.nodes, self.tables, base.shared, self.boards, self.fleet,
+        )  # fmt: skip
+
     def serve(self, told: Callable[[float], None] | None = None) -> None:
         """Serve all requests; `told` is told the share that was dealt out, from time to time."""
         base = self.base
@@ -196,21 +203,7 @@ class Fleet:
             code = made.route(
                 self.law.tables,
                 self.first_law.tables,
-                base.jobs,
-                self.seats,
-                self.calendars,
-                base.links,
-                base.heap,
-                base.gaps,
-                base.counts,
-                base.samples,
-                base.cache,
-                self.held,
-                self.nodes,
-                self.tables,
-                base.shared,
-                self.boards,
-                self.fleet,
+                self._side(),
                 self.policy,
                 self.failures,
                 self.kept,

@@ -290,14 +290,15 @@ class Replica:
 
         Whether anything is left to do.
         """
-        arrays = (self.law.tables, self.jobs, self.seats[None], self.calendar[None], self.links, self.heap)
+        arrays = (self.jobs, self.seats[None], self.calendar[None], self.links, self.heap)
         own = self.cache
         memory = (own, own.held[None], own.nodes[None], own.table[None], self.shared, self.board[None])
         alone = np.zeros((abreast.FLEET_ROWS, 1), np.int64)
         while True:
             made = (compiled if (self.quick if quick is None else quick) else assembled)(*self.modules)
             rows = (self.gaps, self.counts, self.samples)
-            if made.go(*arrays, *rows, *memory, alone, abreast.PLANS, 0, 1, until, skip) != engine.FULL:
+            mine = abreast.Replicas(*arrays, *rows, *memory, alone)
+            if made.go(self.law.tables, mine, abreast.PLANS, 0, 1, until, skip) != engine.FULL:
                 return bool(alone[abreast.PLANS, 0] < FAR)
             alone[:] = 0
             self.widen()

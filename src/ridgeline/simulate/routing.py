@@ -33,9 +33,10 @@ from ridgeline.simulate.abreast import (
     PLANS,
     READY,
     STATE,
+    Replicas,
     go,
     look_at,
-    part,
+    memory_of,
 )
 from ridgeline.simulate.engine import (
     ARRIVAL,
@@ -122,11 +123,7 @@ def remembered(jobs: np.ndarray, cache: Cache, block: int, job: int, deep: np.nd
 
 
 def chosen(
-    jobs: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    boards: np.ndarray,
-    fleet: np.ndarray,
+    a: Replicas,
     policy: np.ndarray,
     session: np.ndarray,
     home: np.ndarray,
@@ -137,6 +134,7 @@ def chosen(
     loaded: bool,
 ) -> int:
     """Who gets a request; -1 if nobody is up."""
+    boards, fleet, g = a.boards, a.fleet, a.g
     low, high = 0, len(boards)
     if loaded:
         low = int(policy[PREFILLS])
@@ -159,7 +157,7 @@ def chosen(
     best, least = -1, FAR
     if router == PREFIX:
         parts = boards[0, PARTS]
-        remembered(jobs, cache, boards[0, BLOCK] * parts, job, deep)
+        remembered(a.jobs, a.cache, boards[0, BLOCK] * parts, job, deep)
         for r in range(low, high):
             load = fleet[LOAD, r] - deep[r] * parts
             if load < least and fleet[STATE, r] == UP:
@@ -196,21 +194,7 @@ def wait(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, fleet: np.ndarray, l
 def route(
     law: Tables,
     first_law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendars: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    samples: np.ndarray,
-    cache: Cache,
-    held: np.ndarray,
-    nodes: np.ndarray,
-    tables: np.ndarray,
-    g: np.ndarray,
-    boards: np.ndarray,
-    fleet: np.ndarray,
+    a: Replicas,
     policy: np.ndarray,
     failures: np.ndarray,
     kept: np.ndarray,
@@ -227,6 +211,7 @@ def route(
 
     `deep` is scratch. `law` is of the replicas that decode, `first_law` of the first PREFILLS ones, which only prefill.
     """
+    jobs, links, heap, g, boards, fleet = a.jobs, a.links, a.heap, a.g, a.boards, a.fleet
     replicas, prefills = len(boards), int(policy[PREFILLS])
     moved = policy[MOVED] > 0
     chained = links.shape[1] > 0 or prefills > 0
@@ -255,15 +240,9 @@ def route(
             low, high = (first, first + 1) if alone else (0, replicas)
             code = PAUSED
             if low < prefills:
-                code = go(
-                    first_law, jobs, seats, calendars, links, heap, gaps, counts, samples, cache, held, nodes, tables,
-                    g, boards, fleet, key, low, min(high, prefills), until, skip,
-                )  # fmt: skip
+                code = go(first_law, a, key, low, min(high, prefills), until, skip)
             if code != FULL and high > prefills:
-                code = go(
-                    law, jobs, seats, calendars, links, heap, gaps, counts, samples, cache, held, nodes, tables,
-                    g, boards, fleet, key, max(low, prefills), high, until, skip,
-                )  # fmt: skip
+                code = go(law, a, key, max(low, prefills), high, until, skip)
             if code == FULL:
                 return FULL
         if alone:
@@ -275,10 +254,7 @@ def route(
                     still += open_requests(boards[r], fleet[HANDLED, r], when)
                 if still == 0:
                     return 0
-            upkeep(
-                jobs, seats, calendars, heap, cache, held, nodes, tables, g, boards, fleet, policy,
-                failures, when,
-            )  # fmt: skip
+            upkeep(law, a, policy, failures, when)
             for r in range(replicas):
                 look_at(boards[r], fleet, r, False)
             continue
@@ -297,9 +273,10 @@ def route(
         if moved and jobs[CAME, job] < 0:
             jobs[CAME, job] = when
         for r in range(prefills if router == PREFIX and not loaded else 0):
-            free_sent(seats[r], part(cache, held, nodes, tables, boards[r], r), boards[r], when)
+            mine = memory_of(a, r)
+            free_sent(a.seats[r], mine, boards[r], when)
             look_at(boards[r], fleet, r, fleet[PLANS, r] == FAR)
-        best = chosen(jobs, cache, g, boards, fleet, policy, session, home, deep, router, job, when, loaded)
+        best = chosen(a, policy, session, home, deep, router, job, when, loaded)
         if best < 0:
             wait(jobs, heap, g, fleet, prefills if loaded else 0, replicas if loaded or not prefills else prefills, job)
             continue

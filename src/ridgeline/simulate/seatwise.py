@@ -76,6 +76,7 @@ from ridgeline.simulate.engine import (
     STEPS,
     TAIL,
     TOKENS,
+    State,
     arrive,
     ask,
     chunk_ticks,
@@ -291,7 +292,7 @@ def admit(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray, budg
 
 def duration(law: Tables, jobs: np.ndarray, seats: np.ndarray, b: np.ndarray) -> int:
     """Ticks of the step that is planned; what binds is noted; 0 for a plan without anybody."""
-    tokens, _, pieces, chunk, _ = law
+    tokens, pieces, chunk = law.tokens, law.pieces, law.chunk
     n, contexts, checked, new, chunks, cost, longest = 0, 0, 0, 0, 0, 0.0, 0
     seat = b[OLDEST]
     while seat >= 0:
@@ -324,19 +325,9 @@ def draw(jobs: np.ndarray, b: np.ndarray, job: int, most: int) -> int:
     return min(accepted, most)
 
 
-def give_accepted(
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    begin: int,
-) -> None:
+def give_accepted(s: State, begin: int) -> None:
     """The tokens of a step that began at a time: requests go on or end."""
+    jobs, seats, gaps, counts, cache, g, b = s.jobs, s.seats, s.gaps, s.counts, s.cache, s.g, s.b
     same, most = 0, 1 + b[DRAFTS]
     b[NEXT_END] = FAR
     seat = b[OLDEST]
@@ -358,7 +349,7 @@ def give_accepted(
         left = jobs[OUTPUT, job] - jobs[GIVEN, job]
         if left == 0:
             jobs[FINISH, job] = b[NOW]
-            follow(jobs, links, heap, g, b, job)
+            follow(s, job)
             if b[LAST] < b[NOW]:
                 b[EARLIER], b[LAST] = b[ENDS], b[NOW]
             b[ENDS] += 1
@@ -376,19 +367,9 @@ def give_accepted(
     b[DECODES] = b[SEATS] - b[OPEN]
 
 
-def step_seats(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-) -> bool:
+def step_seats(s: State) -> bool:
     """Plan and make one step; False if there was nothing to do."""
+    law, jobs, seats, cache, b = s.law, s.jobs, s.seats, s.cache, s.b
     running = b[SEATS] - b[OPEN]
     budget = plan_running(jobs, seats, cache, b)
     if budget > 0 and not (b[STATIC] and running):
@@ -403,27 +384,13 @@ def step_seats(
     b[NOW] += ticks
     b[STEP] += 1
     b[STEPS] += 1
-    give_accepted(jobs, seats, links, heap, gaps, counts, cache, g, b, begin)
+    give_accepted(s, begin)
     return True
 
 
-def advance(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    samples: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    until: int,
-    skip: bool,
-) -> int:
+def advance(s: State, until: int, skip: bool) -> int:
     """Make all steps that are planned before `until`: why it came back; as `engine.advance`."""
+    jobs, heap, gaps, samples, g, b = s.jobs, s.heap, s.gaps, s.samples, s.g, s.b
     while True:
         if b[NOW] >= until:
             return PAUSED
@@ -434,8 +401,8 @@ def advance(
         arrive(jobs, heap, g, b)
         if b[KINDS]:
             see(jobs, b)
-        if not step_seats(law, jobs, seats, links, heap, gaps, counts, cache, g, b):
-            when = next_arrival(jobs, heap, cache, g, b)
+        if not step_seats(s):
+            when = next_arrival(s)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if b[HEAD] >= 0 and jobs[ARRIVAL, b[HEAD]] <= b[CUT]:

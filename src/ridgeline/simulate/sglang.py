@@ -103,6 +103,7 @@ from ridgeline.simulate.engine import (
     STEPS,
     TAIL,
     TOKENS,
+    State,
     arrive,
     ask,
     blocks_allow,
@@ -120,7 +121,7 @@ from ridgeline.simulate.engine import (
     retire,
     sit,
 )
-from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE, Tables
+from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, give, take
 from ridgeline.simulate.radix import END as PAGES
 from ridgeline.simulate.radix import content, drop, evict, keep, lock, unlocked, walk
@@ -195,8 +196,9 @@ def know(seats: np.ndarray, cache: Cache, b: np.ndarray) -> None:
     b[PENDING] = b[LATE] = 0
 
 
-def retract(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+def retract(s: State) -> None:
     """Send one decoding request to the end of the queue."""
+    jobs, seats, calendar, cache, b = s.jobs, s.seats, s.calendar, s.cache, s.b
     victim, least, longest = -1, 0, 0
     seat = b[OLDEST]
     while seat >= 0:
@@ -243,8 +245,9 @@ def decode_pages(seats: np.ndarray, cache: Cache, b: np.ndarray, ghosts: int) ->
     take(cache, b, count)
 
 
-def make_decode_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+def make_decode_room(s: State) -> None:
     """Pages for one decode step of all, after retracting whom it takes; the ratio after it."""
+    jobs, seats, calendar, cache, b = s.jobs, s.seats, s.calendar, s.cache, s.b
     ghosts = wanted_by_ended(seats, b)
     if b[PENDING] > 0 and b[FILLED + b[STEP] % b[BLOCK]] + ghosts > b[FREE]:
         settle(seats, cache, b)
@@ -256,7 +259,7 @@ def make_decode_room(jobs: np.ndarray, seats: np.ndarray, calendar: np.ndarray, 
         b[PEAK] = b[BLOCKS]
         thrown = False
         while b[DECODES] > 1 and (not thrown or blocks_taken(b, b[RETRACT]) > b[FREE]):
-            retract(jobs, seats, calendar, cache, b)
+            retract(s)
             evict(cache, b, charge(b[DECODES] * b[RETRACT], b[BLOCK]) // b[BLOCK])
             thrown = True
         given, most = b[RETRACT] * b[DECODES], 1
@@ -360,16 +363,18 @@ def to_front(seats: np.ndarray, b: np.ndarray, first: int) -> None:
     b[OLDEST], b[NEWEST] = first, last
 
 
-def keep_gaps(seats: np.ndarray, gaps: np.ndarray, counts: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
+def keep_gaps(s: State) -> None:
     """Keep the gaps of a decode step just made: since each one's last token."""
+    seats, gaps, counts, g, b = s.seats, s.gaps, s.counts, s.g, s.b
     if seats[SINCE, b[NEWEST]] > b[DECODED]:
-        keep_each(seats, gaps, counts, g, b)
+        keep_each(s)
     elif b[DECODES] > 0:
         keep_gap(gaps, counts, g, b[NOW] - b[DECODED], 0, 1, b[DECODES])
 
 
-def keep_each(seats: np.ndarray, gaps: np.ndarray, counts: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
+def keep_each(s: State) -> None:
     """The same, if prompts have run since the step before."""
+    seats, gaps, counts, g, b = s.seats, s.gaps, s.counts, s.g, s.b
     others, same, since = b[DECODES], 0, -1
     seat = b[NEWEST]
     while seat >= 0 and seats[SINCE, seat] > b[DECODED]:
@@ -401,21 +406,10 @@ def charge(tokens: int, page: int) -> int:
     return (tokens + page - 1) // page * page
 
 
-def step(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-) -> int:
+def step(s: State) -> int:
     """Plan and make one step: NOTHING if there was nothing to do."""
-    tokens, _, pieces, chunk, _ = law
+    law, jobs, seats, calendar, cache, b = s.law, s.jobs, s.seats, s.calendar, s.cache, s.b
+    tokens, pieces, chunk = law.tokens, law.pieces, law.chunk
     page = b[BLOCK]
     new, chunks, cost, longest, finished, needed, begun = 0, 0, 0.0, 0, 0, 0, -1
     seat, running = b[PARTIAL], b[DECODES] + b[PENDING] + b[LISTED]
@@ -532,14 +526,14 @@ def step(
             to_front(seats, b, begun)
             b[STEP] += 1
             b[CONTEXTS] += b[DECODES]
-            keep_gaps(seats, gaps, counts, g, b)
+            keep_gaps(s)
             b[DECODED] = b[NOW]
         if len(cache.ids):
             b[LATE] = finished
             for i in range(finished):
                 job = seats[JOB, seats[FRESH, i]]
                 seats[UNSEEN, i], seats[COMPUTED, i] = job, jobs[PROMPT, job] + jobs[GIVEN, job]
-        give_tokens(jobs, seats, calendar, links, heap, gaps, counts, cache, g, b, finished)
+        give_tokens(s, finished)
         for i in range(finished - 1 if rides else -1, -1, -1):  # the first of those that will end together
             taken = seats[FRESH, i]
             if jobs[GIVEN, seats[JOB, taken]] < jobs[OUTPUT, seats[JOB, taken]]:
@@ -549,7 +543,7 @@ def step(
         b[LISTED] = b[SHUT] = 0
     if b[DECODES] + b[PENDING] == 0:
         return NOTHING
-    make_decode_room(jobs, seats, calendar, cache, b)
+    make_decode_room(s)
     n, contexts, ghosts = b[DECODES], b[CONTEXTS], b[PENDING]
     for i in range(ghosts):
         contexts += seats[LENGTH, i]
@@ -567,48 +561,32 @@ def step(
     b[STEPS] += 1
     b[CONTEXTS] += n
     if n:
-        keep_gaps(seats, gaps, counts, g, b)
+        keep_gaps(s)
     b[DECODED] = b[NOW]
     return ANSWERS
 
 
-def advance(
-    law: Tables,
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    samples: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    until: int,
-    skip: bool,
-) -> int:
+def advance(s: State, until: int, skip: bool) -> int:
     """Make all steps that are planned before `until`: why it came back; as `engine.advance`."""
+    jobs, seats, cache, g, b = s.jobs, s.seats, s.cache, s.g, s.b
     while True:
         if b[NOW] >= until:
             return PAUSED
-        if g[GAPS] + b[SEATS] + 8 > gaps.shape[1] or b[SAMPLES] + 1 > len(samples):
+        if g[GAPS] + b[SEATS] + 8 > s.gaps.shape[1] or b[SAMPLES] + 1 > len(s.samples):
             return FULL
         if b[SAMPLE]:
-            look(samples, b)
-        arrive(jobs, heap, g, b)
+            look(s.samples, b)
+        arrive(jobs, s.heap, g, b)
         see(jobs, b)
         steps, before, ended, kind = quiet_decodes(jobs, b), b[STEP], b[ENDS], ANSWERS
         if steps > 0:
-            decode(
-                law[2], gaps, counts, cache, g, b, steps if skip else 1, next_arrival(jobs, heap, cache, g, b), until
-            )
+            decode(s, s.law.pieces, steps if skip else 1, next_arrival(s), until)
             b[DECODED] = b[NOW]
             b[RATIO] = max(b[RATIO] - (b[STEP] - before) * b[DECAY], b[LEAST_RATIO])
         else:
-            kind = step(law, jobs, seats, calendar, links, heap, gaps, counts, cache, g, b)
+            kind = step(s)
         if b[DECODES] > 0 and b[NEXT_END] == b[STEP]:
-            retire(jobs, seats, calendar, links, heap, cache, g, b)
+            retire(s)
         if not b[ASYNC] and kind != NOTHING:
             settle(seats, cache, b)
             if kind == ANSWERS:
@@ -620,7 +598,7 @@ def advance(
                 b[CUT] = b[NOW]
                 continue
             b[RATIO] = b[FIRST_RATIO]
-            when = next_arrival(jobs, heap, cache, g, b)
+            when = next_arrival(s)
             if when == FAR and b[HEAD] < 0:
                 return IDLE
             if when >= until:

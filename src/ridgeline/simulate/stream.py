@@ -202,6 +202,10 @@ def _share(
     moments[:, tally.LEAST] = np.inf
     totals = np.zeros(6, np.int64)
     code = compiled(*base.modules, tally)
+    side = abreast.Replicas(
+        base.jobs, seats, calendars, base.links, base.heap, gaps, counts, base.samples, base.cache,
+        base.cache.held[None], nodes, tables, base.shared, boards, fleet,
+    )  # fmt: skip
     made, begin = 0, float("nan")
 
     def serve(arrival: np.ndarray, prompt: np.ndarray, output: np.ndarray, until: int) -> None:
@@ -209,9 +213,7 @@ def _share(
         at = 0
         while at >= 0:
             at = code.stream(
-                law.tables, jobs, used, seats, calendars, base.links, base.heap, gaps, counts, base.samples,
-                base.cache, base.cache.held[None], nodes, tables, base.shared, boards, fleet, arrival, prompt, output,
-                blocks * block, until, at,
+                law.tables, side, jobs, used, arrival, prompt, output, blocks * block, until, at,
                 moments, bins, totals, limits, law.tick, True,
             )  # fmt: skip
             if at >= 0:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ridgeline.simulate.abreast import PLANS, go
+from ridgeline.simulate.abreast import Replicas, state_of
 from ridgeline.simulate.engine import (
     ARRIVAL,
     BEHIND,
@@ -28,10 +28,10 @@ from ridgeline.simulate.engine import (
     PREEMPTIONS,
     PROMPT,
     START,
+    advance,
     queue,
 )
 from ridgeline.simulate.law import Tables
-from ridgeline.simulate.pool import Cache
 
 FINE = 17
 """Bits below which each microsecond has a bin."""
@@ -134,22 +134,9 @@ def harvest(
 
 def stream(
     law: Tables,
+    a: Replicas,
     jobs: np.ndarray,
     used: np.ndarray,
-    seats: np.ndarray,
-    calendars: np.ndarray,
-    links: np.ndarray,
-    heap: np.ndarray,
-    gaps: np.ndarray,
-    counts: np.ndarray,
-    samples: np.ndarray,
-    cache: Cache,
-    held: np.ndarray,
-    nodes: np.ndarray,
-    tables: np.ndarray,
-    g: np.ndarray,
-    boards: np.ndarray,
-    fleet: np.ndarray,
     arrival: np.ndarray,
     prompt: np.ndarray,
     output: np.ndarray,
@@ -167,7 +154,7 @@ def stream(
 
     Returns the replica for which there was no room in `jobs`, or -1. `most`: tokens that a request may take.
     """
-    for r in range(begin, len(boards)):
+    for r in range(begin, len(a.boards)):
         free = 0
         for job in range(used.shape[1]):
             free += used[r, job] == 0
@@ -187,16 +174,10 @@ def stream(
             jobs[r, OUTPUT, job] = output[i, r]
             jobs[r, START, job] = jobs[r, FIRST, job] = jobs[r, FINISH, job] = -1
             jobs[r, GIVEN, job] = jobs[r, PREEMPTIONS, job] = 0
-            queue(jobs[r], boards[r], job)
-        code = FULL
-        while code == FULL:
-            fleet[PLANS, r] = 0
-            code = go(
-                law, jobs[r], seats, calendars, links, heap, gaps, counts, samples, cache, held, nodes, tables, g,
-                boards, fleet, PLANS, r, r + 1, until, skip,
-            )  # fmt: skip
-            if code == FULL:
-                note_gaps(gaps, counts, g, moments, bins, tick)
-        harvest(jobs[r], seats[r], used[r], boards[r], moments, bins, totals, limits, tick)
-    note_gaps(gaps, counts, g, moments, bins, tick)
+            queue(jobs[r], a.boards[r], job)
+        s = state_of(a, law, jobs[r], r)
+        while advance(s, until, skip) == FULL:
+            note_gaps(a.gaps, a.counts, a.g, moments, bins, tick)
+        harvest(jobs[r], s.seats, used[r], s.b, moments, bins, totals, limits, tick)
+    note_gaps(a.gaps, a.counts, a.g, moments, bins, tick)
     return -1

@@ -36,6 +36,7 @@ from ridgeline.simulate.engine import (
     STEP,
     TAIL,
     TOKENS,
+    State,
     ask,
     blocks_taken,
     chunk_ticks,
@@ -171,7 +172,7 @@ def alone(law: Tables, b: np.ndarray, past: int, total: int) -> int:
     ticks = 0
     while past < total:
         count = min(total - past, b[TOKENS])
-        ticks += mixed_ticks(law, 0, 0, 0, count, 1, chunk_ticks(law[3], count, past), past + count)
+        ticks += mixed_ticks(law, 0, 0, 0, count, 1, chunk_ticks(law.chunk, count, past), past + count)
         past += count
     return ticks
 
@@ -312,8 +313,9 @@ def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
         b[TAIL] = before
 
 
-def next_arrival(jobs: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray) -> int:
+def next_arrival(s: State) -> int:
     """When somebody arrives, or is fetched, whom the next plan does not see; FAR: never."""
+    jobs, heap, cache, g, b = s.jobs, s.heap, s.cache, s.g, s.b
     when = cache.lower.chip[NEXT]
     if g[COMING] > 0 and not b[ROUTED]:
         when = min(when, jobs[ARRIVAL, heap[0]])
@@ -325,13 +327,12 @@ def next_arrival(jobs: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray
     return when
 
 
-def next_plan(
-    jobs: np.ndarray, seats: np.ndarray, heap: np.ndarray, cache: Cache, g: np.ndarray, b: np.ndarray, freed: bool
-) -> int:
+def next_plan(s: State, freed: bool) -> int:
     """When to plan again after a plan without anybody: at once if that has freed blocks."""
+    jobs, cache, b = s.jobs, s.cache, s.b
     if freed and first_waiting(jobs, cache, b) >= 0:
         return b[NOW]
-    return next_arrival(jobs, heap, cache, g, b)
+    return next_arrival(s)
 
 
 def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:

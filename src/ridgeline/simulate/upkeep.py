@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ridgeline.simulate.abreast import DUE, HANDLED, PAID, READY, SINCE_ON, STATE, part
+from ridgeline.simulate.abreast import DUE, HANDLED, PAID, READY, SINCE_ON, STATE, Replicas, memory_of, state_of
 from ridgeline.simulate.engine import (
     ARRIVAL,
     ASKED,
@@ -43,11 +43,12 @@ from ridgeline.simulate.engine import (
     SEATS,
     SENDING,
     TAIL,
+    State,
     free_sent,
     preempt_last,
     push,
 )
-from ridgeline.simulate.law import FAR
+from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import FREE, Cache, give_run, wipe
 
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
@@ -109,25 +110,13 @@ def send_back(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, policy: np.ndar
     push(jobs, heap, g, job)
 
 
-def fail(
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendar: np.ndarray,
-    heap: np.ndarray,
-    cache: Cache,
-    g: np.ndarray,
-    b: np.ndarray,
-    fleet: np.ndarray,
-    policy: np.ndarray,
-    r: int,
-    when: int,
-    repair: int,
-) -> None:
+def fail(s: State, fleet: np.ndarray, policy: np.ndarray, r: int, when: int, repair: int) -> None:
     """A replica fails: its requests are sent back in the order of their admission, then of the queue."""
+    jobs, seats, heap, cache, g, b = s.jobs, s.seats, s.heap, s.cache, s.g, s.b
     end = max(when, b[NOW])
     free_sent(seats, cache, b, end)
     while b[NEWEST] >= 0:
-        preempt_last(jobs, seats, calendar, cache, b)
+        preempt_last(s)
     job = b[HEAD]
     while job >= 0:
         behind = jobs[BEHIND, job]
@@ -199,23 +188,9 @@ def next_event(fleet: np.ndarray, policy: np.ndarray, failures: np.ndarray) -> i
     return when
 
 
-def upkeep(
-    jobs: np.ndarray,
-    seats: np.ndarray,
-    calendars: np.ndarray,
-    heap: np.ndarray,
-    cache: Cache,
-    held: np.ndarray,
-    nodes: np.ndarray,
-    tables: np.ndarray,
-    g: np.ndarray,
-    boards: np.ndarray,
-    fleet: np.ndarray,
-    policy: np.ndarray,
-    failures: np.ndarray,
-    when: int,
-) -> None:
+def upkeep(law: Tables, a: Replicas, policy: np.ndarray, failures: np.ndarray, when: int) -> None:
     """All that happens at a time up to which all replicas were advanced."""
+    boards, fleet = a.boards, a.fleet
     for r in range(len(boards)):
         if (fleet[STATE, r] == STARTING or fleet[STATE, r] == FAILED) and fleet[READY, r] <= when:
             fleet[STATE, r] = UP
@@ -226,11 +201,10 @@ def upkeep(
         if fleet[STATE, failed] != UP and fleet[STATE, failed] != DRAINING:
             continue
         for r in range(policy[PREFILLS]):
-            mine = part(cache, held, nodes, tables, boards[r], r)
-            free_sent(seats[r], mine, boards[r], when)
-        mine = part(cache, held, nodes, tables, boards[failed], failed)
-        b, lines = boards[failed], calendars[failed]
-        fail(jobs, seats[failed], lines, heap, mine, g, b, fleet, policy, failed, when, repair)
+            mine = memory_of(a, r)
+            free_sent(a.seats[r], mine, boards[r], when)
+        s = state_of(a, law, a.jobs, failed)
+        fail(s, fleet, policy, failed, when, repair)
     if policy[EVERY] and policy[LOOK] <= when:
         scale(boards, fleet, policy, when)
         policy[LOOK] = when + policy[EVERY]
