@@ -63,6 +63,8 @@ class Server:
     ended: list[Job] = field(default_factory=list)
     sending: deque[tuple[int, Job, list[Block]]] = field(default_factory=deque)
     blocks: dict[Job, list[Block]] = field(default_factory=dict)
+    full: dict[Job, int] = field(default_factory=dict)
+    """How many of them are full."""
     finishing: list[tuple[int, Job]] = field(default_factory=list)
     """Who has ended or left, and when: open until then."""
     steps: int = 0
@@ -96,8 +98,9 @@ class Server:
         mine = self.blocks[job]
         while len(mine) < self.blocks_for(upto):
             mine.append(self.pool.take())
-        for block, name in zip(mine[: upto // self.engine.block_size], job.names, strict=False):
-            self.pool.name(block, name)
+        begin, self.full[job] = self.full[job], upto // self.engine.block_size
+        for block, name in zip(mine[begin : self.full[job]], job.names[begin:], strict=False):
+            self.pool.name(block, name)  # once: a duplicate stays without a name
 
     def needed(self, hit: list[Block], tokens: int) -> int:
         return self.blocks_for(tokens) - len(hit) + sum(block.users == 0 for block in hit)
@@ -107,7 +110,7 @@ class Server:
         self.running.append(job)
         for block in hit:
             self.pool.use(block)
-        self.blocks[job] = list(hit)
+        self.blocks[job], self.full[job] = list(hit), len(hit)
         self.fill(job, upto)
 
     def plan(self, fleet: Fleet) -> None:
