@@ -115,3 +115,26 @@ def test_the_engine_is_compiled_the_quick_way(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "4"]
+
+
+MADE = """
+import sys, numba
+from pathlib import Path
+from ridgeline.simulate.native import Entry
+space = {"__name__": "one_name"}
+exec("def times(value): return value * " + sys.argv[2], space)
+njit = lambda inner: numba.njit(_nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=inner is not None)(space["times"])
+print(Entry("times", njit, Path(sys.argv[1]))(7))
+"""
+
+
+def test_files_of_one_name_are_not_confused(tmp_path: Path) -> None:
+    """Two schedulers' code was made by two processes under the same symbol: each file has a linker of its own."""
+    for factor in ("2", "3"):
+        folder = tmp_path / factor
+        folder.mkdir()
+        command = [sys.executable, "-c", MADE, str(folder), factor]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{7 * int(factor)}\n"
+    symbols = [next((tmp_path / factor).iterdir()).read_bytes().split(b"\n", 1)[0].split()[1] for factor in "23"]
+    assert symbols[0] == symbols[1]
+    assert [Entry("times", lambda inner: 1 / 0, tmp_path / factor)(7) for factor in "232"] == [14, 21, 14]

@@ -38,15 +38,8 @@ def flat(values: tuple[Any, ...], kinds: list[Any], words: list[Any]) -> None:
         if kind is np.ndarray:
             flags = value.flags
             kinds += (value.dtype.char, value.ndim, flags.c_contiguous, flags.writeable)
-            words += (
-                None,
-                None,
-                value.size,
-                value.itemsize,
-                value.__array_interface__["data"][0],
-                *value.shape,
-                *value.strides,
-            )
+            address = value.__array_interface__["data"][0]
+            words += (None, None, value.size, value.itemsize, address, *value.shape, *value.strides)
         elif isinstance(value, tuple):
             kinds += (kind.__name__, len(value))
             flat(value, kinds, words)
@@ -72,6 +65,8 @@ class Entry:
     def __init__(self, name: str, jitted: Callable[[Any], Any], folder: Path | None) -> None:
         """`jitted` makes Numba's function, those that it calls with a compiler; `folder`: where object code is kept."""
         self.name, self.jitted, self.folder = name, jitted, folder
+        self.linkers: list[Any] = []
+        """What holds the code of files."""
         self.known: dict[tuple[Any, ...], Callable[[tuple[Any, ...], list[Any]], int]] = {}
 
     def __call__(self, *arguments: Any) -> int:
@@ -102,10 +97,14 @@ class Entry:
         llvm: Any = import_module("llvmlite.binding")
         if digest != hashlib.sha256(code).hexdigest() or not all(map(llvm.address_of_symbol, symbols[1:])):
             return None
-        engine = _engine()
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        return _native(engine.get_function_address(symbols[0]), words)
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+        # a linker of its own: functions of other processes may have the same names and be others
+        self.linkers.append(llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine))
+        self.linkers[-1].add_object_file(llvm.ObjectFileRef.from_data(code))
+        self.linkers[-1].finalize_object()
+        return _native(self.linkers[-1].get_function_address(symbols[0]), words)
 
     def _made(self, key: tuple[Any, ...], arguments: tuple[Any, ...], words: list[Any]) -> Callable[..., int]:
         """The function compiled now, and its file written."""
@@ -176,16 +175,6 @@ def _write(path: Path, data: bytes) -> None:
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
         file.write(data)
     os.replace(file.name, path)
-
-
-@cache
-def _engine() -> Any:
-    """What links object code into this process."""
-    llvm: Any = import_module("llvmlite.binding")
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
 @cache
