@@ -94,17 +94,20 @@ class Entry:
         if not code:
             return None
         digest, *symbols = head.decode(errors="replace").split()
-        llvm: Any = import_module("llvmlite.binding")
-        if digest != hashlib.sha256(code).hexdigest() or not all(map(llvm.address_of_symbol, symbols[1:])):
+        if digest != hashlib.sha256(code).hexdigest():
             return None
+        llvm: Any = import_module("llvmlite.binding")
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         # a linker of its own: functions of other processes may have the same names and be others
-        self.linkers.append(llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine))
-        self.linkers[-1].add_object_file(llvm.ObjectFileRef.from_data(code))
-        self.linkers[-1].finalize_object()
-        return _native(self.linkers[-1].get_function_address(symbols[0]), words)
+        linker = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        if not all(map(llvm.address_of_symbol, symbols[1:])):  # with the first linker the process's own are known
+            return None
+        linker.add_object_file(llvm.ObjectFileRef.from_data(code))
+        linker.finalize_object()
+        self.linkers.append(linker)
+        return _native(linker.get_function_address(symbols[0]), words)
 
     def _made(self, key: tuple[Any, ...], arguments: tuple[Any, ...], words: list[Any]) -> Callable[..., int]:
         """The function compiled now, and its file written."""
