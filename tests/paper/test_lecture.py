@@ -88,7 +88,10 @@ def test_an_unknown_part_is_refused_by_name(capsys: pytest.CaptureFixture[str], 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(LEDGER is None, reason="the ledger of claims is not at hand")
+@pytest.mark.skipif(
+    LEDGER is None,
+    reason="the verdicts of other readers of the lecture (lecture/claims.csv beside the repository) are not shipped",
+)
 def test_verdicts_are_those_of_the_ledger_or_say_why_not() -> None:
     assert LEDGER is not None
     with LEDGER.open(encoding="utf-8", newline="") as file:

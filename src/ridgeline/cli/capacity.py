@@ -10,7 +10,7 @@ from ridgeline.cli import asked as asking
 from ridgeline.cli import traffic
 from ridgeline.cli.options import command, defaults
 from ridgeline.cli.report import Report, Rows
-from ridgeline.cli.simulate import document, text
+from ridgeline.cli.simulated import document, text
 from ridgeline.cli.table import copied, heading, plain, shown
 from ridgeline.cli.traffic import deployed, line
 from ridgeline.scenario import Scenario

@@ -158,15 +158,11 @@ def metrics(
             np.logical_and(met, times <= objectives[name], out=met)
         return times
 
-    concurrency = 0.0
-
     def columns() -> Iterator[np.ndarray]:
         """Times of the requests; one array lives at a time: fresh memory costs more than arithmetic."""
-        nonlocal concurrency
         yield held("ttft", first - arrival)
         yield np.maximum(start - arrival, 0.0)  # the engine's clock ticks
         times = held("e2e", finish - arrival)
-        concurrency = _ratio(float(times.sum()), duration)
         yield times / output
         yield times
         times = finish - first
@@ -199,7 +195,7 @@ def metrics(
         request_rate=_ratio(count, duration),
         input_rate=_ratio(tokens_in, duration),
         output_rate=_ratio(tokens_out, duration),
-        concurrency=concurrency,
+        concurrency=_ratio(e2e.mean * e2e.count if e2e.count else 0.0, duration),
         goodput=_ratio(good, duration),
         attained=_ratio(good, total),
         bound=_bound(run, replicas),

@@ -56,8 +56,14 @@ def unqueue(cache: Cache, b: np.ndarray, node: int) -> None:
     older, younger = cache.nodes[node, OLDER], cache.nodes[node, YOUNGER]
     if older > 0 and younger > 0 and cache.nodes[older, CONTENT] < 0 and cache.nodes[younger, CONTENT] < 0:
         cache.nodes[older, CONTENT] += cache.nodes[younger, CONTENT]
-        merged, younger = younger, cache.nodes[younger, YOUNGER]
-        discard(cache, b, merged)
+        pull(cache, b, younger)
+        discard(cache, b, younger)
+    pull(cache, b, node)
+
+
+def pull(cache: Cache, b: np.ndarray, node: int) -> None:
+    """Take a node out of the queue; its neighbours stay what they are."""
+    older, younger = cache.nodes[node, OLDER], cache.nodes[node, YOUNGER]
     if older > 0:
         cache.nodes[older, YOUNGER] = younger
     else:
@@ -124,10 +130,8 @@ def enter(cache: Cache, b: np.ndarray, name: int, users: int) -> int:
     return node
 
 
-def erase(cache: Cache, b: np.ndarray, node: int) -> None:
-    """Remember a block no longer."""
-    name = cache.nodes[node, CONTENT]
-    place = name & (len(cache.table) - 1)
+def unchain(cache: Cache, place: int, node: int) -> None:
+    """Take a node out of those with its place in the table."""
     other, after = cache.table[place], cache.nodes[node, CHAIN]
     if other == node:
         cache.table[place] = after
@@ -135,6 +139,12 @@ def erase(cache: Cache, b: np.ndarray, node: int) -> None:
         while cache.nodes[other, CHAIN] != node:
             other = cache.nodes[other, CHAIN]
         cache.nodes[other, CHAIN] = after
+
+
+def erase(cache: Cache, b: np.ndarray, node: int) -> None:
+    """Remember a block no longer."""
+    name = cache.nodes[node, CONTENT]
+    unchain(cache, name & (len(cache.table) - 1), node)
     discard(cache, b, node)
     if len(cache.holders):
         cache.holders[name, b[NUMBER] // BITS] &= ~(1 << b[NUMBER] % BITS)

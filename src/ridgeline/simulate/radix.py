@@ -31,12 +31,31 @@ from ridgeline.simulate.engine import (
     STEP,
     blocks_taken,
 )
-from ridgeline.simulate.pool import BITS, BLOCK, FREE, MADE, NUMBER, OLD, SPARE, YOUNG, Cache, discard, enqueue, obtain
+from ridgeline.simulate.pool import (
+    BITS,
+    BLOCK,
+    CHAIN,
+    FREE,
+    MADE,
+    NUMBER,
+    OLD,
+    OLDER,
+    SPARE,
+    YOUNG,
+    YOUNGER,
+    Cache,
+    discard,
+    enqueue,
+    obtain,
+    pull,
+    unchain,
+)
 
-LOCKS, OWNER, OLDER, YOUNGER, CHAIN, BEGIN, END, ABOVE, USED = range(9)
-"""Columns of nodes: requests that lock it; a request that has its pages (-1: the node is not used); neighbours among
-those without locks; the next node with the same place in the table; its pages in the request's, END not included; the
-node above; when it was used. Node 0 is the root."""
+LOCKS, OWNER = range(2)
+BEGIN, END, ABOVE, USED = range(5, 9)
+"""Columns of nodes beside those of `pool.py` (neighbours among those without locks, and the next in the table):
+requests that lock it; a request that has its pages (-1: the node is not used); its pages in the request's, END not
+included; the node above; when it was used. Node 0 is the root."""
 NODE = 9
 
 
@@ -71,27 +90,7 @@ def hang(cache: Cache, b: np.ndarray, node: int) -> None:
 
 def unhang(cache: Cache, b: np.ndarray, node: int) -> None:
     """Let a node be found no longer."""
-    place = spot(cache, content(cache, b, cache.nodes[node, OWNER], cache.nodes[node, BEGIN]))
-    other, after = cache.table[place], cache.nodes[node, CHAIN]
-    if other == node:
-        cache.table[place] = after
-    else:
-        while cache.nodes[other, CHAIN] != node:
-            other = cache.nodes[other, CHAIN]
-        cache.nodes[other, CHAIN] = after
-
-
-def pull(cache: Cache, b: np.ndarray, node: int) -> None:
-    """Take a node out of those without locks."""
-    older, younger = cache.nodes[node, OLDER], cache.nodes[node, YOUNGER]
-    if older > 0:
-        cache.nodes[older, YOUNGER] = younger
-    else:
-        b[OLD] = younger
-    if younger > 0:
-        cache.nodes[younger, OLDER] = older
-    else:
-        b[YOUNG] = older
+    unchain(cache, spot(cache, content(cache, b, cache.nodes[node, OWNER], cache.nodes[node, BEGIN])), node)
 
 
 def use(cache: Cache, b: np.ndarray, node: int) -> None:
