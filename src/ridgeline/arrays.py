@@ -49,16 +49,21 @@ def namespace(*values: Array) -> Any:
     """
     found: Any = PLAIN
     for value in values:
-        if not isinstance(value, (int, float)):
-            kind = type(value)
-            found = _NAMESPACES.get(kind) or _NAMESPACES.setdefault(kind, value.__array_namespace__())
+        own = _NAMESPACES.get(type(value)) or _namespace(value)
+        if own is not found and own is not PLAIN:
+            found = own
             if found.__name__ != "numpy":
                 break
     return found
 
 
 _NAMESPACES: dict[type, Any] = {}
-"""Of the kinds of arrays that were met."""
+"""Of the kinds of numbers and arrays that were met."""
+
+
+def _namespace(value: Array) -> Any:
+    own = PLAIN if isinstance(value, (int, float)) else value.__array_namespace__()
+    return _NAMESPACES.setdefault(type(value), own)
 
 
 def traced(value: Array) -> bool:

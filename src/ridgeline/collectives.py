@@ -28,39 +28,54 @@ def message_time(message: Message, system: System) -> Array:
     InputError
         If the bandwidth of a level that the group uses is not known.
     """
+    return sent_time(message, system)[1]
+
+
+def sent_time(message: Message, system: System) -> tuple[Array, Array]:
+    """`wire_time` and `message_time` of a message."""
     if isinstance(message.ranks, int) and message.ranks == 1:
-        return 0.0
-    wire = wire_time(message, system)
-    return (wire + hop_time(message, system)) * (wire > 0)
+        return 0.0, 0.0
+    inside = ranks_inside(message.ranks, message.stride, system.domain.size)
+    wire = _wire_time(message, system, inside)
+    return wire, (wire + _hop_time(message, system, inside)) * (wire > 0)
 
 
 def hop_time(message: Message, system: System) -> Array:
     """Seconds that the first byte of a message is under way."""
-    xp = namespace(message.ranks, message.stride)
-    inside = ranks_inside(message.ranks, message.stride, system.domain.size)
-    hops = _hops(system, inside, xp) * (inside > 1)
-    rounds = _ROUNDS[message.kind]
-    return rounds * (hops * system.domain.latency + system.network.latency * (message.ranks > inside))
+    return _hop_time(message, system, ranks_inside(message.ranks, message.stride, system.domain.size))
 
 
 def wire_time(message: Message, system: System) -> Array:
     """Seconds that the bytes of a message take at peak bandwidth, latency left out; errors as `message_time`."""
-    ranks, size = message.ranks, message.bytes
-    xp = namespace(ranks, size, message.far_bytes, message.stride)
+    return _wire_time(message, system, ranks_inside(message.ranks, message.stride, system.domain.size))
+
+
+def _hop_time(message: Message, system: System, inside: Array) -> Array:
+    hops = _hops(system, inside, namespace(message.ranks, message.stride)) * (inside > 1)
     rounds = _ROUNDS[message.kind]
-    inside = ranks_inside(ranks, message.stride, system.domain.size)
-    outside = ranks / inside
-    if message.kind == "all_to_all":
-        near, far = size * (inside > 1) * _path(system, inside, xp), message.far_bytes
-    elif message.kind == "send":
-        near, far = size * (inside > 1), message.far_bytes * (outside > 1)
+    return rounds * (hops * system.domain.latency + system.network.latency * (message.ranks > inside))
+
+
+def _wire_time(message: Message, system: System, inside: Array) -> Array:
+    ranks, size, kind = message.ranks, message.bytes, message.kind
+    xp = namespace(ranks, size, message.far_bytes, message.stride)
+    rounds, several, outside = _ROUNDS[kind], inside > 1, ranks / inside
+    if kind == "all_to_all":
+        near = size * several * _path(system, inside, xp)
+    elif kind == "send":
+        near = size * several
     else:
         near = rounds * (inside - 1) / inside * size
-        if system.domain.in_network_reduction and message.kind == "all_reduce":
-            near = xp.minimum(near, size * (inside > 1))
-        far = rounds * (outside - 1) / outside * (size / inside)
-    wire = near / (system.scale_up if _any(inside > 1) else 1.0)
-    if _any(outside > 1):
+        if system.domain.in_network_reduction and kind == "all_reduce":
+            near = xp.minimum(near, size * several)
+    wire = near / (system.scale_up if _any(several) else 1.0)
+    beyond = outside > 1
+    if _any(beyond):
+        far = message.far_bytes
+        if kind == "send":
+            far = far * beyond
+        elif kind != "all_to_all":
+            far = rounds * (outside - 1) / outside * (size / inside)
         wire = xp.maximum(wire, far / system.scale_out)
     return wire * (ranks > 1)
 

@@ -25,7 +25,6 @@ from math import exp
 import msgspec
 
 from ridgeline.arrays import Array, namespace
-from ridgeline.collectives import wire_time
 from ridgeline.efficiency import (
     generation,
     kernel_constants,
@@ -166,7 +165,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     sent: Array = 0.0
     meetings: Array = 0.0
     layers: Array = 0.0
-    worst = LEVELS[0]
+    resting: set[str] = set()
     heads = [heads_held(kind, layout, chip) for kind, _ in model.kinds]
     for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
         for operation, time in layer.operations:
@@ -176,12 +175,14 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             family = KERNEL_OF.get(operation.family, operation.family)
             whose = MATRICES_OF if operation.family == "gemm" else engine
             constants = kernel_constants(family, chip, operation.stored, whose)
-            worst = max(worst, provenance(constants, chip), key=LEVELS.index)
-            read, busiest = routed(operation.routing, UNEVEN) if operation.routing else (1.0, 1.0)
-            if operation.routing and (engine, operation.stored, generation(chip.name)) in WHOLE:
-                read = operation.routing.experts / (operation.routing.ranks * operation.depth)
+            resting.add(provenance(constants, chip))
+            math, memory, depth, busiest = time.math, time.memory, operation.depth, 1.0
+            if operation.routing:
+                read, busiest = routed(operation.routing, UNEVEN)
+                if (engine, operation.stored, generation(chip.name)) in WHOLE:
+                    read = operation.routing.experts / (operation.routing.ranks * depth)
+                math, memory, depth = math * busiest, memory * read, depth * read
             streamed = operation.activations * (busiest / chip.hbm_bandwidth)
-            math, memory, depth = time.math * busiest, time.memory * read, operation.depth * read
             launches, wide = 0.0 if operation.joined else layer.count, constants.fixed
             if operation.family == "gemm" and format_bytes(operation.stored) < 2:
                 wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, wide)
@@ -193,11 +194,10 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 attended = attended + held * seconds
             else:
                 work = work + seconds
-        for message, _ in layer.messages:
+        for (message, _), wire in zip(layer.messages, layer.wires, strict=True):
             if isinstance(message.ranks, int) and message.ranks == 1:
                 continue
             constants = link_constants(message.kind, chip, engine)
-            wire = wire_time(message, system)
             sent = sent + layer.count * link_time(constants, wire, message.ranks)
             meetings = meetings + layer.count * (wire > 0)
         if layer.operations:
@@ -215,7 +215,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         streamed=STREAMS * layers * hidden * uneven,
         layers=layers * uneven,
         sequences=step.seqs / layout.dp,
-        provenance=worst,
+        provenance=max(resting, key=LEVELS.index, default=LEVELS[0]),
         prefill=step.prefill,
     )
 

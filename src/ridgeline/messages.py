@@ -79,6 +79,7 @@ def layer_messages(
 ) -> list[Message]:
     """Messages of one layer for one micro-batch; `domain` is the number of devices of one scale-up domain.
 
+    Where no layout has data or context parallelism, those that only these send are left out.
     `skew` is the exponent of the experts' popularity: the busiest rank receives more than the mean.
     """
     seqs_tokens = sum((segment.tokens for segment in segments), 0.0)
@@ -87,7 +88,8 @@ def layer_messages(
     tp, messages = layout.tp, list[Message]()
     if layer.mixers:
         messages.append(Message(name="attention all-reduce", kind="all_reduce", ranks=tp, stride=1, bytes=buffer))
-        messages += _context_messages(layer, layout, segments, shard, precision)
+        if not _alone(layout.cp):
+            messages += _context_messages(layer, layout, segments, shard, precision)
     experts = next((f for f in layer.feedforwards if isinstance(f, Experts)), None)
     if layer.feedforwards:
         # With dp > 1 the experts' combine returns tokens to where they came from; the all-reduce is then already paid
@@ -96,9 +98,14 @@ def layer_messages(
         messages.append(
             Message(name="feed-forward all-reduce", kind="all_reduce", ranks=tp, stride=1, bytes=buffer * alone)
         )
-    if experts is not None:
+    if experts is not None and not _alone(layout.dp):
         messages += expert_messages(experts, layout, tokens / tp, precision, domain, skew)
     return messages
+
+
+def _alone(degree: Array) -> bool:
+    """Whether no layout divides anything by this degree."""
+    return isinstance(degree, int) and degree == 1
 
 
 def expert_messages(

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ridgeline.arrays import Array
-from ridgeline.collectives import message_time
+from ridgeline.collectives import sent_time
 from ridgeline.hardware import System
 from ridgeline.layout import Layout, micro_batches, shard
 from ridgeline.messages import Message, layer_messages, stage_message
@@ -37,6 +37,8 @@ class LayerTime(msgspec.Struct, frozen=True, kw_only=True):
     count: Array
     operations: tuple[tuple[Operation, Time], ...]
     messages: tuple[tuple[Message, Array], ...]
+    wires: tuple[Array, ...]
+    """Seconds of each message at peak bandwidth, latency left out."""
     time: Time
 
 
@@ -163,10 +165,15 @@ def _layer_time(
     name: str, count: Array, operations: list[Operation], messages: list[Message], system: System
 ) -> LayerTime:
     timed = tuple((operation, work_time(operation, system.chip)) for operation in operations)
-    sent = tuple((message, message_time(message, system)) for message in messages)
+    sent = [sent_time(message, system) for message in messages]
     math, memory, comms = _sum(t.math for _, t in timed), _sum(t.memory for _, t in timed), _sum(t for _, t in sent)
     return LayerTime(
-        name=name, count=count, operations=timed, messages=sent, time=Time(math=math, memory=memory, comms=comms)
+        name=name,
+        count=count,
+        operations=timed,
+        messages=tuple(zip(messages, (t for _, t in sent), strict=True)),
+        wires=tuple(wire for wire, _ in sent),
+        time=Time(math=math, memory=memory, comms=comms),
     )
 
 

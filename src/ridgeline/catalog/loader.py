@@ -69,11 +69,11 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
             for folder in self.folders:
                 if (path := folder / kind / f"{key}.toml").is_file():
                     return path
-            for folder in self.folders:
-                for path in sorted((folder / kind).glob("*.toml")):
-                    if key.encode() in _lower(path) and key in _aliases(path):
-                        return path
-        known = {*self.names(kind), *self.aliases(kind)}
+        paths = [path for folder in self.folders for path in sorted((folder / kind).glob("*.toml"))]
+        for path in paths:
+            if key.encode() in _lower(path) and key in _aliases(path):
+                return path
+        known = {path.stem for path in paths} | {alias for path in paths for alias in _aliases(path)}
         raise UnknownNameError(KINDS[kind], name[:60], known, f"ridgeline catalog {kind} lists them")
 
     def read(self, kind: str, name: str, shape: type[T]) -> Entry[T]:
