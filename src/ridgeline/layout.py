@@ -172,12 +172,27 @@ def micro_batches(layout: Layout, seqs: Array) -> Array:
     return namespace(layout.pp, seqs).minimum(layout.pp, namespace(seqs).maximum(seqs, 1 + 0 * seqs))
 
 
+def _tensor_shard(layout: Layout) -> Shard:
+    """`shard` where tensor and expert parallelism are all that divides: every device sees all sequences."""
+    tp = 1.0 / layout.tp
+    return Shard(
+        heads=tp,
+        ffn=tp,
+        held_experts=1.0 / layout.ep,
+        redundant=layout.redundant,
+        expert_width=layout.ep / layout.tp,
+        vocab=tp,
+    )
+
+
 def shard(layout: Layout, seqs: Array) -> Shard:
     """One device's share of one micro-batch of a step with `seqs` sequences.
 
     The fullest attention rank holds at least one sequence, however few there are. Context parallelism divides the cache
     in decode and the prompt's tokens in prefill; matrices see the tokens divided either way.
     """
+    if all(isinstance(degree, int) and degree == 1 for degree in (layout.pp, layout.dp, layout.cp)):
+        return _tensor_shard(layout)
     xp = namespace(layout.tp, layout.pp, layout.dp, layout.ep, layout.cp, seqs)
     micro = micro_batches(layout, seqs)
     ranks = xp.maximum(xp.minimum(layout.dp + 0 * seqs, seqs / micro), 1.0 + 0 * seqs)

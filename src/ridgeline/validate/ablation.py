@@ -31,6 +31,7 @@ TERMS: dict[str, dict[str, float]] = {
 
 def error(groups: Sequence[Prepared], engines: Engines) -> tuple[float, float]:
     """Median and 90th percentile of the error with the constants of `engines`."""
+    groups = [group for group in groups if KEY in group.keys]
     return _summary(
         [
             metrics(group, engines.constants(group.engine, group.found.system.chip.name, group.source))[KEY]

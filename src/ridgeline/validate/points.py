@@ -44,9 +44,12 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], np.ndarray]:
-    """Estimates of every (mode, metric) for all rows of a group, with an engine's constants."""
-    n, osl = group.number, np.maximum(group.number["osl"], 1.0)
+    """Estimates of every metric of the modes of a group for all its rows, with an engine's constants."""
+    n, osl, modes = group.number, np.maximum(group.number["osl"], 1.0), _modes(group)
     decode, prefill = group.decode.total(engine), group.prefill.total(engine)
+    waves = np.maximum(n["batch"], 1.0) / n["inside"]
+    if "online" not in modes:
+        return _answers(modes, n, decode, prefill, waves)
     served = online(
         decode=decode,
         prefill=prefill / group.prompts,
@@ -59,17 +62,18 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         rate=n["rate"],
         prompts=group.prompts,
     )
-    waves = np.maximum(n["batch"], 1.0) / n["inside"]
-    return _answers(n, decode, prefill, waves, served)
+    return _answers(modes, n, decode, prefill, waves, served)
 
 
 def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
-    """Bounds of every (mode, metric): least seconds, or most tokens per second.
+    """Bounds of every metric of the modes of a group: least seconds, or most tokens per second.
 
     Rates are bounded with memory filled to the last byte: they grow at most as the batch does.
     """
-    n, osl = group.number, np.maximum(group.number["osl"], 1.0)
-    decode, prefill = group.decode_time.lower, group.prefill_time.lower
+    n, osl, modes = group.number, np.maximum(group.number["osl"], 1.0), _modes(group)
+    decode, prefill, once = group.decode_time.lower, group.prefill_time.lower, np.ones_like(osl)
+    if "online" not in modes:
+        return _answers(modes, n, decode, prefill, once)
     first = prefill / group.prompts
     request = group.prefill_time * (1.0 / group.prompts) + group.decode_time * (osl / n["inside"])
     served = Online(
@@ -79,32 +83,50 @@ def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
         request_rate=n["most"] / n["inside"] / request.lower,
         batch=n["inside"],
     )
-    return _answers(n, decode, prefill, np.ones_like(osl), served)
+    return _answers(modes, n, decode, prefill, once, served)
+
+
+def _modes(group: Prepared) -> set[str]:
+    return {mode for mode, _ in set(group.keys)}
 
 
 def _answers(
-    n: Mapping[str, np.ndarray], decode: np.ndarray, prefill: np.ndarray, waves: np.ndarray, served: Online
+    modes: set[str],
+    n: Mapping[str, np.ndarray],
+    decode: np.ndarray,
+    prefill: np.ndarray,
+    waves: np.ndarray,
+    served: Online | None = None,
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Every metric of every mode, from the seconds of a decode step, of a prefill step, and of online serving."""
+    """Every metric of the modes, from the seconds of a decode step, of a prefill step, and of online serving."""
     batch, isl, osl, asked = n["inside"], n["isl"], np.maximum(n["osl"], 1.0), np.maximum(n["batch"], 1.0)
-    whole = prefill + osl * decode * waves
-    return {
-        ("decode_step", "tpot_s"): decode,
-        ("decode_step", "out_tok_s"): batch / decode,
-        ("prefill", "ttft_s"): prefill,
-        ("prefill", "e2e_s"): prefill,
-        ("prefill", "in_tok_s"): batch * isl / prefill,
-        ("static", "ttft_s"): prefill,
-        ("static", "tpot_s"): decode,
-        ("static", "e2e_s"): whole,
-        ("static", "out_tok_s"): asked * osl / whole,
-        ("static", "total_tok_s"): asked * (isl + osl) / whole,
-        ("online", "ttft_s"): served.ttft,
-        ("online", "tpot_s"): served.tpot,
-        ("online", "e2e_s"): served.e2e,
-        ("online", "out_tok_s"): served.request_rate * osl,
-        ("online", "total_tok_s"): served.request_rate * (isl + osl),
-    }
+    out: dict[tuple[str, str], np.ndarray] = {}
+    if "decode_step" in modes:
+        out |= {("decode_step", "tpot_s"): decode, ("decode_step", "out_tok_s"): batch / decode}
+    if "prefill" in modes:
+        out |= {
+            ("prefill", "ttft_s"): prefill,
+            ("prefill", "e2e_s"): prefill,
+            ("prefill", "in_tok_s"): batch * isl / prefill,
+        }
+    if "static" in modes:
+        whole = prefill + osl * decode * waves
+        out |= {
+            ("static", "ttft_s"): prefill,
+            ("static", "tpot_s"): decode,
+            ("static", "e2e_s"): whole,
+            ("static", "out_tok_s"): asked * osl / whole,
+            ("static", "total_tok_s"): asked * (isl + osl) / whole,
+        }
+    if served is not None:
+        out |= {
+            ("online", "ttft_s"): served.ttft,
+            ("online", "tpot_s"): served.tpot,
+            ("online", "e2e_s"): served.e2e,
+            ("online", "out_tok_s"): served.request_rate * osl,
+            ("online", "total_tok_s"): served.request_rate * (isl + osl),
+        }
+    return out
 
 
 def predict(rows: Sequence[Mapping[str, str]], catalog: str = "") -> list[Prediction]:
@@ -138,12 +160,13 @@ def _predicted(
     )
     resting = level(item.decode, engine, item.found.system.chip.name)
     known = place(item.engine, item.found.model.name, item.found.system.name) in places
-    times = {"decode": item.decode_time, "prefill": item.prefill_time}
-    binding = {phase: np.broadcast_to(time.binding, len(item.rows)) for phase, time in times.items()}
-    for key in dict.fromkeys(item.keys):
+    picks: dict[tuple[str, str], list[int]] = {}
+    for i, key in enumerate(item.keys):
+        picks.setdefault(key, []).append(i)
+    bindings: dict[str, np.ndarray] = {}
+    for key, picked in picks.items():
         if key not in estimates:
             continue
-        picked = [i for i, each in enumerate(item.keys) if each == key]
         bound, estimate = bounds[key][picked], estimates[key][picked]
         down, up = map(math.exp, spread("/".join(key), FITTED if known else resting, item.engine))
         if key[1].endswith("tok_s"):
@@ -154,7 +177,10 @@ def _predicted(
             low, high = np.maximum(estimate * down, bound), estimate * up
         sides = np.minimum(low, estimate), estimate, np.maximum(high, estimate)
         phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
-        columns = (bound, *sides, binding[phase][picked])
+        if phase not in bindings:
+            time = item.prefill_time if phase == "prefill" else item.decode_time
+            bindings[phase] = np.broadcast_to(time.binding, len(item.rows))
+        columns = (bound, *sides, bindings[phase][picked])
         own = [item.rows[i] for i in picked]
         for i, floor, down, middle, up, binds in zip(own, *(column.tolist() for column in columns), strict=True):
             answer = Prediction(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -193,9 +194,9 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
 def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine: str) -> Iterator[Prepared]:
     """Steps of like rows of several sources as arrays, then a group for each source."""
     members = [member for _, rows in by_source for member in rows]
-    given = [number for _, _, number in members]
-    keys = [key for _, key, _ in members]
-    n = dict(zip(given[0], np.array([list(number.values()) for number in given]).T.copy(), strict=True))
+    places, keys, given = map(list, zip(*members, strict=True))
+    cells = np.fromiter(chain.from_iterable(map(dict.values, given)), float, len(given) * len(given[0]))
+    n = dict(zip(given[0], cells.reshape(len(given), -1).T.copy(), strict=True))
     mode = np.array([mode for mode, _ in keys])
     layout = Layout(**{name: _degree(n[name]) for name in ("tp", "pp", "dp", "ep", "cp")})
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
@@ -248,7 +249,7 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))
     whole = Prepared(
-        rows=[i for i, _, _ in members],
+        rows=places,
         keys=keys,
         engine=engine,
         source=by_source[0][0],

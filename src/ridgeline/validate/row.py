@@ -32,7 +32,7 @@ POOLS = ("prefill_", "decode_")
 POOL_DEGREES = ("workers", "tp", "pp", "dp", "ep")
 """Columns of a worker of each pool, with the pool's name in front; blank: 1."""
 COUNTS = ("isl", "osl", "context", "batch", "requests", "rate", "places")
-"""Columns of numbers that are 0 where they are blank, as `value` is; the metrics of one run share them."""
+"""Columns of numbers that are 0 where they are blank, as `value` is."""
 MOST = 1e12
 """Beyond it a number is a slip."""
 
@@ -78,9 +78,23 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
     for name, known in (("mode", MODES), ("metric", METRICS)):
         if row[name] not in known:
             raise InputError(f"{name} {row[name][:40]!r}", f"one of {', '.join(known)}")
-    mode = row["mode"]
-    out = {**_counts(tuple(map(row.get, COUNTS))), "value": _number(row, "value", 0.0)}
-    out |= _pools(row) if mode == "disaggregated" else _degrees(tuple(map(row.get, DEGREES)))
+    mode, counts = row["mode"], tuple(map(row.get, COUNTS))
+    run = (
+        _run(mode, counts, tuple(map(row.get, DEGREES)))
+        if mode != "disaggregated"
+        else _complete(mode, _counts(counts) | _pools(row))
+    )
+    return {**run, "value": _number(row, "value", 0.0)}
+
+
+@lru_cache(maxsize=4096)
+def _run(mode: str, counts: tuple[str | None, ...], degrees: tuple[str | None, ...]) -> Mapping[str, float]:
+    """The numbers in the cells of COUNTS and DEGREES, which the metrics of one run share."""
+    return _complete(mode, _counts(counts) | _degrees(degrees))
+
+
+def _complete(mode: str, out: dict[str, float]) -> dict[str, float]:
+    """The numbers of a run if none is missing that its mode needs."""
     if mode != "online" and not out["batch"]:
         raise InputError("batch", "missing")
     if out["rate"] and not (out["requests"] and out["batch"]):
@@ -93,8 +107,7 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
     return out
 
 
-@lru_cache(maxsize=4096)
-def _counts(cells: tuple[str | None, ...]) -> Mapping[str, float]:
+def _counts(cells: tuple[str | None, ...]) -> dict[str, float]:
     """The numbers in the cells of COUNTS."""
     row = {name: cell or "" for name, cell in zip(COUNTS, cells, strict=True)}
     return {name: _number(row, name, 0.0) for name in COUNTS}
@@ -134,7 +147,7 @@ def _refused(row: Mapping[str, str]) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _degrees(cells: tuple[str | None, ...]) -> Mapping[str, float]:
+def _degrees(cells: tuple[str | None, ...]) -> dict[str, float]:
     """Degrees without blanks, of the cells of DEGREES; where chips and degrees disagree the chips are certain, and `tp`
     follows from them.
     """
