@@ -29,7 +29,7 @@ from ridgeline.validate.single import MODES as SINGLE
 from ridgeline.validate.single import interval, single
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row's answer; numbers are NaN and `refused` has the reason where there is none."""
 
     id: str
@@ -179,7 +179,7 @@ def _predicted(
         phase = "prefill" if key[0] == "prefill" or key[1] == "ttft_s" else "decode"
         if phase not in bindings:
             time = item.prefill_time if phase == "prefill" else item.decode_time
-            bindings[phase] = np.broadcast_to(time.binding, len(item.rows))
+            bindings[phase] = time.binding
         columns = (bound, *sides, bindings[phase][picked])
         own = [item.rows[i] for i in picked]
         for i, floor, down, middle, up, binds in zip(own, *(column.tolist() for column in columns), strict=True):

@@ -101,11 +101,18 @@ Columns = TypeVar("Columns", bound=msgspec.Struct)
 """Numbers of rows: a column of each field."""
 Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
+Key = tuple[str, str, str, str, str, str, bool]
+"""Model, chip, engine with its manner, formats of weights and cache, source with its version, separate pools."""
+DEGREES = ("tp", "pp", "dp", "ep", "cp")
+"""Columns of a layout."""
+PLACE = (*NAMES, "notes", "source", "engine_version", "mode")
+"""Columns that decide a row's group."""
 
 
 def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Prepared | PreparedPools | Refusal]:
     """Group rows and evaluate their steps; a row that cannot be used comes out as a refusal."""
-    groups: dict[tuple[str, str, str, str, str, str, bool], list[Member]] = {}
+    groups: dict[Key, list[Member]] = {}
+    places: dict[tuple[str | None, ...], list[Member]] = {}
     for i, row in enumerate(rows):
         if row.get("mode") in SINGLE:
             continue
@@ -114,11 +121,10 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
         except InputError as error:
             yield Refusal(row=i, reason=str(error))
             continue
-        model, chip, engine, weights, kv = [row.get(name, "") for name in NAMES]
-        engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
-        source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
-        key = (model, chip, engine, weights, kv, source, row["mode"] == MODE)
-        groups.setdefault(key, []).append((i, (row["mode"], row["metric"]), number))
+        cells = tuple(map(row.get, PLACE))
+        if cells not in places:
+            places[cells] = groups.setdefault(_key(row), [])
+        places[cells].append((i, (row["mode"], row["metric"]), number))
     read = lru_cache(maxsize=None)(partial(_subject, catalog))
     alike: dict[tuple[int, str, bool], tuple[Subject, list[tuple[str, list[Member]]]]] = {}
     for key, members in groups.items():
@@ -159,7 +165,15 @@ def _manner(notes: str) -> str:
     return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
-def _group_subject(key: tuple[str, str, str, str, str, str, bool], read: Callable[..., Subject]) -> Subject:
+def _key(row: Mapping[str, str]) -> Key:
+    """What rows of a group have in common."""
+    model, chip, engine, weights, kv = [row.get(name, "") for name in NAMES]
+    engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
+    source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
+    return model, chip, engine, weights, kv, source, row["mode"] == MODE
+
+
+def _group_subject(key: Key, read: Callable[..., Subject]) -> Subject:
     """Model, chip and formats of a group of rows (InputError)."""
     model, chip, engine, weights, kv, _, _ = key
     cache = FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")
@@ -194,11 +208,12 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
 def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine: str) -> Iterator[Prepared]:
     """Steps of like rows of several sources as arrays, then a group for each source."""
     members = [member for _, rows in by_source for member in rows]
-    places, keys, given = map(list, zip(*members, strict=True))
+    at, keys, given = map(list, zip(*members, strict=True))
     cells = np.fromiter(chain.from_iterable(map(dict.values, given)), float, len(given) * len(given[0]))
     n = dict(zip(given[0], cells.reshape(len(given), -1).T.copy(), strict=True))
     mode = np.array([mode for mode, _ in keys])
-    layout = Layout(**{name: _degree(n[name]) for name in ("tp", "pp", "dp", "ep", "cp")})
+    online, static = mode == "online", mode == "static"
+    layout = _layout(n)
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
     context = np.maximum(context, 1.0)
     held = device_memory(
@@ -206,8 +221,8 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
         layout,
         found.precision,
         capacity=found.system.chip.usable,
-        seqs=1.0 + 0 * context,
-        context=np.where((mode == "static") | (engine in OF_FREE), np.maximum(n["isl"] + n["osl"], 1.0), context),
+        seqs=1.0,
+        context=np.where(static | (engine in OF_FREE), np.maximum(n["isl"] + n["osl"], 1.0), context),
         utilisation=_utilisation(engine, found),
     )
     fits = held.most_sequences
@@ -222,11 +237,11 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     capacity = np.minimum(np.where(n["places"] > 0, n["places"], capacity), n["requests"])
     n["batch"] = np.where(n["rate"] > 0, met(n["batch"], np.minimum(n["requests"], MOST)), n["batch"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
-    batch = np.where((mode == "online") | (mode == "static"), np.minimum(asked, capacity), n["batch"])
+    batch = np.where(online | static, np.minimum(asked, capacity), n["batch"])
     batch = np.maximum(batch, 1.0)
     isl = np.maximum(n["isl"], 1.0)
     chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
-    prompts = np.where(mode == "online", chunk, np.maximum(n["batch"], 1.0))
+    prompts = np.where(online, chunk, np.maximum(n["batch"], 1.0))
 
     turns = 2 if engine.endswith(OVERLAPPED) else 1
     kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
@@ -249,7 +264,7 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))
     whole = Prepared(
-        rows=places,
+        rows=at,
         keys=keys,
         engine=engine,
         source=by_source[0][0],
@@ -286,15 +301,18 @@ def _group(whole: Prepared, source: str, start: int, count: int) -> Prepared:
     )
 
 
-def _degree(column: np.ndarray) -> int | np.ndarray:
-    """Degrees of parallelism of rows: one number if they are all the same, which laws handle faster."""
-    whole = column.astype(np.int64)
-    return int(whole[0]) if (whole == whole[0]).all() else whole
+def _layout(number: Mapping[str, np.ndarray]) -> Layout:
+    """Layouts of rows; a degree is one number if it is the same for all, which laws handle faster."""
+    degrees = np.array([number[name] for name in DEGREES], np.int64)
+    same = (degrees == degrees[:, :1]).all(axis=1).tolist()
+    first = degrees[:, 0].tolist()
+    each = zip(DEGREES, same, first, degrees, strict=True)
+    return Layout(**{name: one if alike else column for name, alike, one, column in each})
 
 
 def _twice(layout: Layout) -> Layout:
     """The layouts of rows, one after another twice."""
-    degrees = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep", "cp")}
+    degrees = {name: getattr(layout, name) for name in DEGREES}
     return Layout(**{name: d if isinstance(d, int) else np.tile(d, 2) for name, d in degrees.items()})
 
 
