@@ -26,7 +26,7 @@ from typing import Any
 
 from ridgeline.simulate.native import Entry
 
-ENTRIES = ("go", "route", "stream")
+ENTRIES = ("go", "route", "stream", "gather_gaps")
 """Functions that are called as such: their arguments are many, and their work is long."""
 CALLED = (
     *ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "remembered", "in_order", "walk", "fell",

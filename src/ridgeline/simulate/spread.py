@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 
 from ridgeline.simulate.gaps import Gaps
-from ridgeline.simulate.quantile import SHORT, chunks, of_gaps, of_sorted, percentiles
+from ridgeline.simulate.quantile import SHORT, of_gaps, of_sorted, percentiles
 
 SHARES = (50.0, 90.0, 95.0, 99.0)
 """Percentiles that are computed unless others are asked for."""
 NAN = float("nan")
-_MOST = np.iinfo(np.int64).max
+_ROWS = 1 << 15
+"""Values of a part that stays in a processor's cache, so that what is computed of it does too."""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,8 @@ def spread(values: np.ndarray, shares: Sequence[float] = SHARES, *, scratch: boo
     if not len(values):
         return of_means(values, values, shares)
     mean = float(values.mean())
-    squares = sum(float(np.square(part - mean).sum()) for (part,) in chunks(values))
+    parts = (values[begin : begin + _ROWS] for begin in range(0, len(values), _ROWS))
+    squares = sum(float(np.square(part - mean).sum()) for part in parts)
     return Spread(
         count=len(values),
         mean=mean,
@@ -81,22 +83,11 @@ def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> 
 
 
 def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
-    """The spread of all gaps, each as often as requests see it.
-
-    Of a stretch of n gaps f, f + r, ... the squares about any pivot, with g = f - pivot, sum to
-
-        n g^2 + g r n (n - 1) + r^2 (n - 1) n (2 n - 1) / 6
-    """
-    pivot = int(gaps.first[:1000].mean()) if len(gaps.first) else 0
-    count, total, squares, least, most = 0, 0, 0.0, _MOST, 0
-    for first, rise, n, weight in chunks(gaps.first, gaps.rise, gaps.steps, gaps.weight):
-        g = (first - pivot).astype(np.float64)
-        count += int((n * weight).sum())
-        total += int(((n * first + rise * (n * (n - 1) // 2)) * weight).sum())
-        squares += float((n * weight * (g * g + rise * (n - 1) * (g + rise * (2 * n - 1) / 6))).sum())
-        seen = (weight > 0) & (n > 0)
-        least = min(least, int(first.min(where=seen, initial=_MOST)))
-        most = max(most, int((first + rise * (n - 1)).max(where=seen, initial=0)))
+    """The spread of all gaps, each as often as requests see it."""
+    if not len(gaps.first):
+        return of_means(np.empty(0), np.empty(0), shares)
+    found, whole, squares = of_gaps(gaps, shares)
+    count, total, least, most, pivot = whole.tolist()
     if not count:
         return of_means(np.empty(0), np.empty(0), shares)
     mean = total / count
@@ -106,7 +97,7 @@ def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
         std=math.sqrt(max(squares / count - (mean - pivot) ** 2, 0.0)) * gaps.tick,
         least=least * gaps.tick,
         most=most * gaps.tick,
-        percentiles=_named(shares, of_gaps(gaps, shares)),
+        percentiles=_named(shares, found),
     )
 
 
