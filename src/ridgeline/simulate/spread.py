@@ -91,10 +91,11 @@ def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
     if not count:
         return of_means(np.empty(0), np.empty(0), shares)
     mean = total / count
+    std = math.sqrt(max(squares / count - (mean - pivot) ** 2, 0.0)) * gaps.tick
     return Spread(
         count=count,
         mean=mean * gaps.tick,
-        std=math.sqrt(max(squares / count - (mean - pivot) ** 2, 0.0)) * gaps.tick,
+        std=float(f"{std:.10g}"),  # more digits would depend on where stretches are cut
         least=least * gaps.tick,
         most=most * gaps.tick,
         percentiles=_named(shares, found),
