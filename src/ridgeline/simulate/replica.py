@@ -15,7 +15,7 @@ import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import abreast, engine, pool, radix, seatwise, sglang, tiers
+from ridgeline.simulate import abreast, engine, pool, radix, seatwise, sglang, tiers, waiting
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.hierarchy import FETCHES, KvTier, tiered, uses
@@ -142,7 +142,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     def modules(self) -> tuple[ModuleType, ...]:
         """What the scheduler is made of; of functions of one name that of the last module counts."""
         if self.scheduler == "sglang":
-            return (pool, engine, radix, sglang, abreast)
+            return (pool, engine, radix, waiting, sglang, abreast)
         own = seatwise if self.seatwise else tiers if self.tiers else None
         return (pool, engine, *([own] if own else []), abreast)
 

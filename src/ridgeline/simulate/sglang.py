@@ -17,10 +17,9 @@ over the rest.
 
 What a request finds of its tokens in the radix tree (`radix.py`; all but the last) is locked and not charged; what it
 computes is inserted at the end of each chunk but the last when the next batch is planned, and when the results of its
-prompt and of its last token are known. With `LPM`, while at most 128 wait, the queue is sorted by the longest match
-first before each plan, and stays so; last are those with a match of at most 32 tokens that share 32 with one before
-them. With `MIXES` the running requests decode along with a batch of prompts: each takes a token of chunk, input and
-memory, and all of them stand behind the batch's requests after it.
+prompt and of its last token are known. The queue and its order are those of `waiting.py`. With `MIXES` the running
+requests decode along with a batch of prompts: each takes a token of chunk, input and memory, and all of them stand
+behind the batch's requests after it.
 
 With `ASYNC` (overlap) the result of a step is known one plan late: who has ended is decoded once more, in vain, and
 counts in one more plan. An ended request counts as running until the next decode step is planned.
@@ -33,7 +32,7 @@ Chosen where sources differ or tell nothing: 20 steps fit after a retraction (ne
 token that a retracted request gets from the step under way counts (SGLang computes it again); a decode step that lacks
 pages waits for the results of the step before. Where SGLang would stop for lack of pages in a mixed batch, answers do
 not ride along, and a chunk is cut to what is free. Without ids of tokens a retracted request finds nothing again.
-Knows no priorities, no other orders of the queue and no tiers.
+Knows no priorities and no tiers.
 Sources: sgl-project/sglang managers/schedule_policy.py, scheduler.py, schedule_batch.py, new_token_ratio_tracker.py.
 """
 
@@ -43,9 +42,7 @@ import numpy as np
 
 from ridgeline.simulate import engine
 from ridgeline.simulate.engine import (
-    ARRIVAL,
     ASYNC,
-    BEHIND,
     BLOCKS,
     BUSY,
     CONTEXTS,
@@ -101,7 +98,6 @@ from ridgeline.simulate.engine import (
     START,
     STEP,
     STEPS,
-    TAIL,
     TOKENS,
     State,
     arrive,
@@ -124,7 +120,8 @@ from ridgeline.simulate.engine import (
 from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, give, take
 from ridgeline.simulate.radix import END as PAGES
-from ridgeline.simulate.radix import content, drop, evict, keep, lock, unlocked, walk
+from ridgeline.simulate.radix import drop, evict, keep, lock, unlocked
+from ridgeline.simulate.waiting import match, rank, see, wait_again
 
 ONE = 1 << 30
 """A ratio of 1."""
@@ -132,10 +129,6 @@ CLIP = 4096
 """Output tokens of a request that memory is kept for at most (CLIP_MAX_NEW_TOKENS)."""
 MUCH = 1 << 31
 """Free tokens that are counted at most, so that products with a ratio fit into 64 bits."""
-SHORT_QUEUE = 128
-"""Waiting requests up to which the longest match goes first."""
-ALIKE = 32
-"""Tokens that a request shares with one before it in the queue, but at most finds in the tree, to be put last."""
 
 NOTHING, PROMPTS, ANSWERS = range(3)
 """What a step computed: of prompts also those along with which answers were computed."""
@@ -144,16 +137,6 @@ JOB_ROWS = engine.JOB_ROWS
 UNSEEN, COMPUTED = range(engine.SEAT_ROWS, engine.SEAT_ROWS + 2)
 """More rows of seats: requests whose prompts were finished by the last step, and how many tokens it left computed."""
 SEAT_ROWS = engine.SEAT_ROWS + 2
-
-
-def see(jobs: np.ndarray, b: np.ndarray) -> None:
-    """Note who is the last of the queue that the next plan sees."""
-    seen = b[SEEN]
-    behind = b[HEAD] if seen < 0 else jobs[BEHIND, seen]
-    while behind >= 0 and jobs[ARRIVAL, behind] <= b[CUT]:
-        seen = behind
-        behind = jobs[BEHIND, seen]
-    b[SEEN] = seen
 
 
 def known(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, seat: int) -> int:
@@ -214,17 +197,7 @@ def retract(s: State) -> None:
         if seats[UNSEEN, k] == job:
             seats[UNSEEN, k] = -1
     jobs[PREEMPTIONS, job] += 1
-    last = b[SEEN]
-    if last < 0:
-        jobs[BEHIND, job] = b[HEAD]
-        b[HEAD] = job
-    else:
-        jobs[BEHIND, job] = jobs[BEHIND, last]
-        jobs[BEHIND, last] = job
-    if jobs[BEHIND, job] < 0:
-        b[TAIL] = job
-    b[SEEN] = job
-    b[QUEUED] += 1
+    wait_again(jobs, b, job)
     ask(jobs, b, job, 1)
 
 
@@ -277,66 +250,6 @@ def make_decode_room(s: State) -> None:
                 end += 1
             b[NEXT_END] = end
     decode_pages(seats, cache, b, ghosts)
-
-
-def rank(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> bool:
-    """Sort the queue by matches, longest first, and those last of whom one before them computes the beginning.
-
-    False, without a match, if it is too long for that or stays as it is.
-    """
-    if len(cache.ids) == 0 or b[SEEN] < 0:
-        return False
-    job, waiting, page, n = b[HEAD], 1, b[BLOCK], len(cache.hits)
-    while job != b[SEEN]:
-        job = jobs[BEHIND, job]
-        waiting += 1
-        if waiting > SHORT_QUEUE:
-            return False
-    nodes, ranks = cache.held[n : 2 * n], cache.held[2 * n :]
-    rest, job = jobs[BEHIND, b[SEEN]], b[HEAD]
-    while job != rest:
-        length = jobs[PROMPT, job] + jobs[GIVEN, job]
-        node, _ = walk(cache, b, job, (length - 1) // page, False)
-        nodes[job], ranks[job] = node, -cache.nodes[node, PAGES]
-        if -ranks[job] * page <= ALIKE and length >= ALIKE:
-            mine, other = content(cache, b, job, (ALIKE - 1) // page), b[HEAD]
-            while other != job and ranks[job] <= 0:
-                if ranks[other] <= 0 and -ranks[other] * page <= ALIKE <= jobs[PROMPT, other] + jobs[GIVEN, other]:
-                    ranks[job] = 1 if content(cache, b, other, (ALIKE - 1) // page) == mine else ranks[job]
-                other = jobs[BEHIND, other]
-        job = jobs[BEHIND, job]
-    first = last = b[HEAD]
-    job = jobs[BEHIND, first]
-    while job != rest:
-        behind = jobs[BEHIND, job]
-        if ranks[last] <= ranks[job]:
-            jobs[BEHIND, last] = job
-            last = job
-        elif ranks[job] < ranks[first]:
-            jobs[BEHIND, job] = first
-            first = job
-        else:
-            before = first
-            while ranks[jobs[BEHIND, before]] <= ranks[job]:
-                before = jobs[BEHIND, before]
-            jobs[BEHIND, job] = jobs[BEHIND, before]
-            jobs[BEHIND, before] = job
-        job = behind
-    jobs[BEHIND, last] = rest
-    b[HEAD], b[SEEN] = first, last
-    if rest < 0:
-        b[TAIL] = last
-    return True
-
-
-def match(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int, ranked: bool) -> int:
-    """The node up to which a waiting request is remembered; 0: from the beginning it is not."""
-    if len(cache.ids) == 0:
-        return 0
-    if ranked:
-        return cache.held[len(cache.hits) + job]
-    node, _ = walk(cache, b, job, (jobs[PROMPT, job] + jobs[GIVEN, job] - 1) // b[BLOCK], False)
-    return node
 
 
 def to_end(seats: np.ndarray, b: np.ndarray, seat: int) -> None:
