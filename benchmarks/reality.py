@@ -17,8 +17,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ridgeline.simulate.law import affine
-from ridgeline.simulate.replica import Engine, serve
+from ridgeline.simulate.replica import serve
 from ridgeline.simulate.run import Run
+from ridgeline.simulate.settings import Engine
 from ridgeline.validate.runs import RUNS, measured_run
 from ridgeline.validate.staged import staged
 from ridgeline.workload import Requests

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.law import StepLaw
-from ridgeline.simulate.replica import Engine
+from ridgeline.simulate.settings import Engine
 
 from .vllm import Block, Pool
 

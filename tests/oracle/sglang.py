@@ -15,7 +15,8 @@ import numpy as np
 
 from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.law import StepLaw
-from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.simulate.replica import Replica
+from ridgeline.simulate.settings import Engine
 
 from . import vllm
 from .radix import Node, Tree

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ridgeline.simulate import engine as source
 from ridgeline.simulate.fleet import ALWAYS_UP, Fleet, PrefillPool, Upkeep
-from ridgeline.simulate.replica import Engine
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 from .fleet import Fleet as Slow

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ridgeline.errors import InputError
 from ridgeline.simulate import engine as source
 from ridgeline.simulate.fleet import Fleet
-from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.simulate.replica import Replica
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 from .test_vllm import LAWS, engines, followed, same, workloads

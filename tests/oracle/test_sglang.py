@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ridgeline.simulate import engine as source
 from ridgeline.simulate import pool, radix
 from ridgeline.simulate.fleet import Fleet
-from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.simulate.replica import Replica
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 from .sglang import served

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ridgeline.errors import InputError
 from ridgeline.simulate import tiers as lower
 from ridgeline.simulate.hierarchy import KvTier
-from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.simulate.replica import Replica
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 from .test_vllm import LAWS, engines, same

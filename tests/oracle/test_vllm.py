@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ridgeline.simulate import engine as source
 from ridgeline.simulate import pool
 from ridgeline.simulate.law import StepLaw, quantised
-from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.simulate.replica import Replica
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 from .vllm import Outcome, served, simulate

@@ -11,7 +11,7 @@ from ridgeline.simulate.apart import prefill_pool
 from ridgeline.simulate.deployment import deployment
 from ridgeline.simulate.fleet import PrefillPool, Upkeep, serve_fleet
 from ridgeline.simulate.law import affine
-from ridgeline.simulate.replica import Engine
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Workload
 
 LAW = affine(step=4e-3, token=2e-5, sequence=1e-5, context=2e-8, pair=1e-9)

@@ -11,8 +11,9 @@ from ridgeline.errors import InputError
 from ridgeline.simulate import abreast
 from ridgeline.simulate.fleet import ROUTERS, Fleet, serve_fleet
 from ridgeline.simulate.law import affine
-from ridgeline.simulate.replica import Engine, serve
+from ridgeline.simulate.replica import serve
 from ridgeline.simulate.run import Run
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 LAW = affine(step=4e-3, token=2e-5, sequence=1e-5, context=2e-8, pair=1e-9)

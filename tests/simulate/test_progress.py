@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ridgeline.simulate.fleet import Fleet, PrefillPool, Upkeep
-from ridgeline.simulate.replica import Engine, Replica
+from ridgeline.simulate.replica import Replica
 from ridgeline.simulate.run import Run
+from ridgeline.simulate.settings import Engine
 
 from .test_fleet import LAW, LOADS, RETRACTING, SMALL, load, same
 

@@ -7,8 +7,9 @@ import pytest
 
 from ridgeline.simulate import engine, pool
 from ridgeline.simulate.law import StepLaw, affine
-from ridgeline.simulate.replica import Engine, Replica, serve
+from ridgeline.simulate.replica import Replica, serve
 from ridgeline.simulate.replication import interval
+from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
 TOKENS = 200_000

@@ -19,7 +19,7 @@ from ridgeline.memory import device_memory
 from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.media import kv_tiers
-from ridgeline.simulate.replica import Engine
+from ridgeline.simulate.settings import Engine
 from ridgeline.simulate.stepping import step_law
 from ridgeline.units import show
 

@@ -16,8 +16,9 @@ from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.simulate import abreast, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.law import FAR, StepLaw
-from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Engine, Replica, check_law, under_way
+from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Replica, under_way
 from ridgeline.simulate.run import Operation, Run
+from ridgeline.simulate.settings import Engine, check_law
 from ridgeline.workload import Requests
 
 ROUTERS = {

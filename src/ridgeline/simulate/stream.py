@@ -24,8 +24,9 @@ from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.metrics import Metrics
-from ridgeline.simulate.replica import NO_LIMIT, Engine, Replica
+from ridgeline.simulate.replica import NO_LIMIT, Replica
 from ridgeline.simulate.run import Run
+from ridgeline.simulate.settings import Engine
 from ridgeline.simulate.simulation import Simulation
 from ridgeline.simulate.spread import SHARES, Spread
 from ridgeline.workload import Requests, Workload
