@@ -14,7 +14,7 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import abreast, engine, pool, radix, seatwise, sglang
+from ridgeline.simulate import abreast, engine, pool, radix, retraction, seatwise, sglang
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.hierarchy import tiered, uses
@@ -79,9 +79,9 @@ class Replica:
         b[engine.HEAD], b[engine.TAIL] = (kept[0], kept[-1]) if len(kept) else (-1, -1)
         b[[engine.OLDEST, engine.NEWEST, engine.PARTIAL, engine.SEEN, engine.SENDING]] = -1
         first = settings.first_ratio
-        b[engine.RATIO] = b[engine.FIRST_RATIO] = round(first * sglang.ONE)
-        b[engine.LEAST_RATIO] = round(0.14 * first * sglang.ONE)
-        b[engine.DECAY] = round(0.86 / 600 * first * sglang.ONE)
+        b[engine.RATIO] = b[engine.FIRST_RATIO] = round(first * retraction.ONE)
+        b[engine.LEAST_RATIO] = round(0.14 * first * retraction.ONE)
+        b[engine.DECAY] = round(0.86 / 600 * first * retraction.ONE)
         b[engine.RETRACT], b[engine.PREFILL] = settings.retract_decode_steps, settings.max_prefill_tokens
         b[engine.BLOCKS] = blocks
         b[engine.OPEN] = most

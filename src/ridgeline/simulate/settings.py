@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import abreast, engine, pool, radix, seatwise, sglang, tiers, waiting
+from ridgeline.simulate import abreast, engine, pool, radix, retraction, seatwise, sglang, tiers, waiting
 from ridgeline.simulate.hierarchy import FETCHES, KvTier
 from ridgeline.simulate.law import StepLaw
 
@@ -127,7 +127,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     def modules(self) -> tuple[ModuleType, ...]:
         """What the scheduler is made of; of functions of one name that of the last module counts."""
         if self.scheduler == "sglang":
-            return (pool, engine, radix, waiting, sglang, abreast)
+            return (pool, engine, radix, waiting, retraction, sglang, abreast)
         own = seatwise if self.seatwise else tiers if self.tiers else None
         return (pool, engine, *([own] if own else []), abreast)
 
