@@ -10,8 +10,12 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-from ridgeline.simulate import abreast, engine, pool, radix, routing, seatwise, sglang, tally, tiers, upkeep
+from ridgeline.simulate import abreast, engine, pool, routing, seatwise, tally, tiers, upkeep
 from ridgeline.simulate.compiled import _jitted, assembled, compiled
+from ridgeline.simulate.settings import Engine
+
+SGLANG = [*Engine(scheduler="sglang").modules[2:-1]]
+"""Between the engine that all share and replicas side by side."""
 
 
 def module(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -31,7 +35,7 @@ def test_a_function_takes_only_the_place_of_one_with_its_parameters(monkeypatch:
         assembled(one, other)
 
 
-@pytest.mark.parametrize("scheduler", [[], [radix, sglang], [seatwise], [tiers]])
+@pytest.mark.parametrize("scheduler", [[], SGLANG, [seatwise], [tiers]])
 @pytest.mark.parametrize("behind", [[], [abreast, upkeep, routing], [abreast, tally]])
 def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behind: list[ModuleType]) -> None:
     """Whatever comes behind it, all functions of a scheduler are its own."""
@@ -41,7 +45,7 @@ def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behi
             assert made[name].__module__ == f.__module__
 
 
-@pytest.mark.parametrize("scheduler", [[radix, sglang], [seatwise], [tiers]])
+@pytest.mark.parametrize("scheduler", [SGLANG, [seatwise], [tiers]])
 def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: list[ModuleType]) -> None:
     """`route` has one name and one signature whoever it calls: a fleet of SGLang's once served vLLM's in a process that
     came later.
@@ -63,8 +67,8 @@ def test_what_calls_nothing_that_was_replaced_is_compiled_once() -> None:
     """Compiling takes long: SGLang's scheduler and vLLM's share the law, and whatever else is the same."""
     pytest.importorskip("numba")
     vllm, other, lower = (
-        _jitted(None, *(f"ridgeline.simulate.{name}" for name in names))
-        for names in (("pool", "engine"), ("pool", "engine", "radix", "sglang"), ("pool", "engine", "tiers"))
+        _jitted(None, *(module.__name__ for module in (pool, engine, *scheduler)))
+        for scheduler in ([], SGLANG, [tiers])
     )
     assert other["chunk_ticks"] is vllm["chunk_ticks"]
     assert other["blocks_taken"] is vllm["blocks_taken"]
