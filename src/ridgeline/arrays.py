@@ -66,6 +66,11 @@ def _namespace(value: Array) -> Any:
     return _NAMESPACES.setdefault(type(value), own)
 
 
+def is_one(value: Array) -> bool:
+    """Whether a value is the number 1, not an array: a degree that divides nothing for anybody."""
+    return isinstance(value, int) and value == 1
+
+
 def traced(value: Array) -> bool:
     """Whether a value stands for one that is not known yet: JAX is compiling or differentiating what is done to it."""
     jax = sys.modules.get("jax")

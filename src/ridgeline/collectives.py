@@ -13,7 +13,7 @@ and as many times half the way round on a torus. These are lower bounds. Knows n
 
 from __future__ import annotations
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.hardware import System
 from ridgeline.messages import Message, ranks_inside
 
@@ -33,7 +33,7 @@ def message_time(message: Message, system: System) -> Array:
 
 def sent_time(message: Message, system: System) -> tuple[Array, Array]:
     """`wire_time` and `message_time` of a message."""
-    if isinstance(message.ranks, int) and message.ranks == 1:
+    if is_one(message.ranks):
         return 0.0, 0.0
     inside = ranks_inside(message.ranks, message.stride, system.domain.size)
     wire = _wire_time(message, system, inside)

@@ -24,7 +24,7 @@ from math import exp
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.efficiency import (
     generation,
     kernel_constants,
@@ -195,7 +195,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             else:
                 work = work + seconds
         for (message, _), wire in zip(layer.messages, layer.wires, strict=True):
-            if isinstance(message.ranks, int) and message.ranks == 1:
+            if is_one(message.ranks):
                 continue
             constants = link_constants(message.kind, chip, engine)
             sent = sent + layer.count * link_time(constants, wire, message.ranks)

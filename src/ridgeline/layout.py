@@ -20,7 +20,7 @@ import math
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.errors import InputError
 from ridgeline.model import Architecture
 from ridgeline.model.architecture import Attention, Dense
@@ -172,32 +172,14 @@ def micro_batches(layout: Layout, seqs: Array) -> Array:
     return namespace(layout.pp, seqs).minimum(layout.pp, namespace(seqs).maximum(seqs, 1 + 0 * seqs))
 
 
-def _tensor_shard(layout: Layout) -> Shard:
-    """`shard` where tensor and expert parallelism are all that divides: every device sees all sequences."""
-    tp = 1.0 / layout.tp
-    return Shard(
-        heads=tp,
-        ffn=tp,
-        held_experts=1.0 / layout.ep,
-        redundant=layout.redundant,
-        expert_width=layout.ep / layout.tp,
-        vocab=tp,
-    )
-
-
 def shard(layout: Layout, seqs: Array) -> Shard:
     """One device's share of one micro-batch of a step with `seqs` sequences.
 
     The fullest attention rank holds at least one sequence, however few there are. Context parallelism divides the cache
     in decode and the prompt's tokens in prefill; matrices see the tokens divided either way.
     """
-    if all(isinstance(degree, int) and degree == 1 for degree in (layout.pp, layout.dp, layout.cp)):
-        return _tensor_shard(layout)
-    xp = namespace(layout.tp, layout.pp, layout.dp, layout.ep, layout.cp, seqs)
-    micro = micro_batches(layout, seqs)
-    ranks = xp.maximum(xp.minimum(layout.dp + 0 * seqs, seqs / micro), 1.0 + 0 * seqs)
-    sequences = 1.0 / (micro * ranks)
     tp = 1.0 / layout.tp
+    tensors_only = is_one(layout.pp) and is_one(layout.dp) and is_one(layout.cp)
     return Shard(
         heads=tp,
         ffn=tp,
@@ -205,10 +187,20 @@ def shard(layout: Layout, seqs: Array) -> Shard:
         redundant=layout.redundant,
         expert_width=layout.ep / (layout.tp * layout.dp),
         vocab=tp,
-        sequences=sequences,
-        tokens=sequences / layout.cp,
-        routed=xp.maximum(
-            1.0 / (micro * layout.cp) + 0.0 * seqs, 1.0 / (xp.maximum(seqs, 1.0 + 0 * seqs) + 0.0 * micro)
-        ),
-        context=1.0 / layout.cp,
+        **({} if tensors_only else _of_sequences(layout, seqs)),
     )
+
+
+def _of_sequences(layout: Layout, seqs: Array) -> dict[str, Array]:
+    """Shares of sequences, tokens and contexts; without data, context or pipeline parallelism each has all."""
+    xp = namespace(layout.tp, layout.pp, layout.dp, layout.ep, layout.cp, seqs)
+    micro = micro_batches(layout, seqs)
+    ranks = xp.maximum(xp.minimum(layout.dp + 0 * seqs, seqs / micro), 1.0 + 0 * seqs)
+    sequences = 1.0 / (micro * ranks)
+    routed = xp.maximum(1.0 / (micro * layout.cp) + 0.0 * seqs, 1.0 / (xp.maximum(seqs, 1.0 + 0 * seqs) + 0.0 * micro))
+    return {
+        "sequences": sequences,
+        "tokens": sequences / layout.cp,
+        "routed": routed,
+        "context": 1.0 / layout.cp,
+    }

@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.layout import Layout
 from ridgeline.model.architecture import Architecture, Attention, Experts, LatentAttention, Layer, Recurrent
 from ridgeline.precision import Precision
@@ -88,7 +88,7 @@ def layer_messages(
     tp, messages = layout.tp, list[Message]()
     if layer.mixers:
         messages.append(Message(name="attention all-reduce", kind="all_reduce", ranks=tp, stride=1, bytes=buffer))
-        if not _alone(layout.cp):
+        if not is_one(layout.cp):
             messages += _context_messages(layer, layout, segments, shard, precision)
     experts = next((f for f in layer.feedforwards if isinstance(f, Experts)), None)
     if layer.feedforwards:
@@ -98,14 +98,9 @@ def layer_messages(
         messages.append(
             Message(name="feed-forward all-reduce", kind="all_reduce", ranks=tp, stride=1, bytes=buffer * alone)
         )
-    if experts is not None and not _alone(layout.dp):
+    if experts is not None and not is_one(layout.dp):
         messages += expert_messages(experts, layout, tokens / tp, precision, domain, skew)
     return messages
-
-
-def _alone(degree: Array) -> bool:
-    """Whether no layout divides anything by this degree."""
-    return isinstance(degree, int) and degree == 1
 
 
 def expert_messages(

@@ -38,7 +38,17 @@ STRETCH = st.tuples(
 )
 
 
-@pytest.mark.parametrize("how", ["listed", "counted", "compiled"])
+HOW = ("listed", "counted", "compiled")
+"""Ways in which ranks are found; which one is chosen by the number of gaps, and whether code is compiled."""
+
+
+def find(patch: pytest.MonkeyPatch, how: str) -> None:
+    """Have them found in one of those ways."""
+    patch.setattr(quantile, "worthwhile", lambda work: how == "compiled")
+    patch.setattr(quantile, "FEW", 1 << 20 if how == "listed" else -1)
+
+
+@pytest.mark.parametrize("how", HOW)
 @given(st.lists(STRETCH, min_size=1, max_size=40), st.sampled_from([np.int64, np.int32]), st.sampled_from([1, 8]))
 def test_gaps_agree_with_their_list(
     how: str, stretches: list[tuple[int, int, int, int]], kind: type, bits: int
@@ -54,20 +64,21 @@ def test_gaps_agree_with_their_list(
     listed = [first + rise * j for first, rise, steps, weight in stretches for j in range(steps) for _ in range(weight)]
     expected = np.percentile(np.array(listed) * 1e-9, SHARES) if listed else np.full(len(SHARES), np.nan)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantile, "worthwhile", lambda work: how == "compiled")
-        patch.setattr(quantile, "FEW", 1 << 20 if how == "listed" else -1)
+        find(patch, how)
         patch.setattr(quantile, "BITS", (bits, bits))
         found, whole, _ = of_gaps(gaps, SHARES)
+        std = pooled(gaps).std
     np.testing.assert_array_equal(found, expected)
     if listed:
         assert whole.tolist()[:4] == [len(listed), sum(listed), min(listed), max(listed)]
-        assert pooled(gaps).std == pytest.approx(
-            np.std(np.array(listed) * 1e-9), rel=1e-6, abs=1e-16 * max(columns[0])
-        )  # of the pivot
+        near_pivot = 1e-16 * max(columns[0])
+        assert std == pytest.approx(np.std(np.array(listed) * 1e-9), rel=1e-6, abs=near_pivot)
 
 
-def test_counts_beyond_narrow_numbers_are_right() -> None:
+@pytest.mark.parametrize("how", HOW)
+def test_counts_beyond_narrow_numbers_are_right(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A past mistake: products of int32 columns wrapped around at 2^31."""
+    find(monkeypatch, how)
     narrow = np.array([100_000] * 3, dtype=np.int32)
     gaps = Gaps(first=np.array([10, 10, 10]), rise=np.array([1, 1, 1]), steps=narrow, weight=narrow, tick=1.0)
     assert of_gaps(gaps, (0, 50, 100))[0].tolist() == [10.0, 50_009.5, 100_009.0]
@@ -77,8 +88,10 @@ def test_counts_beyond_narrow_numbers_are_right() -> None:
     assert found.std == pytest.approx(np.sqrt((10**10 - 1) / 12))
 
 
-def test_a_stretch_of_a_billion_gaps_is_not_listed() -> None:
+@pytest.mark.parametrize("how", HOW)
+def test_a_stretch_of_a_billion_gaps_is_not_listed(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is that of the stretches, whatever their length."""
+    find(monkeypatch, how)
     n = 1_000_000_000
     gaps = Gaps(first=np.array([7]), rise=np.array([3]), steps=np.array([n]), weight=np.array([2]), tick=1.0)
     assert of_gaps(gaps, (0, 100))[0].tolist() == [7.0, 7.0 + 3.0 * (n - 1)]

@@ -67,26 +67,31 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray
 
     Time and memory are proportional to the number of stretches.
     """
-    stretches = [gaps.first, gaps.rise, gaps.steps, gaps.weight]
     rows, wide = len(gaps.first), 2 * len(shares)
+    quick = rows > 0 and worthwhile(0)
+    columns = [gaps.first, gaps.rise, gaps.steps, gaps.weight]
+    # in Python lists are sooner read, and products of their numbers always fit
+    first, rise, steps, weight = columns if quick else (c.tolist() for c in columns)
     whole, squares, ranks = np.zeros(5, np.int64), np.zeros(1), np.zeros(wide, np.int64)
     whole[binned.PIVOT] = int(gaps.first[:1000].mean()) if rows else 0
     each = np.asarray(shares, dtype=np.float64)
-    quick = worthwhile(0)
-    if quick or rows > FEW or gaps.steps.sum(dtype=np.int64) > FEW:
+    counting = quick or rows > FEW or gaps.steps.sum(dtype=np.int64) > FEW
+    if counting:
         bins = np.empty((wide, 1 + (1 << min(max(rows.bit_length(), BITS[0]), BITS[1]))), np.int64)
         gather = (compiled if quick else assembled)(binned).gather_gaps
-        gather(*stretches, each, whole, squares, ranks, np.empty((3, wide), np.int64), bins, np.empty(rows, np.int64))
+        scratch = np.empty((3, wide), np.int64), bins, np.empty(rows, np.int64)
+        gather(first, rise, steps, weight, each, whole, squares, ranks, *scratch)
     else:
-        first, rise, steps, weight = (c.tolist() for c in stretches)  # in Python lists are sooner read
         binned.sum_gaps(first, rise, steps, weight, whole, squares)
-        if whole[binned.COUNT]:
-            at = np.floor(each / 100.0 * (whole[binned.COUNT] - 1)).astype(np.int64)
-            ranks = _listed(stretches, np.concatenate([at, np.minimum(at + 1, whole[binned.COUNT] - 1)]))
-    if not whole[binned.COUNT]:
+    count = int(whole[binned.COUNT])
+    if not count:
         return np.full(len(shares), np.nan), whole, 0.0
-    rank, seconds = each / 100.0 * (whole[binned.COUNT] - 1), ranks * gaps.tick
-    return _between(seconds[: len(each)], seconds[len(each) :], rank - np.floor(rank)), whole, float(squares[0])
+    rank = each / 100.0 * (count - 1)
+    low = np.floor(rank)
+    if not counting:
+        ranks = _listed(columns, np.minimum(np.concatenate([low, low + 1]), count - 1).astype(np.int64))
+    left, right = (ranks * gaps.tick).reshape(2, -1)
+    return _between(left, right, rank - low), whole, float(squares[0])
 
 
 def _between(left: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarray:

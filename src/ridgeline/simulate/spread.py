@@ -84,8 +84,6 @@ def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> 
 
 def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
     """The spread of all gaps, each as often as requests see it."""
-    if not len(gaps.first):
-        return of_means(np.empty(0), np.empty(0), shares)
     found, whole, squares = of_gaps(gaps, shares)
     count, total, least, most, pivot = whole.tolist()
     if not count:

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.collectives import hop_time, wire_time
 from ridgeline.efficiency import kernel_constants, kernel_time, link_constants, link_time
 from ridgeline.hardware import System
@@ -237,7 +237,7 @@ def _messages(
 
 def sent(message: Message, system: System) -> tuple[Array, Array]:
     """Seconds of a message with measured constants, and those of its bytes at peak bandwidth."""
-    if isinstance(message.ranks, int) and message.ranks == 1:
+    if is_one(message.ranks):
         return 0.0 * message.bytes, 0.0 * message.bytes
     constants = link_constants(message.kind, system.chip)
     wire = wire_time(message, system)

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ridgeline.arrays import Array, namespace
+from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.model import Architecture
 from ridgeline.model.architecture import Experts
 from ridgeline.training.activations import BYTES, boundary_bytes, layer_bytes
@@ -122,7 +122,7 @@ def training_memory(
     stages, layout = dealt(model, layout), floats(layout)
     xp = namespace(layout.pp, layout.tp, layout.micro_batch, batch)
     first = _held(model, layout, stages, seq, batch, habits, allocation, dropout, fused, frozen, last=False)
-    if isinstance(layout.pp, int) and layout.pp == 1:
+    if is_one(layout.pp):
         return first
     last = _held(model, layout, stages, seq, batch, habits, allocation, dropout, fused, frozen, last=True)
     fuller = last.used > first.used
