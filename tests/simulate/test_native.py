@@ -32,8 +32,8 @@ def total(pair: Pair, rows: np.ndarray, scale: float, negative: bool, count: int
     return int(-found * scale if negative else found * scale)
 
 
-def _njit(inner: Any) -> Any:
-    options = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": inner is not None}
+def _njit(given: Any) -> Any:
+    options = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": given is not None}
     return numba.njit(**options)(total)
 
 
@@ -103,9 +103,9 @@ def test_what_is_no_argument_is_told() -> None:
 def test_the_engine_is_compiled_the_quick_way(tmp_path: Path) -> None:
     """With the Numba of today only the outermost function is made machine code; a file shows it."""
     code = (
-        "from ridgeline.simulate.native import inner, remembering\n"
+        "from ridgeline.simulate.native import compilers, remembering\n"
         "import numba\n"
-        "@numba.njit(pipeline_class=inner(), forceinline=True, no_cpython_wrapper=True)\n"
+        "@numba.njit(pipeline_class=compilers()[0], forceinline=True, no_cpython_wrapper=True)\n"
         "def one(x): return x + 1\n"
         "@numba.njit\n"
         "def two(x): return one(x) * 2\n"
@@ -123,7 +123,7 @@ from pathlib import Path
 from ridgeline.simulate.native import Entry
 space = {"__name__": "one_name"}
 exec("def times(value): return value * " + sys.argv[2], space)
-njit = lambda inner: numba.njit(_nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=inner is not None)(space["times"])
+njit = lambda given: numba.njit(_nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=given is not None)(space["times"])
 print(Entry("times", njit, Path(sys.argv[1]))(7))
 """
 
@@ -137,4 +137,4 @@ def test_files_of_one_name_are_not_confused(tmp_path: Path) -> None:
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{7 * int(factor)}\n"
     symbols = [next((tmp_path / factor).iterdir()).read_bytes().split(b"\n", 1)[0].split()[1] for factor in "23"]
     assert symbols[0] == symbols[1]
-    assert [Entry("times", lambda inner: 1 / 0, tmp_path / factor)(7) for factor in "232"] == [14, 21, 14]
+    assert [Entry("times", lambda given: 1 / 0, tmp_path / factor)(7) for factor in "232"] == [14, 21, 14]

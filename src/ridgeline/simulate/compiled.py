@@ -82,24 +82,24 @@ def _compiled(*modules: str) -> Any:
     folder = _folder(number, *modules)
     entries = [name for name in ENTRIES if hasattr(_assembled(*modules), name)]
     return SimpleNamespace(
-        **{name: Entry(name, lambda inner, name=name: _jitted(inner, *modules)[name], folder) for name in entries}
+        **{name: Entry(name, lambda given, name=name: _jitted(given, *modules)[name], folder) for name in entries}
     )
 
 
 @cache
-def _jitted(inner: Any, *modules: str) -> dict[str, Any]:
-    """Numba's functions, all but ENTRIES made by a compiler; those that nothing replaces are shared."""
+def _jitted(given: Any, *modules: str) -> dict[str, Any]:
+    """Numba's functions; those that nothing replaces are shared. `given`: compilers of all but ENTRIES, and theirs."""
     numba: Any = import_module("numba")
 
     def jit(name: str, twin: FunctionType) -> Any:
         entry = name in ENTRIES
         options = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": name not in CALLED}
-        options |= {"no_cpython_wrapper": inner is not None or not entry, "no_cfunc_wrapper": True}
-        if inner is not None and not entry:
-            options["pipeline_class"] = inner
+        options |= {"no_cpython_wrapper": given is not None or not entry, "no_cfunc_wrapper": True}
+        if given is not None:
+            options["pipeline_class"] = given[entry]
         return numba.njit(**options)(twin)
 
-    return _together(modules, _jitted(inner, *modules[:-1]) if len(modules) > 1 else {}, jit)
+    return _together(modules, _jitted(given, *modules[:-1]) if len(modules) > 1 else {}, jit)
 
 
 def _together(modules: tuple[str, ...], before: dict[str, Any], make: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ a checksum, the function's name and those of functions of the process that it ne
 passed as words, as Numba's own callers pass them: of an array its address, shape and strides, of a tuple its members.
 
 Numba optimises each function, and makes it machine code, before it is put into its callers, which are optimised again
-with it inside: of calls five deep the innermost six times. `inner` leaves it to the outermost. Knows no module of the
-simulator.
+with it inside: of calls five deep the innermost six times. `compilers` leave it to the outermost, which is optimised
+once, and take none of Numba's steps for what the simulator's functions have not: closures, literals, raised errors.
+Knows no module of the simulator.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Entry:
     """A function that returns a whole number, called as machine code."""
 
     def __init__(self, name: str, jitted: Callable[[Any], Any], folder: Path | None) -> None:
-        """`jitted` makes Numba's function, those that it calls with a compiler; `folder`: where object code is kept."""
+        """`jitted` makes Numba's function, with two compilers or its own; `folder`: where object code is kept."""
         self.name, self.jitted, self.folder = name, jitted, folder
         self.linkers: list[Any] = []
         """What holds the code of files."""
@@ -115,7 +116,7 @@ class Entry:
         types = tuple(numba.typeof(argument) for argument in arguments)
         try:
             with remembering():
-                function = self.jitted(inner())
+                function = self.jitted(compilers())
                 function.compile(types)
         except Exception:  # whatever it is that another version of Numba does otherwise
             return self._slow()
@@ -181,11 +182,27 @@ def _write(path: Path, data: bytes) -> None:
 
 
 @cache
-def inner() -> Any:
-    """Numba's compiler for what is only put into callers: it is not optimised for itself, nor made machine code."""
+def compilers() -> tuple[Any, Any]:
+    """Numba's compiler for what is only put into callers, neither optimised for itself nor made machine code; and the
+    outermost's.
+    """
     codegen, compiler = import_module("numba.core.codegen"), import_module("numba.core.compiler")
+    untyped, typed = import_module("numba.core.untyped_passes"), import_module("numba.core.typed_passes")
+    machinery = import_module("numba.core.compiler_machinery")
+    steps = (
+        untyped.TranslateByteCode, untyped.FixupArgs, untyped.IRProcessing, untyped.ReconstructSSA,
+        typed.NopythonTypeInference, typed.PreLowerStripPhis, typed.IRLegalization, typed.AnnotateTypes,
+        typed.NativeLowering, typed.NoPythonBackend,
+    )  # fmt: skip
 
     class Code(codegen.JITCodeLibrary):
+        """What is called from outside: it has nothing that Numba's first round is for, counted references."""
+
+        def _optimize_final_module(self) -> None:
+            manager, builder = self._codegen._module_pass_manager()
+            manager.run(self._final_module, builder)
+
+    class Part(codegen.JITCodeLibrary):
         """What is put into callers."""
 
         codegen = SimpleNamespace(set_env=lambda name, environment: None)
@@ -201,13 +218,23 @@ def inner() -> Any:
             self._ensure_finalized()
             return 0
 
-    class Inner(compiler.Compiler):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            self.state.library = Code(self.state.targetctx.codegen(), "inner")
-            self.state.library.enable_object_caching()
+    def making(library: type) -> type:
+        class Compiler(compiler.CompilerBase):
+            def __init__(self, *given: Any) -> None:
+                super().__init__(*given)
+                self.state.library = library(self.state.targetctx.codegen(), library.__name__)
+                self.state.library.enable_object_caching()
 
-    return Inner
+            def define_pipelines(self) -> list[Any]:
+                manager = machinery.PassManager(library.__name__)
+                for step in steps:
+                    manager.add_pass(step, step.__name__)
+                manager.finalize()
+                return [manager]
+
+        return Compiler
+
+    return making(Part), making(Code)
 
 
 @contextmanager
