@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
@@ -190,8 +191,8 @@ def _defaults(of: Any) -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def _documentation(of: type) -> dict[str, str]:
     """Docstring of each field of a kind of question: the text that follows it in the source."""
-    body = ast.parse(inspect.getsource(of)).body[0]
-    assert isinstance(body, ast.ClassDef)
+    source = ast.parse(inspect.getsource(sys.modules[of.__module__]))  # sooner read as a whole than cut to the class
+    body = next(each for each in source.body if isinstance(each, ast.ClassDef) and each.name == of.__name__)
     found: dict[str, str] = {}
     for field, text in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):

@@ -158,7 +158,8 @@ def _contexts(found: Subject) -> np.ndarray:
 def _grown(first: float, most: float, per_doubling: int) -> np.ndarray:
     """Whole numbers from `first` that grow evenly on a logarithmic scale, to the first that is at least `most`."""
     count = math.ceil(math.log2(most / first) * per_doubling) + 1
-    return np.unique(np.rint(first * 2.0 ** (np.arange(count) / per_doubling)))
+    grown = np.rint(first * 2.0 ** (np.arange(count) / per_doubling))
+    return grown[np.diff(grown, prepend=-1.0) > 0]
 
 
 def deviation(law: StepLaw, steps: Stepping, most_tokens: int, seed: int = 0) -> tuple[float, float]:
