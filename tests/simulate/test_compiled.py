@@ -7,15 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 import pytest
 
-from ridgeline.simulate import abreast, engine, pool, routing, seatwise, tally, tiers, upkeep
+from ridgeline.simulate import abreast, engine, pool, routing, tally, upkeep
 from ridgeline.simulate.compiled import _jitted, assembled, compiled
+from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.settings import Engine
 
-SGLANG = [*Engine(scheduler="sglang").modules[2:-1]]
-"""Between the engine that all share and replicas side by side."""
+
+def own(**settings: Any) -> list[ModuleType]:
+    """What a scheduler is made of, between the engine that all share and replicas side by side."""
+    return [*Engine(**settings).modules()[2:-1]]
+
+
+VLLM, SGLANG, SEATWISE = own(), own(scheduler="sglang"), own(drafts=1, acceptance=(0.5,))
+TIERS = own(tiers=(KvTier(name="ddr", blocks=9, read=0.0, write=0.0),))
 
 
 def module(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -35,7 +43,7 @@ def test_a_function_takes_only_the_place_of_one_with_its_parameters(monkeypatch:
         assembled(one, other)
 
 
-@pytest.mark.parametrize("scheduler", [[], SGLANG, [seatwise], [tiers]])
+@pytest.mark.parametrize("scheduler", [[], VLLM, SGLANG, SEATWISE, TIERS])
 @pytest.mark.parametrize("behind", [[], [abreast, upkeep, routing], [abreast, tally]])
 def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behind: list[ModuleType]) -> None:
     """Whatever comes behind it, all functions of a scheduler are its own."""
@@ -45,7 +53,7 @@ def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behi
             assert made[name].__module__ == f.__module__
 
 
-@pytest.mark.parametrize("scheduler", [SGLANG, [seatwise], [tiers]])
+@pytest.mark.parametrize("scheduler", [SGLANG, SEATWISE, TIERS])
 def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: list[ModuleType]) -> None:
     """`route` has one name and one signature whoever it calls: a fleet of SGLang's once served vLLM's in a process that
     came later.
@@ -54,9 +62,10 @@ def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: l
     places = [
         getattr(compiled(*modules), name).folder
         for name, modules in (
-            ("route", (pool, engine, abreast, upkeep, routing)),
+            ("route", (pool, engine, *VLLM, abreast, upkeep, routing)),
             ("route", (pool, engine, *scheduler, abreast, upkeep, routing)),
             ("go", (pool, engine, abreast)),
+            ("go", (pool, engine, *VLLM, abreast)),
             ("go", (pool, engine, *scheduler, abreast)),
         )
     ]
@@ -68,7 +77,7 @@ def test_what_calls_nothing_that_was_replaced_is_compiled_once() -> None:
     pytest.importorskip("numba")
     vllm, other, lower = (
         _jitted(None, *(module.__name__ for module in (pool, engine, *scheduler)))
-        for scheduler in ([], SGLANG, [tiers])
+        for scheduler in (VLLM, SGLANG, TIERS)
     )
     assert other["chunk_ticks"] is vllm["chunk_ticks"]
     assert other["blocks_taken"] is vllm["blocks_taken"]

@@ -16,8 +16,9 @@ integers, so that skipping and stepping are the same to the last bit.
 With `ASYNC` the plan of a step is made while the one before it runs: requests that arrive during a step wait for the
 one after the next, and what ends in a step holds its seat and blocks for one plan more.
 
-This file is plain Python; `compiled.py` compiles it. It is long because all of it shares one array of places: what a
-step reads and writes can be checked here alone. Knows no chip, no second and no metric.
+This file is plain Python; `compiled.py` compiles it. What few runs need has files of its own, whose functions take the
+place of those here: `caching.py`, `following.py`, `sending.py`. It is long because all of it shares one array of
+places: what a step reads and writes can be checked here alone. Knows no chip, no second and no metric.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, share, take
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, take
 
 # Scalars of a replica: places in one int64 array; the first seven are those of `pool`.
 NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(7, 20)
@@ -284,93 +285,17 @@ def preempt_last(s: State) -> None:
     ask(jobs, b, job, 1)
 
 
-def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:
-    """Put a request into the heap of arrivals, earliest first, then lowest number: at a place or above."""
-    when = jobs[ARRIVAL, job]
-    while place > 0:
-        above = heap[(place - 1) // 2]
-        if jobs[ARRIVAL, above] < when or (jobs[ARRIVAL, above] == when and above < job):
-            break
-        heap[place] = above
-        place = (place - 1) // 2
-    heap[place] = job
-
-
-def sink(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, place: int, job: int) -> None:
-    """Put a request into the heap at a place or below."""
-    when = jobs[ARRIVAL, job]
-    while 2 * place + 1 < g[COMING]:
-        below = 2 * place + 1
-        if below + 1 < g[COMING]:
-            one, other = heap[below], heap[below + 1]
-            if jobs[ARRIVAL, other] < jobs[ARRIVAL, one] or (
-                jobs[ARRIVAL, other] == jobs[ARRIVAL, one] and other < one
-            ):
-                below += 1
-        one = heap[below]
-        if when < jobs[ARRIVAL, one] or (when == jobs[ARRIVAL, one] and job < one):
-            break
-        heap[place] = one
-        place = below
-    heap[place] = job
-
-
-def push(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> None:
-    """Let a request arrive."""
-    g[COMING] += 1
-    rise(jobs, heap, g[COMING] - 1, job)
-
-
-def pop(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray) -> int:
-    """Take the earliest request out of the heap."""
-    job = heap[0]
-    g[COMING] -= 1
-    sink(jobs, heap, g, 0, int(heap[g[COMING]]))
-    return job
-
-
-def sooner(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, when: int) -> None:
-    """In a closed loop without anybody left to start: the last of those started since comes at a time, if later.
-
-    Replicas are not simulated in the order of time, so that a place that was free later has been filled before.
-    """
-    last = -1
-    for i in range(g[COMING]):
-        latest = when if last < 0 else jobs[ARRIVAL, heap[last]]
-        if links[PARENT, heap[i]] == -1 and jobs[ARRIVAL, heap[i]] > latest:
-            last = i
-    if last >= 0:
-        job = heap[last]
-        jobs[ARRIVAL, job] = when
-        rise(jobs, heap, last, job)
-
-
 def follow(s: State, job: int) -> None:
-    """Let those arrive that wait for the end of a request: its follow-ups, or, in a closed loop, somebody new."""
-    jobs, links, heap, g, b = s.jobs, s.links, s.heap, s.g, s.b
-    if links.shape[1] == 0:
-        return
-    child = links[CHILD, job]
-    if child < 0 and b[CLOSED]:
-        while g[LATER] < links.shape[1] and links[PARENT, g[LATER]] != -1:
-            g[LATER] += 1
-        if g[LATER] < links.shape[1]:
-            jobs[ARRIVAL, g[LATER]] = b[NOW]
-            push(jobs, heap, g, g[LATER])
-            g[LATER] += 1
-        else:
-            sooner(jobs, links, heap, g, b[NOW])
-    while child >= 0:
-        jobs[ARRIVAL, child] = b[NOW] + links[THINK, child]
-        push(jobs, heap, g, child)
-        child = links[SIBLING, child]
+    """Let those arrive that wait for the end of a request; `following.py` knows them."""
 
 
 def arrive(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, b: np.ndarray) -> None:
-    """Queue those who have arrived when the next plan is made."""
-    while not b[ROUTED] and g[COMING] > 0 and jobs[ARRIVAL, heap[0]] <= b[CUT]:
-        job = pop(jobs, heap, g)
-        queue(jobs, b, job)
+    """Queue those who have arrived when the next plan is made, and were not queued from the beginning."""
+
+
+def next_coming(s: State) -> int:
+    """When the first of those arrives; FAR: nobody does."""
+    return FAR
 
 
 def queue(jobs: np.ndarray, b: np.ndarray, job: int) -> None:
@@ -391,68 +316,15 @@ def ask(jobs: np.ndarray, b: np.ndarray, job: int, sign: int) -> None:
 
 
 def hand_over(s: State, seat: int, cached: int) -> None:
-    """Send a request's cache to who decodes it: caches pass the link one after another, in the order of prefills.
-
-    The request holds its seat and its blocks until the cache has left, and arrives anew when it has come.
-    """
-    jobs, seats, heap, g, b = s.jobs, s.seats, s.heap, s.g, s.b
-    job = seats[JOB, seat]
-    unlink(seats, b, seat)
-    b[OPEN] -= 1  # the seat is kept
-    more = jobs[SEND, job] * (cached - jobs[PROMPT, job]) // jobs[PROMPT, job]
-    b[LINK] = max(b[LINK], b[NOW]) + jobs[SEND, job] + more
-    seats[SINCE, seat], seats[ORIGIN, seat], seats[NEWER, seat] = b[LINK], cached, -1
-    if b[SENDING] < 0:
-        b[SENDING] = seat
-    else:
-        seats[NEWER, b[SENT_LAST]] = seat
-    b[SENT_LAST] = seat
-    b[HOLDING] += 1
-    jobs[ARRIVAL, job], jobs[LOADED, job] = b[LINK] + b[DELAY], 1
-    push(jobs, heap, g, job)
-    if b[LAST] < b[NOW]:
-        b[EARLIER], b[LAST] = b[ENDS], b[NOW]
-    b[ENDS] += 1
+    """Send a request's cache to who decodes it, as `sending.py` does."""
 
 
 def free_sent(seats: np.ndarray, cache: Cache, b: np.ndarray, when: int) -> None:
     """Free seats and blocks of requests whose cache has left by then."""
-    while b[SENDING] >= 0 and seats[SINCE, b[SENDING]] <= when:
-        seat = b[SENDING]
-        b[SENDING] = seats[NEWER, seat]
-        b[HOLDING] -= 1
-        give(cache, b, seats[JOB, seat], seats[ORIGIN, seat])
-        seats[EMPTY, b[OPEN]] = seat
-        b[OPEN] += 1
 
 
 def join(s: State) -> None:
-    """Take into the batch those at the head of the queue who came with their cache, as far as seats and blocks last.
-
-    Their latest token is passed on when the step begins. They wait while a prompt is computed anew here.
-    """
-    jobs, seats, calendar, gaps, counts, cache, g, b = s.jobs, s.seats, s.calendar, s.gaps, s.counts, s.cache, s.g, s.b
-    while b[PARTIAL] < 0 and b[DECODES] + b[PENDING] < min(b[SEATS], b[TOKENS]):
-        job = b[HEAD]
-        if job < 0 or jobs[LOADED, job] == 0 or jobs[ARRIVAL, job] > b[CUT]:
-            return
-        cached = jobs[PROMPT, job] + jobs[GIVEN, job] - 1
-        hit = found(cache, b, job, cached + 1)
-        needed = cached // b[BLOCK] + 1 - hit + queued(cache, job, hit)  # with that of the next token
-        if needed > b[FREE] - b[FILLED + b[STEP] % b[BLOCK]]:
-            return
-        share(cache, b, job, hit)
-        take(cache, b, (cached + b[BLOCK] - 1) // b[BLOCK] - hit)
-        remember(cache, b, job, hit, cached // b[BLOCK])
-        dequeue(jobs, cache, b, job)
-        if jobs[FIRST, job] < 0:
-            jobs[FIRST, job] = b[NOW]
-        else:
-            keep_gap(gaps, counts, g, b[NOW] - jobs[FINISH, job], 0, 1, 1)
-        jobs[FINISH, job], jobs[LOADED, job] = b[NOW], 0
-        if jobs[PREEMPTIONS, job]:
-            b[QUEUED] -= 1
-        begin_decode(seats, calendar, b, sit(seats, b, job), cached, jobs[OUTPUT, job] - jobs[GIVEN, job])
+    """Take into the batch those at the head of the queue who came with their cache."""
 
 
 def see_fetched(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> None:
@@ -493,13 +365,10 @@ def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -
 
 def next_arrival(s: State) -> int:
     """When somebody arrives whom the next plan does not see; FAR: never."""
-    jobs, heap, g, b = s.jobs, s.heap, s.g, s.b
-    if g[COMING] > 0 and not b[ROUTED]:
-        return jobs[ARRIVAL, heap[0]]
-    head = b[HEAD]
-    if head >= 0 and jobs[ARRIVAL, head] > b[CUT]:
-        return jobs[ARRIVAL, head]
-    return FAR
+    head = s.b[HEAD]
+    if head >= 0 and s.jobs[ARRIVAL, head] > s.b[CUT]:
+        return s.jobs[ARRIVAL, head]
+    return next_coming(s)
 
 
 def retire(s: State) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import abreast, engine, pool, routing, upkeep
+from ridgeline.simulate import abreast, caching, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Replica, under_way
@@ -112,6 +112,7 @@ class Fleet:
         tick = min(law.tick, prefill.law.tick) if prefill else law.tick
         self.router, self.law, self.settings, self.keeping = ROUTERS[router], law.in_ticks(tick), settings, keeping
         self.first_law = prefill.law.in_ticks(tick) if prefill else self.law
+        self.modules = (*settings.modules(), upkeep, routing)
         total = replicas + first
         largest, fewest = _largest(settings, prefill.engine) if prefill else (settings, 0)
         self.base = base = Replica(requests, self.law, largest, fewest=fewest)
@@ -126,11 +127,10 @@ class Fleet:
         self.nodes[:, :2] = cache.nodes[:2]  # the run of all blocks; the rest is memory that was never touched
         self.held = _copies(cache.held, 2 if first else 1)
         if router == "prefix" and len(cache.ids):
-            words = np.zeros((int(cache.ids.max()) + 1, -(-total // pool.BITS)), np.int64)
+            words = np.zeros((int(cache.ids.max()) + 1, -(-total // caching.BITS)), np.int64)
             base.cache = cache._replace(holders=words)
-        chained = bool(requests.concurrency or requests.after is not None)
         n, kept = len(requests), np.delete(np.arange(len(requests)), base.refused)
-        self.kept = np.zeros(0, np.int64) if chained else kept
+        self.kept = np.zeros(0, np.int64) if base.chained else kept
         self.moved = prefill is not None or not keeping.fixed
         if self.moved:
             moved = np.full((engine.MOVED_ROWS - engine.JOB_ROWS, n), -1)
@@ -138,7 +138,7 @@ class Fleet:
             if prefill:
                 moved[engine.SEND - engine.JOB_ROWS] = np.rint(prefill.seconds / tick)
             base.jobs = np.concatenate([base.jobs, moved])
-            base.heap = base.heap if chained else np.zeros(n, np.int64)
+            base.heap = base.heap if base.chained else np.zeros(n, np.int64)
         session = np.zeros(n, np.int64) if requests.session is None else requests.session
         _, self.session = np.unique(session, return_inverse=True)
         self.home = np.full(int(self.session.max()) + 1, -1)
@@ -167,7 +167,7 @@ class Fleet:
         b[:n, engine.SENDS], b[:n, engine.TAKES] = 1, 0
         b[:n, engine.DELAY] = round(prefill.delay / self.law.tick)
         for r in range(len(b)):
-            upkeep.clear(self.seats[r], abreast.memory_of(self._side(), r), b[r])
+            assembled(*self.modules).clear(self.seats[r], abreast.memory_of(self._side(), r), b[r])
 
     def _policy(self, first: int) -> np.ndarray:
         """What `upkeep.py` reads."""
@@ -200,7 +200,7 @@ class Fleet:
         portion = -(-total // PORTIONS)
         self.policy[upkeep.STOP] = portion if told else 0
         while True:
-            made = (compiled if base.quick else assembled)(*base.modules, upkeep, routing)
+            made = (compiled if base.quick else assembled)(*self.modules)
             code = made.route(
                 self.law.tables,
                 self.first_law.tables,

@@ -11,7 +11,8 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.simulate import radix
-from ridgeline.simulate.pool import NODE, Cache
+from ridgeline.simulate.caching import NODE
+from ridgeline.simulate.pool import Cache
 from ridgeline.workload import Requests
 
 

@@ -22,6 +22,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ridgeline.simulate.caching import (
+    BITS,
+    CHAIN,
+    OLDER,
+    YOUNGER,
+    discard,
+    enqueue,
+    obtain,
+    pull,
+    unchain,
+)
 from ridgeline.simulate.engine import (
     CLOCK,
     DECODES,
@@ -31,29 +42,11 @@ from ridgeline.simulate.engine import (
     STEP,
     blocks_taken,
 )
-from ridgeline.simulate.pool import (
-    BITS,
-    BLOCK,
-    CHAIN,
-    FREE,
-    MADE,
-    NUMBER,
-    OLD,
-    OLDER,
-    SPARE,
-    YOUNG,
-    YOUNGER,
-    Cache,
-    discard,
-    enqueue,
-    obtain,
-    pull,
-    unchain,
-)
+from ridgeline.simulate.pool import BLOCK, FREE, MADE, NUMBER, OLD, SPARE, YOUNG, Cache
 
 LOCKS, OWNER = range(2)
 BEGIN, END, ABOVE, USED = range(5, 9)
-"""Columns of nodes beside those of `pool.py` (neighbours among those without locks, and the next in the table):
+"""Columns of nodes beside those of `caching.py` (neighbours among those without locks, and the next in the table):
 requests that lock it; a request that has its pages (-1: the node is not used); its pages in the request's, END not
 included; the node above; when it was used. Node 0 is the root."""
 NODE = 9

@@ -14,7 +14,7 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.roofline import TERMS
-from ridgeline.simulate import abreast, engine, pool, radix, retraction, seatwise, sglang
+from ridgeline.simulate import abreast, engine, pool, retraction, seatwise, sglang
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.hierarchy import tiered, uses
@@ -51,7 +51,7 @@ class Replica:
         if ticks[-1] >= FAR / 4:
             raise InputError(f"an arrival at {requests.arrival[-1]:g} s", f"at most {FAR / 4 * law.tick:g} s")
         trees = settings.scheduler == "sglang"
-        self.modules, rows = settings.modules, sglang if trees else seatwise if settings.seatwise else engine
+        rows = sglang if trees else seatwise if settings.seatwise else engine
         most_tokens = requests.prompt + requests.output - 1 + settings.beyond
         if trees:  # it admits only what leaves a page and a token more
             most_tokens = most_tokens + 2 + settings.block_size
@@ -102,10 +102,13 @@ class Replica:
             self.cache = cache_of(given, settings.block_size, blocks)
         if settings.tiers:
             self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
-        (radix if trees else pool).give_run(self.cache, b, blocks)
+        self.chained = bool(requests.concurrency or requests.after is not None)
+        simple = not (self.chained or len(self.cache.ids))
+        self.modules = settings.modules(simple)
+        assembled(*self.modules).give_run(self.cache, b, blocks)
         self.shared = np.zeros(engine.SHARED, np.int64)
         self.links, self.heap = np.zeros((4, 0), np.int64), np.zeros(0, np.int64)
-        if requests.concurrency or requests.after is not None:
+        if self.chained:
             self._link(kept)
 
     def _kinds(self) -> np.ndarray:
@@ -165,7 +168,7 @@ class Replica:
     def portions(self) -> Iterator[float]:
         """Advance by portions: the share behind, of the arrivals or, where ends start others, of the requests."""
         requests, tick = self.requests, self.law.tick
-        if not requests.concurrency and requests.after is None:
+        if not self.chained:
             last = int(requests.arrival[-1] / tick)
             for portion in range(1, PORTIONS):
                 self.advance(last * portion // PORTIONS)

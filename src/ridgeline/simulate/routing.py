@@ -38,6 +38,7 @@ from ridgeline.simulate.abreast import (
     look_at,
     memory_of,
 )
+from ridgeline.simulate.caching import BITS
 from ridgeline.simulate.engine import (
     ARRIVAL,
     CAME,
@@ -57,13 +58,11 @@ from ridgeline.simulate.engine import (
     QUEUED,
     SENT,
     free_sent,
-    pop,
-    push,
     queue,
-    sink,
 )
+from ridgeline.simulate.following import pop, push, sink
 from ridgeline.simulate.law import FAR, Tables
-from ridgeline.simulate.pool import BITS, BLOCK, Cache
+from ridgeline.simulate.pool import BLOCK, Cache
 from ridgeline.simulate.upkeep import (
     EVENT,
     FAILED,
@@ -104,7 +103,7 @@ def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarra
 
 
 def remembered(jobs: np.ndarray, cache: Cache, block: int, job: int, deep: np.ndarray) -> None:
-    """How many blocks of a prompt each replica would find: as `pool.found`, of all at once."""
+    """How many blocks of a prompt each replica would find: as `caching.found`, of all at once."""
     deep[:] = 0
     if len(cache.holders) == 0:
         return

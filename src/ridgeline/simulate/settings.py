@@ -11,7 +11,20 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import abreast, engine, pool, radix, retraction, seatwise, sglang, tiers, waiting
+from ridgeline.simulate import (
+    abreast,
+    caching,
+    engine,
+    following,
+    pool,
+    radix,
+    retraction,
+    seatwise,
+    sending,
+    sglang,
+    tiers,
+    waiting,
+)
 from ridgeline.simulate.hierarchy import FETCHES, KvTier
 from ridgeline.simulate.law import StepLaw
 
@@ -123,13 +136,17 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the requests of a batch go ahead differently."""
         return self.policy == "priority" or self.drafts > 0
 
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        """What the scheduler is made of; of functions of one name that of the last module counts."""
+    def modules(self, simple: bool = False) -> tuple[ModuleType, ...]:
+        """What the scheduler is made of; of functions of one name that of the last module counts.
+
+        `simple`: of one replica, whose requests have no ids, and none of which arrives when another ends. There is
+        less to compile then, by half, and to do in each step.
+        """
         if self.scheduler == "sglang":
-            return (pool, engine, radix, waiting, retraction, sglang, abreast)
-        own = seatwise if self.seatwise else tiers if self.tiers else None
-        return (pool, engine, *([own] if own else []), abreast)
+            return (pool, engine, caching, following, radix, waiting, retraction, sglang, abreast)
+        more = () if simple and not self.tiers else (caching, following, sending)
+        own = (seatwise,) if self.seatwise else (tiers,) if self.tiers else ()
+        return (pool, engine, *more, *own, abreast)
 
     @property
     def beyond(self) -> int:

@@ -12,8 +12,8 @@ by tier, as make (fetch + computing the rest alone) shortest, with links as busy
 where it was. What is written can be found when it is through; writes queue without limit.
 
 A request that finds no room while nobody runs takes it from the last one in the queue that was fetched. Plain Python
-that `compiled.py` compiles in the place of functions of the same name in `pool.py` and `engine.py`. Knows no medium and
-no byte. As vLLM's connectors that load asynchronously (v1/core/sched/scheduler.py), with the choices above.
+that `compiled.py` compiles in place of functions of `caching.py` and `engine.py`. Knows no medium and no byte. As
+vLLM's connectors that load asynchronously (v1/core/sched/scheduler.py), with the choices above.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ import numpy as np
 from ridgeline.simulate.engine import (
     ARRIVAL,
     BEHIND,
-    COMING,
     CUT,
     FILLED,
     GIVEN,
     HEAD,
     NOW,
     PROMPT,
-    ROUTED,
     STEP,
     TAIL,
     TOKENS,
@@ -41,6 +39,7 @@ from ridgeline.simulate.engine import (
     blocks_taken,
     chunk_ticks,
     mixed_ticks,
+    next_coming,
 )
 from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
@@ -315,10 +314,8 @@ def dequeue(jobs: np.ndarray, cache: Cache, b: np.ndarray, job: int) -> None:
 
 def next_arrival(s: State) -> int:
     """When somebody arrives, or is fetched, whom the next plan does not see; FAR: never."""
-    jobs, heap, cache, g, b = s.jobs, s.heap, s.cache, s.g, s.b
-    when = cache.lower.chip[NEXT]
-    if g[COMING] > 0 and not b[ROUTED]:
-        when = min(when, jobs[ARRIVAL, heap[0]])
+    jobs, cache, b = s.jobs, s.cache, s.b
+    when = min(cache.lower.chip[NEXT], next_coming(s))
     job = b[HEAD]
     while job >= 0 and cache.lower.fetch[UNTIL, job] >= 0:
         job = jobs[BEHIND, job]

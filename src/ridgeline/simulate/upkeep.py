@@ -46,8 +46,8 @@ from ridgeline.simulate.engine import (
     State,
     free_sent,
     preempt_last,
-    push,
 )
+from ridgeline.simulate.following import push
 from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import FREE, Cache, give_run, wipe
 
