@@ -1,7 +1,7 @@
 """A fleet, slow and obvious: servers with lists, one step at a time, and everything in the order of time.
 
-Two pools with a link that queues, failures and repairs, replicas that follow the load, four routers. Written from the
-descriptions in `routing.py` and `upkeep.py`, not from their code. Shares with it only the step law.
+Two pools with a link that queues, failures and repairs, replicas that follow the load, four routers, KV tiers. Written
+from the descriptions in `routing.py` and `upkeep.py`, not from their code. Shares with it only the step law.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.settings import Engine
 
+from .tiers import Tiers
 from .vllm import Block, Pool
 
 
@@ -33,6 +34,10 @@ class Job:
     computed: int = 0
     prefilling: bool = True
     loaded: bool = False
+    named: int = 0
+    """Tokens of which the full blocks are known by their names, once it gives them back."""
+    loading: int = -1
+    """When the fetch of its blocks is done."""
     thrown: int = 0
     retried: int = 0
     server: int = -1
@@ -61,17 +66,23 @@ class Server:
     waiting: deque[Job] = field(default_factory=deque)
     running: list[Job] = field(default_factory=list)
     ended: list[Job] = field(default_factory=list)
-    sending: deque[tuple[int, Job, list[Block]]] = field(default_factory=deque)
+    sending: deque[tuple[int, Job, list[Block], list[int]]] = field(default_factory=deque)
     blocks: dict[Job, list[Block]] = field(default_factory=dict)
-    full: dict[Job, int] = field(default_factory=dict)
-    """How many of them are full."""
+    tiers: Tiers | None = None
     finishing: list[tuple[int, Job]] = field(default_factory=list)
     """Who has ended or left, and when: open until then."""
     steps: int = 0
 
     def __post_init__(self) -> None:
         self.total = self.engine.blocks or 1 << 50
+        self.empty()
+
+    def empty(self) -> None:
+        """Nothing is remembered."""
         self.pool = Pool(self.total)
+        self.pool.tiers = self.tiers
+        if self.tiers:
+            self.tiers.lose()
 
     def blocks_for(self, tokens: int) -> int:
         return -(-tokens // self.engine.block_size)
@@ -89,7 +100,7 @@ class Server:
         return hit
 
     def burden(self, job: Job, when: int) -> int:
-        held = [*self.blocks.values(), *(mine for at, _, mine in self.sending if at > when)]
+        held = [*self.blocks.values(), *(mine for at, _, mine, _ in self.sending if at > when)]
         used = len({id(block) for mine in held for block in mine})
         queue = sum(self.blocks_for(other.prompt) for other in self.waiting)
         return self.blocks_for(job.prompt) - len(self.found(job, job.prompt)) + used + queue
@@ -98,20 +109,55 @@ class Server:
         mine = self.blocks[job]
         while len(mine) < self.blocks_for(upto):
             mine.append(self.pool.take())
-        begin, self.full[job] = self.full[job], upto // self.engine.block_size
-        for block, name in zip(mine[begin : self.full[job]], job.names[begin:], strict=False):
-            self.pool.name(block, name)  # once: a duplicate stays without a name
+        if job.prefilling:  # what it generates is found when it gives its blocks back
+            full = slice(job.named // self.engine.block_size, upto // self.engine.block_size)
+            for block, name in zip(mine[full], job.names[full], strict=False):
+                self.pool.name(block, name)
+        job.named = upto
+
+    def known(self, job: Job) -> list[int]:
+        """Names of the full blocks that it holds here."""
+        return job.names[: job.named // self.engine.block_size]
 
     def needed(self, hit: list[Block], tokens: int) -> int:
         return self.blocks_for(tokens) - len(hit) + sum(block.users == 0 for block in hit)
 
     def admit(self, job: Job, hit: list[Block], upto: int) -> None:
-        self.waiting.popleft()
+        """Of a job that holds blocks already these are what it hit."""
+        self.waiting.remove(job)
         self.running.append(job)
+        for block in () if job in self.blocks else hit:
+            self.pool.use(block)
+        self.blocks[job], job.named = list(hit), len(hit) * self.engine.block_size
+        self.fill(job, upto)
+
+    def make_room(self, job: Job) -> None:
+        """While nobody runs: take the room that a waiting job lacks from the last ones that were fetched."""
+        known = job.prompt + job.given
+        while True:
+            mine = self.blocks.get(job)
+            if (self.blocks_for(known) - len(mine) if mine else self.needed(self.found(job, known), known)) <= (
+                self.pool.room()
+            ):
+                return
+            holders = [r for r in self.waiting if r in self.blocks and r.loading < 0 and r is not job]
+            if not holders:
+                return
+            holders[-1].named = len(self.blocks[holders[-1]]) * self.engine.block_size
+            self.pool.give(self.blocks.pop(holders[-1]), self.known(holders[-1]))
+
+    def fetches(self, job: Job, hit: list[Block], past: int) -> bool:
+        """Begin to fetch what lies below of a waiting job's blocks, if that is wanted."""
+        known, size = job.prompt + job.given, self.engine.block_size
+        more = job.names[len(hit) : (known - 1) // size]
+        sources = self.tiers.choose(more, past, size, known, self.now) if self.tiers else []
+        if not self.tiers or not sources:
+            return False
+        job.loading = self.tiers.fetch(more[: len(sources)], sources, self.now)
         for block in hit:
             self.pool.use(block)
-        self.blocks[job], self.full[job] = list(hit), len(hit)
-        self.fill(job, upto)
+        self.blocks[job] = hit + [self.pool.take() for _ in sources]
+        return True
 
     def plan(self, fleet: Fleet) -> None:
         """Plan and make the step that begins now, or find out when to try again."""
@@ -119,9 +165,15 @@ class Server:
         if self.idle:
             self.now = self.seen = self.wake
         e, now, self.idle = self.engine, self.now, False
+        self.pool.now = now
         while self.sending and self.sending[0][0] <= now:
-            _, _, mine = self.sending.popleft()
-            self.pool.give(mine)
+            _, _, mine, names = self.sending.popleft()
+            self.pool.give(mine, names)
+        for job in self.waiting:
+            if 0 <= job.loading <= self.seen:
+                job.loading = -1
+                for block, name in zip(self.blocks[job], job.names, strict=False):
+                    self.pool.name(block, name)
         # those that came with their cache
         while self.takes and self.waiting and not any(r.prefilling for r in self.running):
             job = self.waiting[0]
@@ -157,40 +209,49 @@ class Server:
                 continue
             break
         while self.waiting and not thrown and budget > 0:
-            job = self.waiting[0]
+            job = next((r for r in self.waiting if r.loading < 0), None)
+            if job is None:
+                break
             if len(self.running) + len(self.ended) + len(self.sending) >= e.max_num_seqs:
                 break
             if job.arrival > self.seen or job.loaded:
                 break
             known = job.prompt + job.given
-            hit = self.found(job, known)
+            if self.tiers and not self.running and not self.ended:
+                self.make_room(job)
+            holds = self.blocks.get(job)
+            hit = holds or self.found(job, known)
             past = len(hit) * e.block_size
             new = min(known - past, budget)
-            if self.needed(hit, known if e.reserve_full_input else past + new) > self.pool.room():
+            whole = known if e.reserve_full_input else past + new
+            if (self.blocks_for(whole) - len(hit) if holds else self.needed(hit, whole)) > self.pool.room():
                 break
+            if not holds and self.fetches(job, hit, past):
+                continue
             self.admit(job, hit, past + new)
             if job.start < 0:
                 job.start, job.cached = now, past
             plan.append((job, new, past))
             budget -= new
-        freed = bool(self.ended)
+        freed = thrown or bool(self.ended)
         for job in self.ended:
-            self.pool.give(self.blocks.pop(job))
+            self.pool.give(self.blocks.pop(job), self.known(job))
         self.ended.clear()
         if not plan:
             if not self.waiting:
                 self.wake = None
                 return
-            head = self.waiting[0]
+            head = next((r for r in self.waiting if r.loading < 0), None)
             self.idle, self.wake = True, now
-            if head.arrival > self.seen:
-                self.wake = max(now, head.arrival)
+            loads = [r.loading for r in self.waiting if r.loading >= 0]
+            if head is None or head.arrival > self.seen:
+                self.wake = max(now, min([*loads, *([head.arrival] if head else [])]))
             elif not freed:
-                self.wake = max(now, self.sending[0][0])
+                self.wake = max(now, min(loads + [at for at, *_ in self.sending]))
             return
         ticks = self.ticks(plan)
         self.seen = now if e.async_scheduling else now + ticks
-        self.now = self.wake = end = now + ticks
+        self.now = self.wake = self.pool.now = end = now + ticks
         self.steps += 1
         for job, new, past in plan:
             job.computed = past + new
@@ -203,7 +264,7 @@ class Server:
                 self.finishing.append((end, job))
                 whole = fleet.send[job.name]
                 self.link = max(self.link, end) + whole + whole * (job.computed - job.prompt) // job.prompt
-                self.sending.append((self.link, job, self.blocks.pop(job)))
+                self.sending.append((self.link, job, self.blocks.pop(job), self.known(job)))
                 job.loaded, job.arrival = True, self.link + self.delay
                 fleet.coming.append(job)
                 continue
@@ -214,12 +275,12 @@ class Server:
                 if e.async_scheduling:
                     self.ended.append(job)
                 else:
-                    self.pool.give(self.blocks.pop(job))
+                    self.pool.give(self.blocks.pop(job), self.known(job))
                 fleet.ends.append((end, job))
 
     def drop(self, job: Job) -> None:
         if job in self.blocks:
-            self.pool.give(self.blocks.pop(job))
+            self.pool.give(self.blocks.pop(job), self.known(job))
         job.computed, job.prefilling = 0, True
 
     def ticks(self, plan: list[tuple[Job, int, int]]) -> int:
@@ -305,6 +366,10 @@ class Fleet:
             else:
                 for s in self.servers:
                     if s.state in ("starting", "failed") and s.ready <= when:
+                        if s.state == "starting":
+                            s.ended.clear()
+                            s.blocks.clear()
+                            s.empty()
                         s.state = "up"
                         s.now = s.seen = max(s.now, when)
                 while self.failures and self.failures[0][0] <= when:
@@ -313,6 +378,8 @@ class Fleet:
                 if self.fewest and look <= when:
                     enough = self.scale(when, enough)
                     look = when + self.every
+        while plans := [(s.wake, s.number) for s in self.servers if s.wake is not None]:
+            self.servers[min(plans)[1]].plan(self)  # gives back what the last ones held
 
     def hand_out(self, job: Job, when: int) -> None:
         self.coming.remove(job)
@@ -328,6 +395,8 @@ class Fleet:
         server.waiting.append(job)
         if server.wake is None:
             server.wake, server.idle = max(server.now, when), True
+        elif server.idle and server.tiers:  # it waits for a fetch
+            server.wake = min(server.wake, max(server.now, when))
 
     def choose(self, job: Job, pool: list[Server], when: int) -> Server | None:
         up = [s for s in pool if s.state == "up"]
@@ -363,18 +432,17 @@ class Fleet:
         for job in lost:
             job.arrival = end + self.retry
             self.coming.append(job)
-        lost += [job for at, job, _ in s.sending if at > end]
+        lost += [job for at, job, *_ in s.sending if at > end]
         for job in lost:
-            s.drop(job)
             job.given, job.loaded = len(job.tokens), False
-            job.computed, job.prefilling = 0, True
+            job.computed, job.prefilling, job.loading = 0, True, -1
             job.retried += 1
         s.waiting.clear()
         s.running.clear()
         s.ended.clear()
         s.sending.clear()
         s.blocks.clear()
-        s.pool = Pool(s.total)
+        s.empty()
         s.link, s.wake, s.now, s.seen = 0, None, end, end
         s.state, s.ready = "failed", end + repair
 

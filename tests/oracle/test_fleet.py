@@ -1,4 +1,4 @@
-"""Fleets against one that does everything in the order of time: two pools, failures, replicas that follow the load."""
+"""Fleets against one that does everything in the order of time: pools, failures, scaling with the load, KV tiers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from ridgeline.workload import Requests, Workload
 
 from .fleet import Fleet as Slow
 from .fleet import Job, Server
+from .test_tiers import kinds
 from .test_vllm import LAWS
+from .tiers import Level, Tiers
 
 LAW = LAWS[True]
 ROUTERS = ["round-robin", "least-loaded", "prefix", "sticky"]
@@ -64,8 +66,14 @@ def both(
     pools = [(prefill.engine, True)] * prefill.replicas if prefill else []
     pools += [(decode, False)] * replicas
     delay = round(prefill.delay / tick) if prefill else 0
+    shared = [Level(tier, tick) for tier in decode.tiers if tier.shared]
+
+    def below() -> Tiers | None:
+        chunk = decode.max_num_batched_tokens
+        return Tiers(decode.tiers, decode.path, decode.fetch, LAW, chunk, shared) if decode.tiers else None
+
     servers = [
-        Server(i, LAW, each, sends=sends, takes=prefill is not None and not sends, delay=delay)
+        Server(i, LAW, each, sends=sends, takes=prefill is not None and not sends, delay=delay, tiers=below())
         for i, (each, sends) in enumerate(pools)
     ]
     ticks = np.rint(requests.arrival / tick).astype(int).tolist()
@@ -109,6 +117,10 @@ def same(slow: Slow, fast: Fleet) -> None:
     for each, count in zip(np.rint(value / tick).astype(int).tolist(), weight.tolist(), strict=True):
         gaps[each] += count
     assert gaps == slow.gaps()
+    for number, tier in enumerate(run.tiers):
+        unlike = {id(s.tiers.levels[number]): s.tiers.levels[number] for s in slow.servers if s.tiers}
+        used = [(level.fetched, level.written, len(level.blocks)) for level in unlike.values()]
+        assert (tier.fetched, tier.written, tier.held) == tuple(map(sum, zip(*used, strict=True)))
     on = sum(s.paid + (slow.end - s.on_since if s.state != "off" else 0) for s in slow.servers)
     if slow.fewest:
         assert round(run.operation.paid / tick) == on
@@ -183,3 +195,54 @@ def test_the_router_alone(router: str) -> None:
     settings_ = Engine(max_num_batched_tokens=64, max_num_seqs=8, block_size=4, blocks=120)
     load = Workload.read(requests=400, rate=400_000, isl="uniform:low=1,high=50", osl=12, prefix=16, groups=3)
     same(*both(load.draw(1), settings_, 8, router, None, ALWAYS_UP, []))
+
+
+coming_and_going = st.one_of(
+    st.just(ALWAYS_UP),
+    st.just(ALWAYS_UP),
+    st.builds(
+        Upkeep, fewest=st.just(1), target=st.integers(1, 4), every=st.just(7e-6), keep=st.sampled_from([0.0, 1e-5]),
+        start=st.sampled_from([0.0, 2e-6]),
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 50),
+    st.sampled_from(["1", "uniform:low=1,high=4"]),
+    st.sampled_from([16, 40]),
+    st.sampled_from([0, 0, 6]),
+    st.sampled_from([50_000, 1_000_000]),
+    engines,
+    st.sampled_from([20, 24, 32, 40]),
+    st.lists(kinds, min_size=1, max_size=3),
+    st.integers(0, 2),
+    st.sampled_from([0.0, 1e-7]),
+    st.sampled_from(["sooner", "sooner", "always", "never"]),
+    st.integers(1, 4),
+    st.sampled_from(ROUTERS),
+    coming_and_going,
+    st.one_of(st.just([]), failing),
+)
+def test_tiers_of_a_fleet(seed, count, turns, prefix, concurrency, rate, engine, blocks, kinds, shared, path, fetch,
+                          replicas, router, keeping, failures) -> None:  # fmt: skip
+    """Tiers of each replica, and behind them what all share: written, found and fetched by whom and when."""
+    own = max(len(kinds) - shared, 0)
+    tiers = tuple(msgspec.structs.replace(tier, shared=k >= own) for k, tier in enumerate(kinds))
+    engine = msgspec.structs.replace(engine, blocks=blocks, tiers=tiers, path=path, fetch=fetch)
+    requests = Workload.read(
+        requests=count, rate=rate, isl="uniform:low=1,high=16", osl="uniform:low=1,high=12", turns=turns,
+        think="1us", prefix=prefix, groups=8, concurrency=concurrency,
+    ).draw(seed)  # fmt: skip
+    requests = fitting(requests, engine)
+    if router == "sticky" and requests.session is None:
+        router = "least-loaded"
+    unit = round(1e-9 / LAW.tick)
+    planned = [(at * unit, which % replicas, long * unit) for at, which, long in failures]
+    if concurrency:
+        keeping, planned = ALWAYS_UP, []
+    if planned:
+        keeping = msgspec.structs.replace(keeping, between_failures=1.0, retry=seed % 3 * 1e-6)
+    same(*both(requests, engine, replicas, router, None, keeping, planned))

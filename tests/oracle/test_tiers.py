@@ -93,6 +93,21 @@ def test_what_an_empty_plan_frees_is_seen_at_once(count: int, blocks: int, token
     alike(slow, fast, tiers)
 
 
+def test_those_admitted_first_have_their_blocks_before_the_last_is_preempted() -> None:
+    """What they take then may be the block whose name the victim's copy gets: a mistake once, found by fleets above."""
+    tier = KvTier(name="tier", blocks=1000, read=2e-7, write=1e-8, latency=5e-7, ttl=3e-5, write_through=False)
+    engine = Engine(
+        max_num_batched_tokens=13, max_num_seqs=8, block_size=4, blocks=32, async_scheduling=False, tiers=(tier,),
+        path=1e-7, fetch="always",
+    )  # fmt: skip
+    requests = Workload.read(
+        requests=27, rate=1_000_000, isl="uniform:low=1,high=16", osl="uniform:low=1,high=12", prefix=40, groups=8
+    ).draw(94)
+    slow, fast, tiers = played(requests, engine)
+    fast.advance(quick=False)
+    alike(slow, fast, tiers)
+
+
 SMALL = Engine(
     max_num_batched_tokens=64,
     max_num_seqs=8,

@@ -34,9 +34,27 @@ class Level:
 class Tiers:
     """All tiers below a pool."""
 
-    def __init__(self, settings: tuple[KvTier, ...], path: float, policy: str, law: StepLaw, chunk: int) -> None:
-        self.levels = [Level(setting, law.tick) for setting in settings]
+    def __init__(
+        self,
+        settings: tuple[KvTier, ...],
+        path: float,
+        policy: str,
+        law: StepLaw,
+        chunk: int,
+        shared: list[Level] | None = None,
+    ) -> None:
+        """`shared`: the levels that others have too."""
+        own = [setting for setting in settings if shared is None or not setting.shared]
+        self.levels = [Level(setting, law.tick) for setting in own] + (shared or [])
         self.path, self.policy, self.law, self.chunk = round(path / law.tick), policy, law, chunk
+        self.path_free = 0
+
+    def lose(self) -> None:
+        """Whoever has these fails: what others do not have too is empty."""
+        for level in self.levels:
+            if not level.setting.shared:
+                level.blocks.clear()
+                level.read_free = level.write_free = 0
         self.path_free = 0
 
     def remembered(self, name: int, now: int) -> None:

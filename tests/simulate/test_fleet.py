@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from ridgeline.errors import InputError
 from ridgeline.simulate import abreast
-from ridgeline.simulate.fleet import ROUTERS, Fleet, serve_fleet
+from ridgeline.simulate.fleet import ROUTERS, Fleet, PrefillPool, serve_fleet
+from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.law import affine
 from ridgeline.simulate.replica import serve
 from ridgeline.simulate.run import Run
@@ -134,3 +136,11 @@ def test_sessions_stay_and_prefixes_attract() -> None:
 def test_wrong_fleets_are_refused(replicas: int, router: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         serve_fleet(load("open", 10), LAW, SMALL, replicas, router)
+
+
+def test_tiers_of_two_pools_are_refused() -> None:
+    """Prompts of a decode pool come with their cache: nothing says what its tiers would be asked."""
+    tier = KvTier(name="store", blocks=10, read=1e-6, write=1e-6)
+    first = PrefillPool(replicas=1, law=LAW, engine=SMALL, seconds=np.zeros(10))
+    with pytest.raises(InputError, match="replicas that do both"):
+        Fleet(load("open", 10), LAW, msgspec.structs.replace(SMALL, tiers=(tier,)), 1, "prefix", prefill=first)

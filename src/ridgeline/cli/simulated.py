@@ -119,6 +119,7 @@ def _tiers(made: Simulation) -> dict[str, Any]:
         {
             "tier": tier.name, "capacity_tok": tier.blocks * size, "read_tok_per_s": size / tier.read,
             "write_tok_per_s": size / tier.write, "latency_s": tier.latency, "write_through": tier.write_through,
+            "shared": tier.shared,
             "ttl_s": None if tier.ttl == float("inf") else tier.ttl, "fetched_tok": use.fetched * size,
             "written_tok": use.written * size, "held_tok": use.held * size,
             "hit": use.fetched * size / made.metrics.input_tokens if made.metrics.input_tokens else None,
@@ -239,7 +240,13 @@ def _tier_table(made: Simulation) -> list[RenderableType]:
         for tier, use in zip(engine.tiers, made.run.tiers, strict=True)
     ]  # fmt: skip
     policy = {"sooner": "if sooner than computing", "always": "always", "never": "never"}[engine.fetch]
-    return [table(columns, rows), f"fetched {policy}, over a link of {shown(size / engine.path, 'tok/s')}", ""]
+    whose = ""
+    if made.replicas > 1:
+        own, common = ([tier.name for tier in engine.tiers if tier.shared is shared] for shared in (False, True))
+        parts = [f"{', '.join(own)} of each replica"] if own else []
+        parts += [f"{', '.join(common)} of all replicas together"] if common else []
+        whose = f"; {', '.join(parts)}"
+    return [table(columns, rows), f"fetched {policy}, over a link of {shown(size / engine.path, 'tok/s')}{whose}", ""]
 
 
 def _engine(made: Simulation) -> str:

@@ -70,7 +70,8 @@ Tiers = Annotated[
     list[str] | None,
     _batching(
         "Where prefix blocks are kept below HBM, nearest first: a medium of the catalogue, or a name with capacity,"
-        ' read and write \\[such as "ddr5:capacity=1TB,ttl=1h,mode=back"]. Once for each.'
+        ' read and write \\[such as "ddr5:capacity=1TB,ttl=1h,mode=back"]. Once for each; each replica has its own, but'
+        " one of all replicas with shared=yes."
     ),
 ]
 Fetch = Annotated[

@@ -30,9 +30,10 @@ from ridgeline.simulate.engine import (
     STEP,
     State,
     advance,
+    plans_at,
 )
 from ridgeline.simulate.law import FAR, Tables
-from ridgeline.simulate.pool import FREE, Cache
+from ridgeline.simulate.pool import FREE, Cache, lower_of
 
 PLANS, DUE, LOAD, HANDLED, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAID = range(10)
 """Rows of the array of replicas: when it plans next, FAR: when somebody comes; lower bound of its next end; for the
@@ -73,7 +74,8 @@ class Replicas(NamedTuple):
 def memory_of(a: Replicas, r: int) -> Cache:
     """What replica r remembers; a request may be in two pools at once."""
     cache, mine = a.cache, a.held[a.boards[r, SENDS]]
-    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.hits, cache.lower)
+    below = lower_of(cache.lower, r)
+    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.hits, below)
 
 
 def state_of(a: Replicas, law: Tables, jobs: np.ndarray, r: int) -> State:
@@ -121,6 +123,8 @@ def go(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip
         code = advance(s, until, skip)
         fleet[DUE, r] = bound(s.jobs, s.seats, s.b, fleet, r)
         look_at(s.b, fleet, r, code == IDLE)
+        if code == PAUSED:
+            fleet[PLANS, r] = plans_at(s.cache, s.b)
         if code == FULL:
             fleet[DUE, r] = min(fleet[DUE, r], until)
             return FULL

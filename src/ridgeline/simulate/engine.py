@@ -358,6 +358,11 @@ def next_plan(s: State, freed: bool) -> int:
     return next_arrival(s)
 
 
+def plans_at(cache: Cache, b: np.ndarray) -> int:
+    """When a replica plans next, unless somebody comes before; `tiers.py` knows when a fetch is done."""
+    return b[NOW]
+
+
 def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:
     """Allocate what some decode steps take, which take first, first + rise, ... ticks."""
     take(cache, b, blocks_taken(b, steps))
@@ -515,13 +520,18 @@ def keep_gap(
 
 
 def make_room(s: State) -> bool:
-    """Give decoding requests the blocks that they need in this step; whether anybody was preempted for it."""
+    """Give decoding requests the blocks that they need in this step; whether anybody was preempted for it.
+
+    Those admitted first have theirs before anybody is thrown out.
+    """
     cache, b = s.cache, s.b
-    thrown = False
-    while b[FILLED + b[STEP] % b[BLOCK]] > b[FREE]:
+    thrown, taken = False, 0
+    while b[FILLED + b[STEP] % b[BLOCK]] - taken > b[FREE]:
+        taken += b[FREE]
+        take(cache, b, int(b[FREE]))
         preempt_last(s)
         thrown = True
-    take(cache, b, int(b[FILLED + b[STEP] % b[BLOCK]]))
+    take(cache, b, int(b[FILLED + b[STEP] % b[BLOCK]] - taken))
     return thrown
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.simulate import abreast, caching, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
+from ridgeline.simulate.hierarchy import tiered
 from ridgeline.simulate.law import FAR, StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Replica, under_way
 from ridgeline.simulate.run import Operation, Run
@@ -104,8 +105,8 @@ class Fleet:
     ) -> None:
         first = prefill.replicas if prefill else 0
         _check(requests, law, settings, replicas, router, prefill, keeping)
-        if settings.tiers:
-            raise InputError("KV tiers in a fleet", "one replica", "--replicas 1")
+        if settings.tiers and prefill:
+            raise InputError("KV tiers with prefill apart", "replicas that do both", "--replicas")
         if settings.seatwise and (prefill or not keeping.fixed):
             expected = "equal replicas that are always up"
             raise InputError("priorities or drafts with prefill apart, failures or autoscaling", expected)
@@ -129,6 +130,9 @@ class Fleet:
         if router == "prefix" and len(cache.ids):
             words = np.zeros((int(cache.ids.max()) + 1, -(-total // caching.BITS)), np.int64)
             base.cache = cache._replace(holders=words)
+        if settings.tiers:
+            given = settings.tiers, settings.path, settings.fetch, self.law.tick, len(requests)
+            base.cache = tiered(base.cache, *given, total)
         n, kept = len(requests), np.delete(np.arange(len(requests)), base.refused)
         self.kept = np.zeros(0, np.int64) if base.chained else kept
         self.moved = prefill is not None or not keeping.fixed
@@ -174,6 +178,7 @@ class Fleet:
         u, tick = self.keeping, self.law.tick
         made = np.zeros(upkeep.POLICY, np.int64)
         made[upkeep.PREFILLS], made[upkeep.MOVED] = first, self.moved
+        made[upkeep.TOGETHER] = any(tier.shared for tier in self.settings.tiers)
         made[upkeep.RETRY] = round(u.retry / tick)
         if u.fewest:
             made[upkeep.FEWEST], made[upkeep.TARGET] = u.fewest, u.target
@@ -226,6 +231,15 @@ class Fleet:
                     told(float(base.shared[engine.DEALT]) / total)
             else:
                 break
+        if self.settings.tiers:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Let replicas make the last plan, which gives back what ended, so that tiers have all that is written."""
+        made = assembled(*self.modules)
+        for r in np.argsort(self.fleet[abreast.PLANS], kind="stable").tolist():
+            while made.go(self.law.tables, self._side(), abreast.PLANS, r, r + 1, FAR, True) == engine.FULL:
+                self.base.widen()
 
     def _draw(self) -> None:
         """More failures: each replica's are a renewal process; all are known up to the earliest of the last drawn."""

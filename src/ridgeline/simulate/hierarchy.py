@@ -20,7 +20,7 @@ FETCHES = {"sooner": lower.SOONER, "always": lower.ALWAYS, "never": lower.NEVER}
 
 
 class KvTier(msgspec.Struct, frozen=True, kw_only=True):
-    """A place that keeps blocks of the prefix cache beside a replica.
+    """A place that keeps blocks of the prefix cache beside a replica, or beside all.
 
     Raises
     ------
@@ -41,6 +41,8 @@ class KvTier(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for which it keeps a block after its last use."""
     write_through: bool = True
     """It gets a block as soon as the level above has it; else when that gives it up (write-back)."""
+    shared: bool = False
+    """All replicas have this one together; else each has one for itself."""
 
     def __post_init__(self) -> None:
         if self.blocks < 1:
@@ -51,7 +53,7 @@ class KvTier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TierUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a simulation used of a tier, in blocks."""
+    """What a simulation used of a tier, in blocks of all replicas."""
 
     name: str
     fetched: int
@@ -60,42 +62,55 @@ class TierUse(msgspec.Struct, frozen=True, kw_only=True):
     """At the end."""
 
 
-def tiered(cache: Cache, tiers: Sequence[KvTier], path: float, fetch: str, tick: float, requests: int) -> Cache:
-    """A pool's cache with tiers below; `path`: seconds per block on the link into the chip."""
+def tiered(
+    cache: Cache, tiers: Sequence[KvTier], path: float, fetch: str, tick: float, requests: int, replicas: int = 1
+) -> Cache:
+    """A pool's cache with tiers below, of each replica; `path`: seconds per block on the link into the chip."""
 
     def ticks(seconds: float) -> int:
         return FAR if seconds / tick >= FAR / 4 else round(seconds / tick)
 
-    count, known = len(tiers), int(cache.ids.max(initial=-1)) + 1
+    known, rows = int(cache.ids.max(initial=-1)) + 1, rows_of(tiers, replicas)
+    count = int(rows.max()) + 1
     table = np.zeros((count, lower.PLACES), np.int64)
-    for row, tier in zip(table, tiers, strict=True):
-        row[[lower.CAPACITY, lower.READ, lower.WRITE]] = tier.blocks, ticks(tier.read), ticks(tier.write)
-        row[[lower.LATENCY, lower.TTL, lower.THROUGH]] = ticks(tier.latency), ticks(tier.ttl), tier.write_through
-    table[:, [lower.OLDEST, lower.YOUNGEST]] = -1
-    chip = np.zeros(lower.CHIP, np.int64)
-    chip[[lower.PATH, lower.POLICY, lower.NEXT]] = ticks(path), FETCHES[fetch], FAR
+    for at, tier in zip(rows.T, tiers, strict=True):
+        places = [lower.CAPACITY, lower.READ, lower.WRITE, lower.LATENCY, lower.TTL, lower.THROUGH, lower.SHARED]
+        times = ticks(tier.read), ticks(tier.write), ticks(tier.latency), ticks(tier.ttl)
+        table[at[:, None], places] = tier.blocks, *times, tier.write_through, tier.shared
+    chip = np.zeros((replicas, lower.CHIP), np.int64)
+    chip[:, [lower.PATH, lower.POLICY, lower.NEXT]] = ticks(path), FETCHES[fetch], FAR
     waits = np.zeros((2, requests), np.int64)
     waits[lower.UNTIL] = -1
     below = lower.Lower(
-        used=np.full((count, known), -1),
+        used=np.zeros((count, known), np.int64),
         ready=np.zeros((count, known), np.int64),
-        near=np.full((count, known, 2), -1),
+        near=np.zeros((count, known, 2), np.int64),
         tiers=table,
+        rows=rows,
         chip=chip,
         fetch=waits,
-        each=np.zeros(count, np.int64),
+        each=np.zeros(len(tiers), np.int64),
     )
     return cache._replace(lower=below)
 
 
+def rows_of(tiers: Sequence[KvTier], replicas: int) -> np.ndarray:
+    """Where the tiers of each replica stand: a row for each that is its own, then one for each that all share."""
+    own = sum(not tier.shared for tier in tiers)
+    rows = np.arange(replicas)[:, None] * own + np.arange(len(tiers))
+    rows[:, own:] = replicas * own + np.arange(len(tiers) - own)
+    return rows
+
+
 def uses(cache: Cache, tiers: Sequence[KvTier]) -> tuple[TierUse, ...]:
-    """What was used of each tier."""
+    """What all replicas used of each tier."""
+    totals = [cache.lower.tiers[np.unique(at)].sum(axis=0) for at in cache.lower.rows.T]
     return tuple(
         TierUse(
             name=tier.name,
-            fetched=int(row[lower.FETCHED]),
-            written=int(row[lower.WRITTEN]),
-            held=int(row[lower.USED]),
+            fetched=int(total[lower.FETCHED]),
+            written=int(total[lower.WRITTEN]),
+            held=int(total[lower.USED]),
         )
-        for tier, row in zip(tiers, cache.lower.tiers, strict=True)
+        for tier, total in zip(tiers, totals, strict=True)
     )

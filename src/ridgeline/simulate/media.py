@@ -4,7 +4,8 @@
     path   = bytes of a block on the fullest chip / link to the host, over the attention-data ranks
 
 A block is kept once, however many chips hold a copy of it. "ddr5:devices=2,ttl=1h,mode=back" is a medium of the
-catalogue with options; any other name is a store that says its capacity, read and write. Knows no queue.
+catalogue with options; any other name is a store that says its capacity, read and write. Each replica has such a tier,
+or, with "shared=yes", all have one. Knows no queue.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.units import parse
 
 UNITS = {"capacity": "B", "read": "B/s", "write": "B/s", "latency": "s", "ttl": "s", "devices": "1"}
-MODES = ("through", "back")
+WORDS = {"mode": ("through", "back"), "shared": ("no", "yes")}
+"""Options that are words, the usual one first."""
 
 
 def kv_tiers(texts: Sequence[str], scenario: Scenario, found: Subject, block: int) -> tuple[tuple[KvTier, ...], float]:
@@ -53,25 +55,25 @@ def _tier(text: str, catalog: Catalog, size: float) -> KvTier:
     """A tier from its spelling; `size`: bytes of a block."""
     name, _, rest = (part.strip() for part in text.partition(":"))
     given: dict[str, float] = {}
-    mode = ""
+    said: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in rest.split(","))):
         key, equals, value = (word.strip() for word in part.partition("="))
         if not equals:
             raise InputError(
                 f"--kv-tier {text!r}", "options as key=value", "such as ddr5:capacity=1TB,ttl=1h,mode=back"
             )
-        if key not in (*UNITS, "mode"):
-            raise UnknownNameError(f"option of KV tier {name}", key, (*UNITS, "mode"))
-        if key in given or (key == "mode" and mode):
+        if key not in (*UNITS, *WORDS):
+            raise UnknownNameError(f"option of KV tier {name}", key, (*UNITS, *WORDS))
+        if key in given or key in said:
             raise InputError(f"--kv-tier {text!r}", f"{key} once")
-        if key == "mode":
-            mode = value
+        if key in WORDS:
+            if value not in WORDS[key]:
+                raise UnknownNameError(f"{key} of KV tier {name}", value, WORDS[key])
+            said[key] = value
             continue
         given[key] = parse(value, UNITS[key], f"{key} of KV tier {name}")
         if not given[key] > 0 and key not in ("latency",):
             raise InputError(f"--kv-tier {text!r}", f"a {key} above 0")
-    if mode and mode not in MODES:
-        raise UnknownNameError(f"mode of KV tier {name}", mode, MODES)
     if not {"capacity", "read", "write"} <= given.keys():
         try:
             medium = load_medium(name, catalog).value
@@ -87,5 +89,6 @@ def _tier(text: str, catalog: Catalog, size: float) -> KvTier:
         write=size / (devices * given["write"]),
         latency=given.get("latency", 0.0),
         ttl=given.get("ttl", float("inf")),
-        write_through=mode != "back",
+        write_through=said.get("mode") != "back",
+        shared=said.get("shared") == "yes",
     )

@@ -35,6 +35,15 @@ class Cache(NamedTuple):
     """`tiers.Lower`, where there are tiers below."""
 
 
+def lower_of(lower: Any, r: int) -> Any:
+    """What lies below the pool of replica r: nothing."""
+    return lower
+
+
+def lose(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """A replica fails, with all that it holds; so do its tiers in `tiers.py`."""
+
+
 def take(cache: Cache, b: np.ndarray, count: int) -> None:
     """Allocate blocks; there are as many."""
     b[FREE] -= count

@@ -14,8 +14,9 @@ before the earliest time at which one of its requests can end, of which `DUE` is
 it has planned a step that begins before. Which replicas remember a block is kept by block, a bit for each, so that all
 prompts' hits are found at once.
 Where ends start other requests, replicas are advanced in the order of their bounds, so that nobody is ahead of an
-arrival that he could see. This file is plain Python that `compiled.py` compiles. Knows nothing of why a replica is not
-up: see `upkeep.py`.
+arrival that he could see. Where they share a KV tier, steps are made in the order in which they are planned. The router
+sees blocks in HBM only, not those in tiers. This file is plain Python that `compiled.py` compiles. Knows nothing of why
+a replica is not up: see `upkeep.py`.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ from ridgeline.simulate.upkeep import (
     SHORT,
     STARTING,
     STOP,
+    TOGETHER,
     TURN,
     UP,
     next_event,
@@ -180,6 +182,17 @@ def earliest(fleet: np.ndarray, when: int) -> int:
     return first
 
 
+def plans_first(fleet: np.ndarray, until: int) -> tuple[int, int]:
+    """The replica that plans first, the first of equals, and until when nobody else does; -1: nobody before `until`."""
+    first, when, other = -1, until, until
+    for r in range(fleet.shape[1]):
+        if fleet[PLANS, r] < when:
+            first, when, other = r, fleet[PLANS, r], when
+        else:
+            other = min(other, fleet[PLANS, r])
+    return first, max(other, when + 1) if first >= 0 else until
+
+
 def wait(jobs: np.ndarray, heap: np.ndarray, g: np.ndarray, fleet: np.ndarray, low: int, high: int, job: int) -> None:
     """Let a request that finds nobody arrive again when the first of a pool is up."""
     soonest = FAR
@@ -214,7 +227,8 @@ def route(
     replicas, prefills = len(boards), int(policy[PREFILLS])
     moved = policy[MOVED] > 0
     chained = links.shape[1] > 0 or prefills > 0
-    blind = router == ROUND_ROBIN and not chained
+    together = policy[TOGETHER] > 0
+    blind = router == ROUND_ROBIN and not chained and not together
     policy[EVENT] = next_event(fleet, policy, failures)
     for r in range(replicas):
         look_at(boards[r], fleet, r, False)
@@ -229,13 +243,20 @@ def route(
         nothing, event = when == FAR, policy[EVENT] <= when and policy[EVENT] < FAR
         if event:
             when: Any = policy[EVENT]
-        first = earliest(fleet, when) if chained or when == FAR else -1
+        first, until = -1, when
+        if together:
+            first, until = plans_first(fleet, when)
+        elif chained or when == FAR:
+            first = earliest(fleet, when)
         if when == FAR and first < 0:
             return 0
-        alone = chained and first >= 0
+        alone = (chained or together) and first >= 0
         if alone or not (blind and own and not event):
-            key = PLANS if (event or router == PREFIX) and not alone else DUE
-            until = fleet[DUE, first] if alone else when
+            key = PLANS if together or ((event or router == PREFIX) and not alone) else DUE
+            if alone and not together:
+                until = fleet[DUE, first]
+            elif alone and chained:
+                until = min(until, max(fleet[DUE, first], fleet[PLANS, first] + 1))
             low, high = (first, first + 1) if alone else (0, replicas)
             code = PAUSED
             if low < prefills:

@@ -5,6 +5,7 @@ Settings are the engines' own, under vLLM's names. Knows no request and no array
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import ModuleType
 
 import msgspec
@@ -117,6 +118,10 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
             ):  # fmt: skip
                 if getattr(self, name) != usual:
                     raise InputError(f"KV tiers with {name} {getattr(self, name)}", f"{name} {usual}")
+        for above, below in pairwise(self.tiers):
+            if above.shared and not below.shared:
+                given = f"KV tier {below.name}, of each replica, below {above.name}, which all share"
+                raise InputError(given, "what is shared below all else")
         if self.scheduler == "sglang":
             if self.block_size > self.max_num_batched_tokens:
                 raise InputError(f"block_size {self.block_size}", f"at most the chunk, {self.max_num_batched_tokens}")

@@ -145,6 +145,7 @@ def _check(settings: Engine, workload: Workload, replicas: int, workers: int) ->
         (workload.prefix > 0, "shared prefixes"),
         (workload.arrivals.kind not in RENEWALS, f"{workload.arrivals.kind} arrivals"),
         (settings.scheduler != "vllm", f"{settings.scheduler}'s scheduler"),
+        (bool(settings.tiers), "KV tiers, in which nobody finds anything"),
     ):
         if wrong:
             raise InputError(

@@ -11,9 +11,12 @@ while others go by; then the rest is computed. How many of the leading blocks ar
 by tier, as make (fetch + computing the rest alone) shortest, with links as busy as they are. A fetched block stays
 where it was. What is written can be found when it is through; writes queue without limit.
 
-A request that finds no room while nobody runs takes it from the last one in the queue that was fetched. Plain Python
-that `compiled.py` compiles in place of functions of `caching.py` and `engine.py`. Knows no medium and no byte. As
-vLLM's connectors that load asynchronously (v1/core/sched/scheduler.py), with the choices above.
+A request that finds no room while nobody runs takes it from the last one in the queue that was fetched.
+
+Each replica has tiers of its own, but those that are SHARED, which stand last: what one replica writes into these the
+others find, and all queue on the same links, in the order in which steps are planned. A replica that fails loses its
+own tiers. Plain Python that `compiled.py` compiles in place of functions of `caching.py` and `engine.py`. Knows no
+medium and no byte. As vLLM's connectors that load asynchronously (v1/core/sched/scheduler.py), with the choices above.
 """
 
 from __future__ import annotations
@@ -49,12 +52,15 @@ CAPACITY, READ, WRITE, LATENCY, TTL, THROUGH = range(6)
 kept after its last use; whether it is written as soon as the level above has it."""
 USED, OLDEST, YOUNGEST, READS, WRITES, FETCHED, WRITTEN = range(6, 13)
 """Blocks in it; ends of its list; when its links are free; blocks fetched and written so far."""
-PLACES = 13
+SHARED = 13
+"""Whether it is that of all replicas."""
+PLACES = 14
 
-PATH, FREE_AT, POLICY, NEXT, BEFORE, AHEAD = range(6)
-"""Of the chip: ticks per block on its link, and when that is free; what is fetched; when the next fetch is done; whom
-the request stands behind that `wanted` found; ticks from now to the step for which blocks are taken."""
-CHIP = 6
+PATH, FREE_AT, POLICY, NEXT, BEFORE, AHEAD, WAKES, LOST = range(8)
+"""Of a replica: ticks per block on the link into its chip, and when that is free; what is fetched; when the next fetch
+is done; whom the request stands behind that `wanted` found; ticks from now to the step for which blocks are taken; if
+it waits, until when; whether it has failed and writes nothing."""
+CHIP = 8
 SOONER, ALWAYS, NEVER = range(3)
 
 UNTIL, HELD = range(2)
@@ -62,96 +68,107 @@ UNTIL, HELD = range(2)
 
 
 class Lower(NamedTuple):
-    """What lies below a pool; `pool.Cache.lower`."""
+    """What lies below pools; `pool.Cache.lower`. Zeros where nothing is: memory that is not touched is not taken."""
 
     used: np.ndarray
-    """int64[tiers, U]: time of the last use of an id's block; -1: not there."""
+    """int64[rows, U]: time of the last use of an id's block, and 1; 0: not there."""
     ready: np.ndarray
-    """int64[tiers, U]: time from which it is there."""
+    """int64[rows, U]: time from which it is there."""
     near: np.ndarray
-    """int64[tiers, U, 2]: neighbours in the tier's list, older and younger; -1: none."""
+    """int64[rows, U, 2]: neighbours in the tier's list, older and younger, and 1; 0: none."""
     tiers: np.ndarray
-    """int64[tiers, PLACES]."""
+    """int64[rows, PLACES]; ends of lists and 1, as above."""
+    rows: np.ndarray
+    """int64[replicas, tiers], of one replica int64[tiers]: where its tiers stand in the arrays above, nearest first."""
     chip: np.ndarray
-    """int64[CHIP]."""
+    """int64[replicas, CHIP], of one replica int64[CHIP]."""
     fetch: np.ndarray
     """int64[2, n]: rows as above."""
     each: np.ndarray
     """int64[tiers]: scratch."""
 
 
-def unlist(cache: Cache, tier: int, node: int) -> None:
+def lower_of(lower: Lower, r: int) -> Lower:
+    """What lies below the pool of replica r."""
+    return Lower(
+        lower.used, lower.ready, lower.near, lower.tiers, lower.rows[r], lower.chip[r], lower.fetch, lower.each
+    )
+
+
+def unlist(cache: Cache, row: int, node: int) -> None:
     """Take a block out of a tier's list."""
-    older, younger = cache.lower.near[tier, node]
-    if older >= 0:
-        cache.lower.near[tier, older, 1] = younger
+    older, younger = cache.lower.near[row, node]
+    if older > 0:
+        cache.lower.near[row, older - 1, 1] = younger
     else:
-        cache.lower.tiers[tier, OLDEST] = younger
-    if younger >= 0:
-        cache.lower.near[tier, younger, 0] = older
+        cache.lower.tiers[row, OLDEST] = younger
+    if younger > 0:
+        cache.lower.near[row, younger - 1, 0] = older
     else:
-        cache.lower.tiers[tier, YOUNGEST] = older
+        cache.lower.tiers[row, YOUNGEST] = older
 
 
-def enlist(cache: Cache, tier: int, node: int, now: int) -> None:
+def enlist(cache: Cache, row: int, node: int, now: int) -> None:
     """Put a block at the young end of a tier's list."""
-    last = cache.lower.tiers[tier, YOUNGEST]
-    cache.lower.used[tier, node] = now
-    cache.lower.near[tier, node, 0], cache.lower.near[tier, node, 1] = last, -1
-    if last >= 0:
-        cache.lower.near[tier, last, 1] = node
+    last = cache.lower.tiers[row, YOUNGEST]
+    cache.lower.used[row, node] = now + 1
+    cache.lower.near[row, node, 0], cache.lower.near[row, node, 1] = last, 0
+    if last > 0:
+        cache.lower.near[row, last - 1, 1] = node + 1
     else:
-        cache.lower.tiers[tier, OLDEST] = node
-    cache.lower.tiers[tier, YOUNGEST] = node
+        cache.lower.tiers[row, OLDEST] = node + 1
+    cache.lower.tiers[row, YOUNGEST] = node + 1
 
 
 def put(cache: Cache, b: np.ndarray, node: int) -> None:
     """Write a block into the first tier, and on into those below as they want it; where it is already, it is young."""
     now, tier = b[NOW] + cache.lower.chip[AHEAD], 0
     while node >= 0:
-        t, lower = cache.lower.tiers[tier], tier + 1
-        if cache.lower.used[tier, node] >= 0:
-            unlist(cache, tier, node)
-            enlist(cache, tier, node, now)
+        row = cache.lower.rows[tier]
+        t = cache.lower.tiers[row]
+        if cache.lower.used[row, node] > 0:
+            unlist(cache, row, node)
+            enlist(cache, row, node, now)
             return
         pushed = -1
         if t[USED] == t[CAPACITY]:
-            pushed = t[OLDEST]
-            unlist(cache, tier, pushed)
-            late = now - cache.lower.used[tier, pushed] > t[TTL]
-            cache.lower.used[tier, pushed] = -1
+            pushed = t[OLDEST] - 1
+            unlist(cache, row, pushed)
+            late = now + 1 - cache.lower.used[row, pushed] > t[TTL]
+            cache.lower.used[row, pushed] = 0
             t[USED] -= 1
             if late:
                 pushed = -1
         t[USED] += 1
         t[WRITTEN] += 1
         t[WRITES] = max(t[WRITES], now) + t[WRITE]
-        cache.lower.ready[tier, node] = t[WRITES] + t[LATENCY]
-        enlist(cache, tier, node, now)
-        if lower == len(cache.lower.tiers):
+        cache.lower.ready[row, node] = t[WRITES] + t[LATENCY]
+        enlist(cache, row, node, now)
+        tier += 1
+        if tier == len(cache.lower.rows):
             return
-        if not cache.lower.tiers[lower, THROUGH]:
+        if not cache.lower.tiers[cache.lower.rows[tier], THROUGH]:
             node = pushed
-        tier = lower
 
 
 def forget(cache: Cache, b: np.ndarray, name: int) -> None:
     """The pool gives a block up."""
-    if not cache.lower.tiers[0, THROUGH]:
+    if not cache.lower.tiers[cache.lower.rows[0], THROUGH]:
         put(cache, b, name)
 
 
 def note(cache: Cache, b: np.ndarray, name: int) -> None:
     """The pool has a block that it did not have."""
-    if cache.lower.tiers[0, THROUGH]:
+    if cache.lower.tiers[cache.lower.rows[0], THROUGH] and not cache.lower.chip[LOST]:
         put(cache, b, name)
 
 
 def below(cache: Cache, b: np.ndarray, node: int) -> int:
     """The first tier in which a block can be found now; -1: none."""
-    for tier in range(len(cache.lower.tiers)):
-        used = cache.lower.used[tier, node]
-        if used >= 0 and cache.lower.ready[tier, node] <= b[NOW] and b[NOW] - used <= cache.lower.tiers[tier, TTL]:
+    for tier in range(len(cache.lower.rows)):
+        row = cache.lower.rows[tier]
+        used = cache.lower.used[row, node]
+        if used > 0 and cache.lower.ready[row, node] <= b[NOW] and b[NOW] + 1 - used <= cache.lower.tiers[row, TTL]:
             return tier
     return -1
 
@@ -159,9 +176,9 @@ def below(cache: Cache, b: np.ndarray, node: int) -> int:
 def arrival(cache: Cache, b: np.ndarray, blocks: int) -> int:
     """When a fetch is done of so many blocks, of which `each` says how many lie in each tier."""
     done = max(b[NOW], cache.lower.chip[FREE_AT]) + blocks * cache.lower.chip[PATH]
-    for tier in range(len(cache.lower.tiers)):
+    for tier in range(len(cache.lower.rows)):
         if cache.lower.each[tier]:
-            t = cache.lower.tiers[tier]
+            t = cache.lower.tiers[cache.lower.rows[tier]]
             done = max(done, max(b[NOW], t[READS]) + cache.lower.each[tier] * t[READ] + t[LATENCY])
     return max(done, b[NOW] + 1)
 
@@ -208,11 +225,11 @@ def fetch(cache: Cache, b: np.ndarray, job: int, hit: int, count: int) -> None:
         node = cache.ids[k]
         tier = below(cache, b, node)
         cache.lower.each[tier] += 1
-        unlist(cache, tier, node)
-        enlist(cache, tier, node, b[NOW])
+        unlist(cache, cache.lower.rows[tier], node)
+        enlist(cache, cache.lower.rows[tier], node, b[NOW])
     done = arrival(cache, b, count)
-    for tier in range(len(cache.lower.tiers)):
-        t = cache.lower.tiers[tier]
+    for tier in range(len(cache.lower.rows)):
+        t = cache.lower.tiers[cache.lower.rows[tier]]
         if cache.lower.each[tier]:
             t[READS] = max(t[READS], b[NOW]) + cache.lower.each[tier] * t[READ]
             t[FETCHED] += cache.lower.each[tier]
@@ -225,6 +242,7 @@ def fetch(cache: Cache, b: np.ndarray, job: int, hit: int, count: int) -> None:
 
 def see_fetched(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> None:
     """Let all find the blocks whose fetch is done when the next plan is made."""
+    cache.lower.chip[WAKES] = cache.lower.chip[LOST] = 0
     if cache.lower.chip[NEXT] > b[CUT]:
         return
     cache.lower.chip[NEXT] = FAR
@@ -327,14 +345,37 @@ def next_arrival(s: State) -> int:
 def next_plan(s: State, freed: bool) -> int:
     """When to plan again after a plan without anybody: at once if that has freed blocks."""
     jobs, cache, b = s.jobs, s.cache, s.b
-    if freed and first_waiting(jobs, cache, b) >= 0:
-        return b[NOW]
-    return next_arrival(s)
+    cache.lower.chip[WAKES] = b[NOW] if freed and first_waiting(jobs, cache, b) >= 0 else next_arrival(s)
+    return cache.lower.chip[WAKES]
+
+
+def plans_at(cache: Cache, b: np.ndarray) -> int:
+    """When a replica that `advance` left plans next, unless somebody comes before."""
+    return max(b[NOW], cache.lower.chip[WAKES])
+
+
+def lose(jobs: np.ndarray, cache: Cache, b: np.ndarray) -> None:
+    """A replica fails: its own tiers are empty, nothing is being fetched, and it writes nothing more."""
+    job = b[HEAD]
+    while job >= 0:
+        cache.lower.fetch[UNTIL, job], cache.lower.fetch[HELD, job] = -1, 0
+        if len(cache.ids):
+            cache.held[cache.place[job] : cache.place[job + 1]] = 0
+        job = jobs[BEHIND, job]
+    for row in cache.lower.rows:
+        t = cache.lower.tiers[row]
+        if not t[SHARED]:
+            node = t[OLDEST]
+            while node > 0:
+                cache.lower.used[row, node - 1] = 0
+                node = cache.lower.near[row, node - 1, 1]
+            t[USED] = t[OLDEST] = t[YOUNGEST] = t[READS] = t[WRITES] = 0
+    cache.lower.chip[FREE_AT], cache.lower.chip[NEXT], cache.lower.chip[LOST] = 0, FAR, 1
 
 
 def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:
     """Allocate what some decode steps take, each at its own time: they take first, first + rise, ... ticks."""
-    if cache.lower.tiers[0, THROUGH] or len(cache.ids) == 0:
+    if cache.lower.tiers[cache.lower.rows[0], THROUGH] or len(cache.ids) == 0:
         take(cache, b, blocks_taken(b, steps))
         return
     block = b[BLOCK]

@@ -7,6 +7,7 @@
     autoscaling  every `every`: wanted = open requests / target, rounded up, from `fewest` to all. More are started at
                  once and are up after `start`; those that drain are taken back first. Fewer drain, the last one first,
                  when fewer have been enough for `keep`: they get no more requests and are off once they have none.
+                 Who is started remembers nothing.
 
 A replica is paid for from the beginning of its start until it is off, also while it is repaired. This file is plain
 Python that `compiled.py` compiles. Knows no router.
@@ -49,7 +50,7 @@ from ridgeline.simulate.engine import (
 )
 from ridgeline.simulate.following import push
 from ridgeline.simulate.law import FAR, Tables
-from ridgeline.simulate.pool import FREE, Cache, give_run, wipe
+from ridgeline.simulate.pool import FREE, Cache, give_run, lose, wipe
 
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
 """States of a replica."""
@@ -71,13 +72,15 @@ UP, STARTING, FAILED, DRAINING, OFF = range(5)
     FAILURES,
     MOVED,
     STOP,
-) = range(16)
+    TOGETHER,
+) = range(17)
 """Scalars of the fleet: when something happens next; number of the next failure; next look at the load, ticks between
 two of them, open requests per replica; fewest replicas; ticks to start one, and for which fewer must be enough; when
 fewer were not; ticks until a request of a failed replica arrives anew, and how many did; replicas of the prefill pool;
 whose turn it is in the decode pool; failures that happened; whether requests may be handed
-out more than once; after how many that were given to a replica the router comes back, to tell of it."""
-POLICY = 16
+out more than once; after how many that were given to a replica the router comes back, to tell of it; whether replicas
+share a KV tier."""
+POLICY = 17
 
 SHORT = 3
 """Why `route` came back: more failures must be drawn."""
@@ -115,6 +118,7 @@ def fail(s: State, fleet: np.ndarray, policy: np.ndarray, r: int, when: int, rep
     jobs, seats, heap, cache, g, b = s.jobs, s.seats, s.heap, s.cache, s.g, s.b
     end = max(when, b[NOW])
     free_sent(seats, cache, b, end)
+    lose(jobs, cache, b)
     while b[NEWEST] >= 0:
         preempt_last(s)
     job = b[HEAD]
@@ -193,6 +197,10 @@ def upkeep(law: Tables, a: Replicas, policy: np.ndarray, failures: np.ndarray, w
     boards, fleet = a.boards, a.fleet
     for r in range(len(boards)):
         if (fleet[STATE, r] == STARTING or fleet[STATE, r] == FAILED) and fleet[READY, r] <= when:
+            if fleet[STATE, r] == STARTING:
+                mine = memory_of(a, r)
+                lose(a.jobs, mine, boards[r])
+                clear(a.seats[r], mine, boards[r])
             fleet[STATE, r] = UP
             boards[r, NOW] = boards[r, CUT] = max(boards[r, NOW], when)
     while policy[FAILURE] < failures.shape[1] and failures[0, policy[FAILURE]] <= when:
