@@ -1,0 +1,50 @@
+"""Ids of blocks: two are equal only if all before them are, whatever a trace calls them."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ridgeline.simulate.prefixes import block_ids
+from ridgeline.workload import Requests
+
+PROMPTS = st.lists(st.lists(st.integers(0, 3), max_size=5), min_size=1, max_size=8).filter(lambda prompts: any(prompts))
+
+
+def numbered(prompts: list[list[int]]) -> list[int]:
+    """Prefixes, numbered in the order in which they first come."""
+    known: dict[tuple[int, ...], int] = {}
+    return [known.setdefault(tuple(ids[: k + 1]), len(known)) for ids in prompts for k in range(len(ids))]
+
+
+def blocks(prompts: list[list[int]]) -> list[int]:
+    """The same, as the simulator has it."""
+    n, counts = len(prompts), [len(ids) for ids in prompts]
+    requests = Requests(
+        arrival=np.arange(n, dtype=float),
+        prompt=np.full(n, 16 * 9),
+        output=np.ones(n, np.int64),
+        hash_offsets=np.concatenate([[0], np.cumsum(counts)]),
+        hash_ids=np.array([name for ids in prompts for name in ids]),
+        hash_block=16,
+    )
+    return block_ids(requests, 16)[1].tolist()
+
+
+@given(prompts=PROMPTS)
+@example(prompts=[[1, 2], [2]])
+def test_ids_are_of_all_that_is_before_them(prompts: list[list[int]]) -> None:
+    assert blocks(prompts) == numbered(prompts)
+
+
+@given(prompts=PROMPTS, far=st.booleans())
+@example(prompts=[[0, 1], [0, 2], [3]], far=True)
+def test_names_that_are_prefixes_already_are_as_good(prompts: list[list[int]], far: bool) -> None:
+    """As in Mooncake's traces, also where they are large numbers."""
+    names, at = numbered(prompts), 0
+    named: list[list[int]] = []
+    for ids in prompts:
+        named.append([10**15 * far + 3 * name for name in names[at : at + len(ids)]])
+        at += len(ids)
+    assert blocks(named) == names
