@@ -164,7 +164,7 @@ def pieces(workload: Workload, seed: int, size: int) -> Iterator[tuple[np.ndarra
         if workload.arrivals.kind == "fixed" and not first:
             times += 1.0 / workload.rate
         first, last, left = False, float(times[-1]), left - count
-        yield times, *workload.lengths(rng["isl"], rng["osl"], count)
+        yield times, *workload.lengths(rng, count)
 
 
 def _share(

@@ -62,6 +62,10 @@ class Lengths(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             return np.full(count, self.mean)
         return np.minimum(drawn, self.most) if self.most < math.inf else drawn
 
+    def fixed(self, count: int) -> np.ndarray:
+        """What `whole` gives if the kind is fixed, for which no random stream need be begun."""
+        return np.full(count, max(round(self.mean), 1))
+
     def whole(self, rng: Generator, count: int) -> np.ndarray:
         """``int64[count]``, at least 1; uniform and exponential ones exactly so on whole numbers."""
         if self.kind == "exponential":

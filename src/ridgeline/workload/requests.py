@@ -88,10 +88,9 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 raise InputError(f"{name}: {len(column):,} values", f"{length:,}, for {n:,} requests")
         if self.concurrency < 0:
             raise InputError(f"concurrency {self.concurrency}", "0 (open loop), or the number of requests kept open")
-        _refuse("arrival", self.arrival, ~((self.arrival >= 0) & (self.arrival <= MOST_SECONDS)), "a time in s from 0")
+        _within("arrival", self.arrival, 0, MOST_SECONDS, "a time in s from 0")
         for name in ("prompt", "output"):
-            tokens = getattr(self, name)
-            _refuse(name, tokens, (tokens < 1) | (tokens > MOST_TOKENS), f"1 to {MOST_TOKENS:,} tokens")
+            _within(name, getattr(self, name), 1, MOST_TOKENS, f"1 to {MOST_TOKENS:,} tokens")
         earlier = self.arrival[1:] < self.arrival[:-1]
         if earlier.any():
             i = int(earlier.argmax()) + 1
@@ -102,7 +101,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         if self.after is not None and self.think is not None:
             wrong = (self.after < -1) | (self.after >= np.arange(n))
             _refuse("after", self.after, wrong, "an earlier request, or -1")
-            _refuse("think", self.think, ~((self.think >= 0) & (self.think <= MOST_SECONDS)), "a time in s from 0")
+            _within("think", self.think, 0, MOST_SECONDS, "a time in s from 0")
         self._check_hashes()
 
     def _check_hashes(self) -> None:
@@ -138,6 +137,12 @@ def _column(name: str, values: Any, kind: Any) -> np.ndarray:
     if given.dtype.kind == "f" and kind is np.int64:
         _refuse(name, given, column != given, "a whole number")
     return column
+
+
+def _within(name: str, values: np.ndarray, low: float, high: float, expected: str) -> None:
+    """Raise for the first value that is not from `low` to `high`, as NaN is not."""
+    if not (values.min() >= low and values.max() <= high):
+        _refuse(name, values, ~((values >= low) & (values <= high)), expected)
 
 
 def _refuse(name: str, values: np.ndarray, wrong: np.ndarray, expected: str) -> None:

@@ -123,7 +123,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             For more shared tokens than memory holds.
         """
         rng, n = self.streams(seed, replication, tenant), self.requests
-        prompt, output = self.lengths(rng["isl"], rng["osl"], n)
+        prompt, output = self.lengths(rng, n)
         if self.turns.kind == "fixed" and self.turns.mean == 1:
             first = np.arange(n)
             session = first
@@ -159,12 +159,14 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             think=think if starts < n else None,
         )
 
-    def lengths(self, isl: np.random.Generator, osl: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def lengths(self, rng: Streams, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Prompt and output tokens; rows of one trace are drawn together, so that long prompts keep their answers."""
         if self.isl.values is not None and self.osl.values is not None and len(self.isl.values) == len(self.osl.values):
-            rows = isl.integers(0, len(self.isl.values), count)
+            rows = rng["isl"].integers(0, len(self.isl.values), count)
             return self.isl.values[rows].astype(np.int64), self.osl.values[rows].astype(np.int64)
-        return self.isl.whole(isl, count), self.osl.whole(osl, count)
+        given = ((self.isl, "isl"), (self.osl, "osl"))
+        drawn = [each.fixed(count) if each.kind == "fixed" else each.whole(rng[name], count) for each, name in given]
+        return drawn[0], drawn[1]
 
     def _turns(self, rng: np.random.Generator) -> np.ndarray:
         """Turns of successive sessions, enough for all requests."""
