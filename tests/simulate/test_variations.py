@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from sys import modules
 
 import msgspec
 import pytest
 
 from ridgeline.errors import InputError
 from ridgeline.scenario import Scenario
+from ridgeline.simulate import batch, compiled
 from ridgeline.simulate.deployment import deployment
 from ridgeline.simulate.simulation import simulate
 from ridgeline.simulate.variations import Variation, variations
@@ -36,6 +38,38 @@ def test_each_is_the_simulation_of_its_own() -> None:
         )
         assert msgspec.to_builtins(found.metrics) == msgspec.to_builtins(alone.metrics)
         assert found.overloaded == alone.overloaded
+
+
+SHAPES = [
+    {"requests": 60, "rate": 50, "isl": "exponential:mean=300", "osl": "exponential:mean=30"},  # of one token too
+    {"requests": 60, "rate": 50, "isl": 200, "osl": "uniform:mean=40,ratio=0.9"},
+    {"requests": 60, "rate": 200, "isl": "lognormal:mean=400,cv=2", "osl": 60},  # too long for the cache, some
+    {"requests": 3, "rate": 1, "isl": 5000, "osl": 60},  # all
+    {"requests": 9, "concurrency": 3, "isl": 64, "osl": 6}, {"requests": 9, "turns": 3, "isl": 64, "osl": 6},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("together", "rows", "plain"), [(3, 0, 0), (64, 4, 0), (64, 0, 1 << 20)])
+def test_runs_side_by_side_are_each_what_it_is_alone(
+    together: int, rows: int, plain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several lengths, with preemption and refused requests, in calls that end for want of rows, in both codes."""
+    monkeypatch.setattr(modules["ridgeline.simulate.variations"], "TOGETHER", together)
+    monkeypatch.setattr(batch, "ROWS", rows)
+    monkeypatch.setattr(compiled, "PLAIN", plain)
+    small = msgspec.structs.replace(REPLICA, engine=msgspec.structs.replace(REPLICA.engine, blocks=120))
+    cases = [
+        Variation(deployment=each, workload=Workload.read(**shape), seed=seed)
+        for each in (small, REPLICA) for shape in SHAPES for seed in range(2)
+    ]  # fmt: skip
+    thrown = refused = 0
+    for case, found in zip(cases, variations(cases, objectives={"tpot": 0.02}), strict=True):
+        alone = simulate(case.deployment, case.workload.draw(case.seed), objectives={"tpot": 0.02})
+        assert msgspec.json.encode(found.metrics) == msgspec.json.encode(alone.metrics)  # NaN is null there
+        assert found.overloaded == alone.overloaded
+        thrown, refused = thrown + found.metrics.preemptions, refused + found.metrics.failed
+    assert thrown
+    assert refused
 
 
 @pytest.mark.parametrize("workers", [2, 4, 50])

@@ -17,6 +17,7 @@ from ridgeline.simulate.engine import (
     BLOCKS,
     DECODES,
     FULL,
+    GAPS,
     HEAD,
     IDLE,
     JOB,
@@ -35,12 +36,12 @@ from ridgeline.simulate.engine import (
 from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import FREE, Cache, lower_of
 
-PLANS, DUE, LOAD, HANDLED, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAID = range(10)
+PLANS, DUE, LOAD, HANDLED, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAID, KEPT = range(11)
 """Rows of the array of replicas: when it plans next, FAR: when somebody comes; lower bound of its next end; for the
 prefix router, blocks in use and of the prompts in its queue; requests handed to each; shortest step in ticks and
 shortest answer in tokens, the same for all of a pool; whether it is up, when it will be, since when it is paid for, and
-ticks that were paid for before."""
-FLEET_ROWS = 10
+ticks that were paid for before; rows of gaps of all when it was advanced last."""
+FLEET_ROWS = 11
 
 
 class Replicas(NamedTuple):
@@ -125,6 +126,7 @@ def go(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip
         look_at(s.b, fleet, r, code == IDLE)
         if code == PAUSED:
             fleet[PLANS, r] = plans_at(s.cache, s.b)
+        fleet[KEPT, r] = s.g[GAPS]
         if code == FULL:
             fleet[DUE, r] = min(fleet[DUE, r], until)
             return FULL

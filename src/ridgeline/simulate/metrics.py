@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.simulate.quantile import SHORT
 from ridgeline.simulate.run import Run
 from ridgeline.simulate.spread import SHARES, Spread, of_means, pooled, spreads
 from ridgeline.workload import Requests
@@ -134,7 +135,6 @@ def metrics(
         Percentiles, from 0 to 100.
     """
     arrival, finish, served = run.arrival, run.finish, run.served
-    output = requests.output
     counted = served
     inside, ended = None, served
     if window is not None:
@@ -146,19 +146,73 @@ def metrics(
         counted, ended = served & inside, ended & only
     everything = inside is None and bool(served.all())
     pick = slice(None) if everything else np.flatnonzero(counted)
-    arrival, finish, first, start, output = (c[pick] for c in (arrival, finish, run.first_token, run.start, output))
-    total = len(run.arrival) if inside is None else int(np.count_nonzero(inside))
-    done = pick if ended is counted else np.flatnonzero(ended)
-    tokens_in, tokens_out = int(requests.prompt[done].sum()), int(requests.output[done].sum())
-    count, duration = len(run.arrival[done]), _duration(run, window)
-    met = np.ones(len(output), dtype=bool)
+    columns = [c[pick][None] for c in (run.arrival, run.start, run.first_token, run.finish, requests.output)]
+    latencies, good = _latencies(columns, objectives or {}, shares)
+    after_first = columns[4][0] - 1
+    itl = pooled(run.gaps, shares) if inside is None else of_means((columns[3] - columns[2])[0], after_first, shares)
+    return _metrics(
+        run,
+        requests,
+        [*(each[0] for each in latencies), itl],
+        total=len(run.arrival) if inside is None else int(np.count_nonzero(inside)),
+        done=pick if ended is counted else np.flatnonzero(ended),
+        good=int(good[0]),
+        duration=_duration(run, window),
+        preemptions=int(run.preemptions[slice(None) if inside is None else inside].sum()),
+        replicas=replicas,
+    )
+
+
+def metrics_of(
+    runs: Sequence[Run],
+    batch: Sequence[Requests],
+    *,
+    objectives: Mapping[str, float] | None = None,
+    shares: Sequence[float] = SHARES,
+) -> list[Metrics]:
+    """The metrics of several runs, each of one replica, all of it: sooner than one by one where they are short."""
+    n = len(runs[0].arrival)
+    alike = all(len(run.arrival) == n and not np.isnan(run.finish).any() for run in runs)
+    if not alike or n > SHORT or any(requests.output.min() == 1 for requests in batch):
+        return [metrics(r, q, objectives=objectives, shares=shares) for r, q in zip(runs, batch, strict=True)]
+    columns = [
+        np.array([getattr(run, name) for run in runs]) for name in ("arrival", "start", "first_token", "finish")
+    ] + [np.array([requests.output for requests in batch])]
+    latencies, good = _latencies(columns, objectives or {}, shares)
+    return [
+        _metrics(
+            run,
+            requests,
+            [*(each[k] for each in latencies), pooled(run.gaps, shares)],
+            total=n,
+            done=slice(None),
+            good=int(good[k]),
+            duration=_duration(run, None),
+            preemptions=int(run.preemptions.sum()),
+            replicas=1,
+        )
+        for k, (run, requests) in enumerate(zip(runs, batch, strict=True))
+    ]
+
+
+def _latencies(
+    columns: Sequence[np.ndarray], objectives: Mapping[str, float], shares: Sequence[float]
+) -> tuple[list[list[Spread]], np.ndarray]:
+    """Spreads of TTFT, wait, normalised latency, E2E, TPOT and speed, each by run; how many requests meet objectives.
+
+    `columns`: arrival, start, first token, finish and output tokens, [runs, requests]; several runs only if all
+    answers have more than one token: those of one have no TPOT.
+    """
+    arrival, start, first, finish, output = columns
+    after_first = output - 1
+    met = np.ones(output.shape, dtype=bool)
 
     def held(name: str, times: np.ndarray) -> np.ndarray:
-        if objectives and name in objectives:
+        if name in objectives:
             np.logical_and(met, times <= objectives[name], out=met)
         return times
 
-    def columns() -> Iterator[np.ndarray]:
+    def made() -> Iterator[np.ndarray]:
         """Times of the requests; one array lives at a time: fresh memory costs more than arithmetic."""
         yield held("ttft", first - arrival)
         yield np.maximum(start - arrival, 0.0)  # the engine's clock ticks
@@ -167,24 +221,39 @@ def metrics(
         yield times
         times = finish - first
         held("tpot", np.divide(times, np.maximum(after_first, 1), out=times))
-        times = times if after_first.all() else times[after_first > 0]
+        times = times if after_first.all() else times[after_first > 0][None]
         yield times
-        times = times if times.all() else times[times > 0]
+        times = times if times.all() else times[times > 0][None]
         yield np.divide(1.0, times, out=times)
 
-    after_first = output - 1
-    ttft, wait, normalised, e2e, tpot, speed = spreads(columns(), shares)
-    itl = pooled(run.gaps, shares) if inside is None else of_means(finish - first, after_first, shares)
-    good = int(np.count_nonzero(met))
+    found = spreads(made(), shares)
+    return found, np.count_nonzero(met, axis=1)
+
+
+def _metrics(
+    run: Run,
+    requests: Requests,
+    found: Sequence[Spread],
+    *,
+    total: int,
+    done: slice | np.ndarray,
+    good: int,
+    duration: float,
+    preemptions: int,
+    replicas: int,
+) -> Metrics:
+    """Metrics of `total` requests in the window, of which those of `done` finished in it and `good` met objectives."""
+    ttft, wait, normalised, e2e, tpot, speed, itl = found
+    tokens_in, tokens_out = int(requests.prompt[done].sum()), int(requests.output[done].sum())
     return Metrics(
         requests=total,
-        completed=len(met),
-        failed=total - len(met),
+        completed=ttft.count,
+        failed=total - ttft.count,
         duration=duration,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         cached_tokens=int(run.cached[done].sum()),
-        preemptions=int(run.preemptions[slice(None) if inside is None else inside].sum()),
+        preemptions=preemptions,
         ttft=ttft,
         tpot=tpot,
         itl=itl,
@@ -192,7 +261,7 @@ def metrics(
         wait=wait,
         normalised=normalised,
         speed=speed,
-        request_rate=_ratio(count, duration),
+        request_rate=_ratio(len(run.arrival[done]), duration),
         input_rate=_ratio(tokens_in, duration),
         output_rate=_ratio(tokens_out, duration),
         concurrency=_ratio(e2e.mean * e2e.count if e2e.count else 0.0, duration),

@@ -45,28 +45,16 @@ class Replica:
         self.requests, self.law, self.settings = requests, law, settings
         if not fewest:
             check_law(law, settings)
-        n = len(requests)
+        n, most = len(requests), settings.max_num_seqs
         blocks = settings.blocks or NO_LIMIT
-        ticks = np.rint(requests.arrival / law.tick)
-        if ticks[-1] >= FAR / 4:
-            raise InputError(f"an arrival at {requests.arrival[-1]:g} s", f"at most {FAR / 4 * law.tick:g} s")
         trees = settings.scheduler == "sglang"
         rows = sglang if trees else seatwise if settings.seatwise else engine
-        most_tokens = requests.prompt + requests.output - 1 + settings.beyond
-        if trees:  # it admits only what leaves a page and a token more
-            most_tokens = most_tokens + 2 + settings.block_size
-        self.refused = np.flatnonzero(-(-most_tokens // settings.block_size) > (fewest or blocks))
-        kept = np.delete(np.arange(n), self.refused)
-        behind = np.full(n, -1)
-        behind[kept[:-1]] = kept[1:]
-        self.jobs = jobs = np.empty((rows.JOB_ROWS, n), np.int64)  # not zeros: those get no huge pages
-        jobs[engine.ARRIVAL], jobs[engine.PROMPT], jobs[engine.OUTPUT] = ticks, requests.prompt, requests.output
-        jobs[engine.BEHIND], jobs[engine.START : engine.FINISH + 1] = behind, -1
-        jobs[engine.GIVEN :] = 0
-        longest, most = int(requests.output[kept].max(initial=1)), settings.max_num_seqs
+        columns = requests.arrival, requests.prompt, requests.output
+        self.jobs, kept = queued(columns, law, settings, fewest or blocks, rows.JOB_ROWS)
+        self.refused = np.delete(np.arange(n), kept)
         self.seats = np.full((rows.SEAT_ROWS, most), -1)
         self.seats[engine.EMPTY] = np.arange(most)[::-1]
-        self.calendar = np.full(1 << (longest + 1).bit_length(), -1)
+        self.calendar = calendar(requests.output[kept])
         self.room = ROWS * n + 2 * most + 64
         self.gaps, self.counts = np.empty((2, self.room), np.int64), np.empty((2, self.room), np.int32)
         self.samples = np.empty((self.room if series else 2, 4), np.int64)
@@ -194,30 +182,12 @@ class Replica:
     def result(self) -> Run:
         """What was simulated; its times take the place of the ticks, so that it can be asked only once."""
         series = self._series() if self.board[engine.SAMPLE] else None
-        jobs, tick, b = self.jobs, self.law.tick, self.board
-        rows = slice(int(self.shared[engine.GAPS]))
-        return Run(
-            arrival=_seconds(jobs[engine.ARRIVAL], tick),
-            start=_seconds(jobs[engine.START], tick),
-            first_token=_seconds(jobs[engine.FIRST], tick),
-            finish=_seconds(jobs[engine.FINISH], tick),
-            preemptions=jobs[engine.PREEMPTIONS],
-            cached=self.cache.hits if len(self.cache.hits) else np.zeros(len(self.requests), np.int64),
-            gaps=Gaps(
-                first=self.gaps[0, rows],
-                rise=self.gaps[1, rows],
-                steps=self.counts[0, rows],
-                weight=self.counts[1, rows],
-                tick=tick,
-            ),
-            busy={name: float(spent) * tick for name, spent in zip(TERMS, b[engine.BUSY : engine.RATIO], strict=True)},
-            steps=int(b[engine.STEPS]),
-            end=float(b[engine.LAST]) * tick,
-            blocks=self.settings.blocks,
-            peak_blocks=int(b[engine.PEAK]),
-            series=series,
-            tiers=uses(self.cache, self.settings.tiers) if self.settings.tiers else (),
-        )
+        times = seconds(self.jobs, self.law.tick)
+        cached = self.cache.hits if len(self.cache.hits) else np.zeros(len(self.requests), np.int64)
+        gaps = gaps_of(self.gaps, self.counts, 0, int(self.shared[engine.GAPS]), self.law.tick)
+        found = run_of(times, self.jobs[engine.PREEMPTIONS], cached, gaps, self.board, self.settings)
+        tiers = uses(self.cache, self.settings.tiers) if self.settings.tiers else ()
+        return msgspec.structs.replace(found, series=series, tiers=tiers)
 
     def sofar(self) -> Run:
         """What has been simulated until now, with what is still under way as not served; the run can go on."""
@@ -255,13 +225,71 @@ def _wider(rows: np.ndarray, room: int) -> np.ndarray:
     return made
 
 
-def _seconds(ticks: np.ndarray, tick: float) -> np.ndarray:
-    """Ticks as seconds in the same memory; NaN where there are none."""
-    seconds = ticks.view(np.float64)
-    none = ticks < 0
-    np.multiply(ticks, tick, out=seconds)
-    seconds[none] = np.nan
-    return seconds
+def queued(
+    columns: tuple[np.ndarray, ...], law: StepLaw, settings: Engine, blocks: int, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Requests that wait, each behind the one before it, and which those are: of at most as many `blocks`.
+
+    `columns`: arrival in seconds, prompt and answer in tokens.
+    """
+    arrival, prompt, output = columns
+    n, ticks = len(arrival), np.rint(arrival / law.tick)
+    if (latest := ticks.max()) >= FAR / 4:
+        raise InputError(f"an arrival at {latest * law.tick:g} s", f"at most {FAR / 4 * law.tick:g} s")
+    tokens = prompt + output - 1 + settings.beyond
+    if settings.scheduler == "sglang":  # it admits only what leaves a page and a token more
+        tokens = tokens + 2 + settings.block_size
+    kept = np.flatnonzero(-(-tokens // settings.block_size) <= blocks)
+    jobs = np.empty((rows, n), np.int64)  # not zeros: those get no huge pages
+    jobs[engine.ARRIVAL], jobs[engine.PROMPT], jobs[engine.OUTPUT], jobs[engine.BEHIND] = ticks, prompt, output, -1
+    jobs[engine.BEHIND, kept[:-1]] = kept[1:]
+    jobs[engine.START : engine.FINISH + 1] = -1
+    jobs[engine.GIVEN :] = 0
+    return jobs, kept
+
+
+def calendar(output: np.ndarray) -> np.ndarray:
+    """An empty calendar for answers of so many tokens."""
+    return np.full(1 << (int(output.max(initial=1)) + 1).bit_length(), -1)
+
+
+def gaps_of(gaps: np.ndarray, counts: np.ndarray, begin: int, end: int, tick: float) -> Gaps:
+    """Some rows of gaps."""
+    (first, rise), (steps, weight) = gaps[:, begin:end], counts[:, begin:end]
+    return Gaps(first=first, rise=rise, steps=steps, weight=weight, tick=tick)
+
+
+def run_of(
+    times: list[np.ndarray], preemptions: np.ndarray, cached: np.ndarray, gaps: Gaps, b: np.ndarray, settings: Engine
+) -> Run:
+    """What was simulated, of `seconds` and the scalars of a replica."""
+    arrival, start, first, finish = times
+    return Run(
+        arrival=arrival,
+        start=start,
+        first_token=first,
+        finish=finish,
+        preemptions=preemptions,
+        cached=cached,
+        gaps=gaps,
+        busy=dict(zip(TERMS, (b[engine.BUSY : engine.RATIO] * gaps.tick).tolist(), strict=True)),
+        steps=int(b[engine.STEPS]),
+        end=float(b[engine.LAST]) * gaps.tick,
+        blocks=settings.blocks,
+        peak_blocks=int(b[engine.PEAK]),
+    )
+
+
+def seconds(jobs: np.ndarray, tick: float) -> list[np.ndarray]:
+    """When requests arrived, started, got their first and their last token, in the memory of the ticks; NaN: never."""
+    found: list[np.ndarray] = []
+    for row in (engine.ARRIVAL, engine.START, engine.FIRST, engine.FINISH):
+        ticks, times = jobs[row], jobs[row].view(np.float64)
+        none = ticks < 0
+        np.multiply(ticks, tick, out=times)
+        times[none] = np.nan
+        found.append(times)
+    return found
 
 
 def serve(requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False) -> Run:

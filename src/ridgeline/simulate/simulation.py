@@ -133,7 +133,7 @@ def simulate(
             run=run,
             metrics=metrics(run, requests, objectives=objectives, window=window, replicas=total),
             refused=refused,
-            overloaded=_overloaded(run, requests, deployment.engine.max_num_seqs * total),
+            overloaded=overloaded(run, requests, deployment.engine.max_num_seqs * total),
             cpu=time.process_time() - begin,
             replicas=replicas,
             prefill=prefill,
@@ -209,7 +209,7 @@ def _alone(
     return replica.result(), replica.refused
 
 
-def _overloaded(run: Run, requests: Requests, seats: int) -> bool:
+def overloaded(run: Run, requests: Requests, seats: int) -> bool:
     """Whether many still waited for their start when the last request arrived; never in a closed loop."""
     if requests.concurrency:
         return False

@@ -48,38 +48,44 @@ def spread(values: np.ndarray, shares: Sequence[float] = SHARES, *, scratch: boo
         std=math.sqrt(squares / len(values)),
         least=float(values.min()),
         most=float(values.max()),
-        percentiles=_named(shares, percentiles(values, shares, scratch=scratch)),
+        percentiles=_named(shares, percentiles(values, shares, scratch=scratch).tolist()),
     )
 
 
-def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> list[Spread]:
-    """The spread of each of several arrays; what comes next may overwrite the one before, whose order is lost.
+def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> list[list[Spread]]:
+    """The spread of each row of several float64[runs, n]; what comes next may overwrite the one before, whose order is
+    lost.
 
-    Few values take no longer than a call of NumPy: short arrays of one length are the rows of one matrix.
+    Few values take no longer than a call of NumPy: short rows of one length are those of one matrix.
     """
-    found: dict[int, Spread] = {}
+    found: list[list[Spread]] = []
     short: dict[int, list[tuple[int, np.ndarray]]] = {}
     for i, values in enumerate(columns):
-        if 0 < len(values) <= SHORT:
-            short.setdefault(len(values), []).append((i, values.copy()))
+        n = values.shape[1]
+        found.append([])
+        if 0 < n <= SHORT:
+            short.setdefault(n, []).append((i, values.copy()))
         else:
-            found[i] = spread(values, shares, scratch=True)
+            found[i] = [spread(row, shares, scratch=True) for row in values]
     for n, numbered in short.items():
-        rows = np.array([values for _, values in numbered])
+        rows = np.concatenate([values for _, values in numbered])
         means = rows.mean(axis=1)
         squares = np.square(rows - means[:, None]).sum(axis=1)
         rows.sort(axis=1)
-        ranked = of_sorted(rows, shares)
-        for k, (i, _) in enumerate(numbered):
-            found[i] = Spread(
-                count=n,
-                mean=float(means[k]),
-                std=math.sqrt(squares[k] / n),
-                least=float(rows[k, 0]),
-                most=float(rows[k, -1]),
-                percentiles=_named(shares, ranked[k]),
-            )
-    return [found[i] for i in range(len(found))]
+        each = zip(
+            means.tolist(), (squares / n).tolist(), rows[:, 0].tolist(), rows[:, -1].tolist(),
+            of_sorted(rows, shares).tolist(), strict=True,
+        )  # fmt: skip
+        for i, values in numbered:
+            for _ in values:
+                mean, square, least, most, ranked = next(each)
+                found[i].append(
+                    Spread(
+                        count=n, mean=mean, std=math.sqrt(square), least=least, most=most,
+                        percentiles=_named(shares, ranked),
+                    )
+                )  # fmt: skip
+    return found
 
 
 def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
@@ -96,7 +102,7 @@ def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
         std=float(f"{std:.10g}"),  # more digits would depend on where stretches are cut
         least=least * gaps.tick,
         most=most * gaps.tick,
-        percentiles=_named(shares, found),
+        percentiles=_named(shares, found.tolist()),
     )
 
 
@@ -109,12 +115,12 @@ def of_means(sums: np.ndarray, counts: np.ndarray, shares: Sequence[float] = SHA
         std=NAN,
         least=NAN,
         most=NAN,
-        percentiles=_named(shares, np.full(len(shares), NAN)),
+        percentiles=_named(shares, [NAN] * len(shares)),
     )
 
 
-def _named(shares: Sequence[float], values: np.ndarray) -> dict[str, float]:
-    return dict(zip(_names(tuple(shares)), values.tolist(), strict=True))
+def _named(shares: Sequence[float], values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(_names(tuple(shares)), values, strict=True))
 
 
 @cache

@@ -16,11 +16,16 @@ from typing import Any
 import msgspec
 
 from ridgeline.errors import InputError
+from ridgeline.simulate.batch import alike, serve_batch
 from ridgeline.simulate.compiled import worthwhile
 from ridgeline.simulate.deployment import Deployment
-from ridgeline.simulate.metrics import Metrics
-from ridgeline.simulate.simulation import simulate
-from ridgeline.workload import Workload
+from ridgeline.simulate.metrics import Metrics, metrics_of
+from ridgeline.simulate.quantile import SHORT
+from ridgeline.simulate.simulation import overloaded, simulate
+from ridgeline.workload import Requests, Workload
+
+TOGETHER = 64
+"""Cases that are simulated in one call, so that their arrays stay in a processor's cache."""
 
 
 class Variation(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +93,31 @@ def _work(cases: Sequence[Variation]) -> int:
 
 
 def _served(cases: Sequence[Variation], objectives: Mapping[str, float] | None, work: int = 0) -> list[Varied]:
-    """Some cases, one after another."""
+    """Some cases: those of one deployment that can be, together, all else one after another."""
     worthwhile(work or _work(cases))
     found: list[Varied] = []
+    waiting: list[Requests] = []
+    deployed = cases[0].deployment if cases else None
+
+    def serve() -> None:
+        if deployed is None or not waiting:
+            return
+        runs = serve_batch(waiting, deployed.law, deployed.engine)
+        for run, requests, made in zip(runs, waiting, metrics_of(runs, waiting, objectives=objectives), strict=True):
+            late = overloaded(run, requests, deployed.engine.max_num_seqs)
+            found.append(Varied(metrics=made, overloaded=late))
+        waiting.clear()
+
     for case in cases:
         requests = case.workload.draw(case.seed)
-        made = simulate(case.deployment, requests, objectives=objectives, replicas=case.replicas, router=case.router)
-        found.append(Varied(metrics=made.metrics, overloaded=made.overloaded))
+        together = case.replicas == 1 and len(requests) <= SHORT and alike(requests, case.deployment.engine)
+        if not together or case.deployment is not deployed or len(waiting) == TOGETHER:
+            serve()
+            deployed = case.deployment
+        if together:
+            waiting.append(requests)
+        else:
+            one = simulate(case.deployment, requests, objectives=objectives, replicas=case.replicas, router=case.router)
+            found.append(Varied(metrics=one.metrics, overloaded=one.overloaded))
+    serve()
     return found
