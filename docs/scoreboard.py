@@ -23,7 +23,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from ridgeline.estimate import engines
+from ridgeline.estimate import HeldOut, engines
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 from ridgeline.validate.score import Score, Scoreboard, score, select
@@ -103,8 +103,8 @@ def _table(sets: dict[str, Score], asked: dict[tuple[str, str], int]) -> list[st
     """Markdown of the sets: errors over all rows, and, where known, of rows that the constants had not seen."""
     lines = [
         "| | rows | predicted | median error | 90% of errors | bias | in the 80% interval | faster than the floor "
-        "| unseen: median, 90% |",
-        "| :-- |" + " --: |" * 8,
+        "| left out at random: median, 90% | unseen: median, 90% |",
+        "| :-- |" + " --: |" * 9,
     ]
     for name, found in sets.items():
         of = asked.get((name, ""), 0)
@@ -112,13 +112,14 @@ def _table(sets: dict[str, Score], asked: dict[tuple[str, str], int]) -> list[st
         errors = (
             f"{found.median_abs_error:.1%} | {found.p90_abs_error:.0%} | {found.bias:+.1%} | {found.coverage80:.0%}"
         )
-        lines.append(f"| {name} | {found.n:,} | {share} | {errors} | {found.faster_than_floor} | {_unseen(name)} |")
+        unseen = " | ".join(_unseen(name, held) for held in (engines().near, engines().held_out))
+        lines.append(f"| {name} | {found.n:,} | {share} | {errors} | {found.faster_than_floor} | {unseen} |")
     return lines
 
 
-def _unseen(name: str) -> str:
-    """Error of predictions with constants fitted without the row's model and chip."""
-    found = engines().held_out.get(SETS.get(name, ""))
+def _unseen(name: str, held: Mapping[str, HeldOut]) -> str:
+    """Error of predictions with constants fitted without the rows predicted."""
+    found = held.get(SETS.get(name, ""))
     return f"{found.median_abs_error:.1%}, {found.p90_abs_error:.0%}" if found else ""
 
 

@@ -78,6 +78,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Own prefill over that of a prompt alone: it shares its steps with decodes and other prompts."""
     burst: float
     """Share of the others' prefills that come before a request's own first token."""
+    missing: float = 0.0
+    """Places of the engine, 0 to 1, that no request gets: clients keep one more open than are let in."""
 
 
 class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +88,8 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     engine: str
     generation: str = ""
     """Generation of chips (`efficiency.generation`) they are for; empty: all."""
+    place: str = ""
+    """Engine, model and system they are for, as `place` names them; empty: all."""
     rows: int
     """Measured numbers behind it."""
     chips: tuple[str, ...]
@@ -270,12 +274,13 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
     if engine and engine not in known:
         raise UnknownNameError("engine", engine[:60], known)
     found = terms(step, model, system, layout, engine or "any")
-    constants = engine_constants(engine or "any", system.chip.name)
+    here = place(engine, model.name, system.name)
+    constants = engine_constants(engine or "any", system.chip.name, where=here)
     floor = step.floor
     xp = namespace(floor, found.work)
     seconds = xp.maximum(found.total(constants) + 0.0 * floor, floor + 0.0 * found.work)
     resting = level(found, constants, system.chip.name)
-    known = place(engine, model.name, system.name) in engines().places
+    known = here in engines().places
     metric = "prefill/ttft_s" if step.prefill else "decode_step/tpot_s"
     low, high = spread(metric, FITTED if known else resting, engine)
     return Estimate(
@@ -311,7 +316,7 @@ def level(found: Terms, engine: EngineConstants, chip: str) -> str:
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Error of predictions with constants fitted without the row's model and system."""
+    """Error of predictions with constants fitted without the rows predicted."""
 
     n: int
     median_abs_error: float
@@ -327,28 +332,32 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     places: tuple[str, ...]
     """Model, system and engine of all rows that constants were fitted to, as `place` names them."""
     clients: dict[str, Client]
-    """By "engine, source of the measurement", the same with ", generation of chips", and ", source": how the clients of
-    some benchmarks drive engines; by APART: how prompts reach separate pools."""
+    """How the clients of some benchmarks drive engines, by "engine, source of the measurement", the same with
+    ", generation of chips", ", source", and "place, source"; by APART: how prompts reach separate pools."""
     held_out: dict[str, HeldOut]
-    """By "mode/metric" and by "mode/metric, engine"."""
+    """By "mode/metric" and by "mode/metric, engine", each model on each system left out."""
+    near: dict[str, HeldOut] = {}
+    """The same, rows left out at random."""
     ablation: dict[str, tuple[float, float]] = {}
     """Median and 90th percentile of the error of the time per output token online, by what was left out of the law and
     the fit (`validate.ablation`)."""
     spread: dict[str, dict[str, tuple[float, float]]]
-    """By metric and level: ln(measured / estimate) below and above which a tenth of held-out measurements lie; FITTED
-    also by "metric, engine"."""
+    """By metric or "metric, engine", and by level: ln(measured / estimate) below and above which a tenth of held-out
+    measurements lie."""
 
-    def constants(self, name: str, chip: str = "", source: str = "") -> EngineConstants:
+    def constants(self, name: str, chip: str = "", source: str = "", where: str = "") -> EngineConstants:
         """Constants of an engine on chips like `chip`, else on all; of all engines ("any") if nobody measured it.
 
-        `source` names a benchmark whose clients are known, or is APART.
+        `source` names a benchmark whose clients are known, or is APART; `where` a `place`, which may have its own.
         """
-        found = {(engine.engine, engine.generation): engine for engine in self.engines}
+        found = {(engine.engine, engine.generation, engine.place): engine for engine in self.engines}
         base = name.removesuffix(OVERLAPPED)
-        places = ((who, place) for who in (base, "any") for place in (generation(chip), ""))
-        constants = next(found[place] for place in places if place in found)
+        levels = [(who, alike, "") for who in (base, "any") for alike in (generation(chip), "")]
         benchmark = source.partition(VERSION)[0]
-        known = (f"{base}, {source}, {generation(chip)}", f"{base}, {source}", f"{base}, {benchmark}", f", {benchmark}")
+        known = [f"{base}, {source}, {generation(chip)}", f"{base}, {source}", f"{base}, {benchmark}", f", {benchmark}"]
+        if where:
+            levels, known = [(base, "", where), *levels], [f"{where}, {source}", *known]
+        constants = next(found[each] for each in levels if each in found)
         client = next((self.clients[key] for key in known if key in self.clients), None)
         if client:
             constants = msgspec.structs.replace(constants, client=client)
@@ -361,6 +370,7 @@ def engines() -> Engines:
     return msgspec.json.decode(files("ridgeline.catalog").joinpath("engines.json").read_bytes(), type=Engines)
 
 
-def engine_constants(name: str, chip: str = "", source: str = "") -> EngineConstants:
+@lru_cache(maxsize=4096)
+def engine_constants(name: str, chip: str = "", source: str = "", where: str = "") -> EngineConstants:
     """`Engines.constants` of what is shipped."""
-    return engines().constants(name, chip, source)
+    return engines().constants(name, chip, source, where)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ridgeline.estimate import LEVELS, Estimate, engines, estimate
+from ridgeline.estimate import LEVELS, Estimate, engines, estimate, place
 from ridgeline.hardware import load_system
 from ridgeline.layout import Layout
 from ridgeline.model import load_model
@@ -24,7 +24,7 @@ MODELS = [
     "nemotron-3-nano-30b-a3b",
 ]  # fmt: skip
 SYSTEMS = ["hgx-h100", "gb200-nvl72", "tpu-v5p", "mi300x-8", "hgx-a100-80"]
-ENGINES = ["", *(each.engine for each in engines().engines if each.engine != "any")]
+ENGINES = ["", *dict.fromkeys(each.engine for each in engines().engines if each.engine != "any")]
 
 Case = tuple[str, str, Layout, str]
 """Model, system, layout, engine."""
@@ -104,3 +104,18 @@ def test_many_points_are_the_same_call_as_one(case: Case, seed: int) -> None:
         alone = run(case, float(batch[i]), float(context[i]))
         for name in ("floor", "low", "seconds", "high"):
             assert np.broadcast_to(getattr(together, name), 6)[i] == pytest.approx(getattr(alone, name))
+
+
+def test_what_one_model_showed_on_one_system_is_told_of_no_other() -> None:
+    """Its own constants there; elsewhere those of the engine, as if the place were not in the catalogue."""
+    shipped = engines()
+    placed = [each for each in shipped.engines if each.place]
+    others = msgspec.structs.replace(shipped, engines=tuple(each for each in shipped.engines if not each.place))
+    assert placed
+    for own in placed:
+        name, _, system = own.place.split(", ")
+        chip = own.chips[0]
+        assert shipped.constants(name, chip, where=own.place).place == own.place
+        elsewhere = place(name, "another model", system)
+        assert shipped.constants(name, chip, where=elsewhere) == others.constants(name, chip)
+        assert shipped.constants(name, chip) == others.constants(name, chip, where=own.place)

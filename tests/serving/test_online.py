@@ -58,6 +58,17 @@ def test_latencies_do_not_fall_when_more_requests_are_open(
     assert more.tpot >= less.tpot * (1 - 1e-12)
 
 
+@given(concurrency=st.integers(2, 2000), decode=seconds, prefill=seconds)
+def test_a_missing_place_is_waited_for_as_one_that_memory_lacks(
+    concurrency: int, decode: float, prefill: float
+) -> None:
+    """With one place less than requests, one of them waits until the next ends, an e2e / B away, at any time."""
+    client = Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.0, missing=1.0)
+    values = {"decode": decode, "prefill": prefill, "concurrency": concurrency, "osl": 512}
+    waited = served(client, **values).ttft - served(**values).ttft
+    assert waited == pytest.approx(1 / served(**values, requests=1e9).request_rate, rel=1e-6)
+
+
 @given(rate=st.floats(0.5, 1e4), prefill=seconds, requests=st.integers(2, 300))
 def test_a_queue_of_regular_arrivals(rate: float, prefill: float, requests: int) -> None:
     """One prefill after another, worked out request by request; Poisson arrivals add at most a random walk's queue."""

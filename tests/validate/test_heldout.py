@@ -29,7 +29,28 @@ def test_a_large_place_does_not_speak_for_all() -> None:
     one = [(0.001 * i / 1000, ("a", "x")) for i in range(1000)]
     others = [(0.4, ("b", str(i))) for i in range(20)]
     assert interval(one + others)[1] > 0.3
-    assert interval(one)[1] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("places", [3, 8, 30])
+def test_four_of_five_rows_of_a_new_place_lie_inside(places: int) -> None:
+    """Places a deviation of 0.3 apart, their rows 0.1: as many rows as one likes do not make three places thirty."""
+    rng, held = np.random.default_rng(1), []
+    for _ in range(400):
+        means = rng.normal(0.0, 0.3, places + 1)
+        seen = [(float(m + e), ("a", str(i))) for i, m in enumerate(means[1:]) for e in rng.normal(0.0, 0.1, 12)]
+        low, high = interval(seen)
+        held.append(low <= means[0] + rng.normal(0.0, 0.1) <= high)
+    assert np.mean(held) == pytest.approx(0.8, abs=0.06)
+
+
+def test_an_engine_that_errs_more_has_a_wider_interval() -> None:
+    """Three places prove three fifths: an engine with four times the errors is given 4^(3/5) of the interval."""
+    usual = [(0.1 * sign, ("a", str(i))) for i in range(200) for sign in (-1, 1)]
+    wild = [(0.4 * sign, ("b", str(i))) for i in range(3) for sign in (-1, 1) for _ in range(3)]
+    errors: Errors = {"online/tpot_s": {"pooled": usual + wild}, "online/tpot_s, sglang": {"pooled": wild}}
+    found = spread(errors, {})
+    ratio = found["online/tpot_s, sglang"]["pooled"][1] / found["online/tpot_s"]["pooled"][1]
+    assert ratio == pytest.approx(4 ** (3 / 5), rel=0.01)
 
 
 def test_an_engine_has_its_own_interval_from_three_places() -> None:

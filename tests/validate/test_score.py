@@ -144,8 +144,8 @@ def test_shipped_constants_regenerate(shared: Path) -> None:
     again, shipped = learn(*calibration_rows(*(shared / "measured" / name for name in FITTED_TO))), engines()
     assert shipped.source == ", ".join(FITTED_TO)
     assert again.places == shipped.places
-    assert [(e.engine, e.generation, e.rows) for e in again.engines] == [
-        (e.engine, e.generation, e.rows) for e in shipped.engines
+    assert [(e.engine, e.generation, e.place, e.rows) for e in again.engines] == [
+        (e.engine, e.generation, e.place, e.rows) for e in shipped.engines
     ]
     for mine, theirs in zip(again.engines, shipped.engines, strict=True):
         for name in ("kernels", "attention", "launches", "quantise", "messages", "layer", "host", "sequence"):

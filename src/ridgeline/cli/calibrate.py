@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ridgeline.efficiency import Constants
-    from ridgeline.estimate import Engines
+    from ridgeline.estimate import EngineConstants, Engines
     from ridgeline.training.framework import Frameworks
 
 Points = Annotated[
@@ -109,8 +109,8 @@ def _fit_kernels(folder: str) -> _Fitted:
 
 
 def _engines(found: Engines) -> list[RenderableType]:
-    steps = [((each.engine, each.generation or "all", plain(each.rows)), each) for each in found.engines]
-    clients = [((each.engine, each.generation or "all"), each.client) for each in found.engines]
+    steps = [((each.engine, _where(each), plain(each.rows)), each) for each in found.engines]
+    clients = [((each.engine, _where(each)), each.client) for each in found.engines if not each.place]
     clients += [(tuple(name.split(", ", 1)), client) for name, client in found.clients.items()]
     errors = [
         (name, plain(e.n), f"{e.median_abs_error:.1%}", f"{e.p90_abs_error:.0%}", f"{e.bias:+.1%}")
@@ -125,6 +125,11 @@ def _engines(found: Engines) -> list[RenderableType]:
         heading("Error of predictions with constants fitted without the row's model and chip"),
         table(["<mode/metric, engine", "rows", "median\nerror", "90% of\nerrors", "bias"], errors),
     ]
+
+
+def _where(each: EngineConstants) -> str:
+    """The chips that constants are for, or the model and the system."""
+    return each.place.partition(", ")[2] or each.generation or "all"
 
 
 def _kernel_tables(found: Constants) -> list[RenderableType]:
@@ -151,7 +156,9 @@ def _constants(columns: list[str], rows: Sequence[tuple[tuple[str, ...], msgspec
 _UNITS: dict[str, str] = dict.fromkeys(
     ("layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s"
 )
-_UNITS |= dict.fromkeys(("kernels", "attention", "launches", "quantise", "messages", "first", "burst", "passes"), "1")
+_UNITS |= dict.fromkeys(
+    ("kernels", "attention", "launches", "quantise", "messages", "first", "burst", "held", "passes"), "1"
+)
 _UNITS |= dict.fromkeys(("compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
 """Units of constants; `serial` and `softmax` are seconds too short to have a name."""
 

@@ -7,11 +7,12 @@ request's own first token, because prompts arrive together or go first, and the 
 
     tpot = d / accepted + (1 - burst) (B - 1) p / osl
     ttft = frontend + per_request (C - 1) + first * alone + burst (B - 1) p + waiting
-    waiting = (C - B) (p + osl d / (accepted B))                       for a place, beyond what memory holds
+    waiting = (C - B + missing) (p + osl d / (accepted B))                for a place, beyond what the engine lets in
 
 `first` is the own prefill over that of a prompt alone: it shares its steps with decodes and other prompts. What enters
 one time leaves the other: ttft + osl * tpot does not depend on `burst`. With 1/2 all prompts come together; if clients
-send n requests one after another and only the first come together, it is 1 / (2 n).
+send n requests one after another and only the first come together, it is 1 / (2 n). `missing` is 1 where the engine
+lets in one request less than the clients keep open, so that one always waits for the next to end.
 
 A run of N requests on B places ends with a round that is not full. Requests of one length that begin together end
 together; a prefill at a time keeps them apart. With s = B p / (B p + osl d) and x = N / B = whole + part,
@@ -95,7 +96,7 @@ def online(
     others = xp.maximum(batch - 1.0, 0.0 * batch) * prefill
     per_request = prefill + osl * decode / (accepted * batch)
     front = client.frontend + client.per_request * (concurrency - 1.0)
-    burst, waiting = client.burst, client.burst * others + (concurrency - batch) * per_request
+    burst, waiting = client.burst, client.burst * others + (concurrency - batch + client.missing) * per_request
     finished = _full(batch, requests, prefill / per_request) / per_request
     given = rate > 0
     if _any(given):

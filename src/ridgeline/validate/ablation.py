@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ridgeline.estimate import Engines
+from ridgeline.estimate import EngineConstants, Engines, place
 from ridgeline.validate.points import metrics
 from ridgeline.validate.prepared import Prepared
 
@@ -32,12 +32,13 @@ TERMS: dict[str, dict[str, float]] = {
 def error(groups: Sequence[Prepared], engines: Engines) -> tuple[float, float]:
     """Median and 90th percentile of the error with the constants of `engines`."""
     groups = [group for group in groups if KEY in group.keys]
-    return _summary(
-        [
-            metrics(group, engines.constants(group.engine, group.found.system.chip.name, group.source))[KEY]
-            for group in groups
-        ],
-        groups,
+    return _summary([metrics(group, _constants(engines, group))[KEY] for group in groups], groups)
+
+
+def _constants(engines: Engines, group: Prepared) -> EngineConstants:
+    system = group.found.system
+    return engines.constants(
+        group.engine, system.chip.name, group.source, place(group.engine, group.found.model.name, system.name)
     )
 
 

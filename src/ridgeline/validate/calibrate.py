@@ -56,7 +56,9 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
             add_errors(group, others, errors)
     bought = {name: error(groups, learn(groups, held=held)) for name, held in TERMS.items()}
     bought[FLOOR] = floor_error(groups)
-    return msgspec.structs.replace(found, ablation=bought, held_out=held_out(errors), spread=spread(errors, near))
+    return msgspec.structs.replace(
+        found, ablation=bought, held_out=held_out(errors), near=held_out(near), spread=spread(errors, near)
+    )
 
 
 def calibration_rows(*paths: Path, catalog: str = "") -> tuple[list[Prepared], list[PreparedPools]]:

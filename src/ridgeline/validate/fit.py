@@ -3,10 +3,11 @@
     minimise  sum over rows of w soft(ln(estimate / measured))  +  sum over constants of ((theta - parent) / spread)^2
 
 Partial pooling from the top down: all engines whose kernels were measured, an engine, an engine on a generation of
-chips; and for clients all, a benchmark, an engine in a benchmark. The constants of each level are the prior of the
-next, so few or one-sided rows leave a constant where its relatives have it. `soft` is quadratic for small errors and
-linear beyond SCALE, and hardly grows beyond LIMIT; groups of like rows (model, chip, format) weigh as the root of
-their size. Needs SciPy.
+chips, a model on a system by an engine (a place); and for clients all, a benchmark, an engine in a benchmark, a place.
+The constants of each level are the prior of the next, so few or one-sided rows leave a constant where its relatives
+have it; how far they part is what predicts rows and places that were left out best. `soft` is quadratic for small
+errors and linear beyond SCALE, and hardly grows beyond LIMIT; groups of like rows (model, chip, format) weigh as the
+root of their size. Needs SciPy.
 """
 
 from __future__ import annotations
@@ -56,21 +57,23 @@ CLIENTS = {
     "first": Range(1.0, 2.0, 4.0, 0.5),
     "burst": Range(0.0, 0.05, 0.6, 0.1),
 }
-RANGES = UNMEASURED | STEPS | CLIENTS
+OF_PLACES = {"missing": Range(0.0, 0.0, 1.0, 0.3)}
+"""What only a place's own clients show: 0 elsewhere."""
+RANGES = UNMEASURED | STEPS | CLIENTS | OF_PLACES
 OWN = {
     "messages": Range(0.4, 1.0, 5.0, 0.5),
     "layer": Range(0.0, 20e-6, 400e-6, 40e-6),
     "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
 }
 """The ranges of steps that are wider for engines with kernels of their own."""
-SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05}
+SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05, "missing": 0.0}
 """Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
 Only `frontend`, which includes the handshake of the pools, is fitted."""
 TOGETHER = 0.5
 """`burst` where all prompts come at once: the second place from which a fit starts."""
 LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
 """Seconds per layer where the host launches every kernel."""
-WEIGHT = 4.0
+WEIGHT = 2.0
 """Rows that a group of n counts as are WEIGHT sqrt(n), against a prior of one."""
 SCALE, LIMIT = 0.1, 0.7
 """|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
@@ -80,6 +83,10 @@ MANY = 100
 """Rows from which an engine has constants of its own on a generation of chips."""
 FEW = 8
 """Rows from which an engine with kernels of its own has factors on them by generation of chips."""
+PLACED = 8
+"""Rows from which a place has constants of its own."""
+LOOSE = 3.0
+"""How far a place's steps may lie off its engine's, over how far engines lie off each other."""
 MEASURED = ("vllm", "sglang", "trtllm")
 """Engines whose kernels were measured: their factor on kernels is 1."""
 Constants = dict[str, float]
@@ -128,12 +135,43 @@ def learn(
                 free = unheld(*STEPS, *CLIENTS) if known else list(UNMEASURED)
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
     engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
-    places = tuple(sorted({place(g.engine, g.found.model.name, g.found.system.name) for g in (*groups, *pools)}))
+    places = tuple(sorted({_place(group) for group in (*groups, *pools)}))
     apart = {f", {APART}": _client(_fit_pools(pools, engines))} if APART in benchmarks or not wanted else {}
     driven = [group for group in profiled if _benchmark(group) in benchmarks]
-    return msgspec.structs.replace(
+    found = msgspec.structs.replace(
         engines, places=places, clients=_clients(driven, engines, pool, unheld(*CLIENTS)) | apart
     )
+    asked = {_place(group) for group in wanted or groups}
+    return _placed([group for group in groups if _place(group) in asked], found, unheld)
+
+
+def _placed(groups: Sequence[Prepared], engines: Engines, unheld: Callable[..., list[str]]) -> Engines:
+    """`engines` with the constants of every place that has rows enough, and of its clients."""
+    by_place: dict[str, list[Prepared]] = {}
+    for group in groups:
+        by_place.setdefault(_place(group), []).append(group)
+    placed, clients = engines, dict(engines.clients)
+    for here, own in sorted(by_place.items()):
+        if _size(own) < PLACED:
+            continue
+        name, chip = own[0].engine, own[0].found.system.chip.name
+        parent = engines.constants(name)  # on all chips: those of a generation may stand on this place alone
+        known = name in MEASURED and own[0].decode.provenance != LEVELS[-1]
+        free = unheld(*(() if known else UNMEASURED), *STEPS)
+        theta = _fit(own, _theta(parent), free, engines, LOOSE)
+        fitted = _constants(name, "", theta, own, own, where=here)
+        placed = msgspec.structs.replace(placed, engines=(*placed.engines, fitted))
+        for source in sorted({group.source for group in own}):
+            before = _theta(engines.constants(name, chip, source))
+            ran = [group for group in own if group.source == source]
+            after = _fit_client(ran, placed, before, unheld(*CLIENTS, *OF_PLACES))
+            if after is not before:
+                clients[f"{here}, {source}"] = _client(after)
+    return msgspec.structs.replace(placed, clients=clients)
+
+
+def _place(group: Prepared | PreparedPools) -> str:
+    return place(group.engine, *place_of(group))
 
 
 def _size(groups: Iterable[Prepared]) -> int:
@@ -154,14 +192,25 @@ def _generation(group: Prepared) -> str:
     return generation(group.found.system.chip.name)
 
 
-def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> Constants:
-    """Constants that fit all rows of groups of one engine best; those not in `free` stay their parent's."""
+def _fit(
+    groups: Sequence[Prepared],
+    parent: Constants,
+    free: Sequence[str],
+    driven: Engines | None = None,
+    loose: float = 1.0,
+) -> Constants:
+    """Constants that fit all rows of groups of one engine best; those not in `free` stay their parent's.
+
+    If `driven`, every row has the clients that its own benchmark has there. `loose` multiplies the spreads.
+    """
     whole, value, weight = _sample(groups)
+    client = driven and _each_client(groups, driven)
     keys = np.array(["/".join(key) for key in whole.keys])
     masks = [(tuple(key.split("/")), keys == key) for key in sorted(set(keys))]
 
     def errors(constants: Constants) -> np.ndarray:
-        estimates = metrics(whole, _constants("", "", constants, groups, (), digits=17))
+        engine = _constants("", "", constants, groups, (), digits=17)
+        estimates = metrics(whole, msgspec.structs.replace(engine, client=client) if client else engine)
         out = np.zeros(len(value))
         for key, rows in masks:
             if key in estimates:
@@ -170,7 +219,17 @@ def _fit(groups: Sequence[Prepared], parent: Constants, free: Sequence[str]) -> 
 
     ranges = RANGES | (OWN if whole.engine not in MEASURED and whole.engine.removesuffix(EAGER) not in MEASURED else {})
     ranges |= {"layer": LAUNCHED} if whole.engine.endswith(EAGER) else {}
-    return _minimise(errors, weight, parent, {name: ranges[name] for name in free})
+    spreads = {name: ranges[name]._replace(spread=loose * ranges[name].spread) for name in free}
+    return _minimise(errors, weight, parent, spreads)
+
+
+def _each_client(groups: Sequence[Prepared], engines: Engines) -> Client:
+    """The client of every row by its source, as arrays."""
+    each = [engines.constants(g.engine, g.found.system.chip.name, g.source).client for g in groups]
+    sizes = [len(group.rows) for group in groups]
+    names = Client.__struct_fields__
+    columns: dict[str, Any] = {name: np.repeat([getattr(client, name) for client in each], sizes) for name in names}
+    return Client(**columns)
 
 
 def _clients(groups: Sequence[Prepared], engines: Engines, pool: Constants, free: Sequence[str]) -> dict[str, Client]:
@@ -211,7 +270,7 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants,
         n = group.number
         kind = np.array([key[1] if key[0] == "online" else "" for key in group.keys])
         rows = (kind == "ttft_s") | (kind == "tpot_s")
-        engine = engines.constants(group.engine, group.found.system.chip.name)
+        engine = engines.constants(group.engine, group.found.system.chip.name, where=_place(group))
         decode, prefill, alone = (each.total(engine) for each in (group.decode, group.prefill, group.alone))
         osl, weight = np.maximum(n["osl"], 1.0), WEIGHT / np.sqrt(max(rows.sum(), 1))
         values = (decode, prefill / group.prompts, alone, np.maximum(n["batch"], 1.0), group.capacity, osl, n["value"])
@@ -238,16 +297,16 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants,
         )
         return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
 
-    return _minimise(errors, weight, parent, {name: CLIENTS[name] for name in free})
+    return _minimise(errors, weight, parent, {name: RANGES[name] for name in free})
 
 
 def _fit_pools(groups: Sequence[PreparedPools], engines: Engines) -> Constants:
-    """Constants of the clients of separate pools with steps as `engines` has them; SEPARATE if there are no pools."""
+    """Constants of the clients of separate pools, with an engine's steps on all chips; SEPARATE without pools."""
     if not groups:
         return SEPARATE
     keys = [[(key, j) for j, key in enumerate(group.keys)] for group in groups]
     values = [group.number["value"] for group in groups]
-    steps = [engines.constants(group.engine, group.found.system.chip.name) for group in groups]
+    steps = [engines.constants(group.engine) for group in groups]
 
     def errors(constants: Constants) -> np.ndarray:
         client, out = _client(constants, digits=17), []
@@ -327,16 +386,25 @@ def _constants(
     groups: Iterable[Prepared],
     measured: Iterable[Prepared],
     digits: int = 3,
+    where: str = "",
 ) -> EngineConstants:
     """Constants of an engine, fitted to `groups`, which stands on measured steps on the chips of `measured`."""
-    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in RANGES if key not in CLIENTS}
+    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in (*UNMEASURED, *STEPS)}
     chips = tuple(sorted({group.found.system.chip.name for group in measured}))
     client = _client(theta, digits)
-    return EngineConstants(engine=name, generation=alike, rows=_size(groups), chips=chips, client=client, **values)
+    return EngineConstants(
+        engine=name, generation=alike, place=where, rows=_size(groups), chips=chips, client=client, **values
+    )
+
+
+def _theta(engine: EngineConstants) -> Constants:
+    """The constants of an engine and its client by name."""
+    steps = {name: getattr(engine, name) for name in (*UNMEASURED, *STEPS)}
+    return steps | {name: getattr(engine.client, name) for name in Client.__struct_fields__}
 
 
 def _client(theta: Constants, digits: int = 3) -> Client:
-    return Client(**{name: _digits(theta[name], digits) for name in CLIENTS})
+    return Client(**{name: _digits(theta[name], digits) for name in Client.__struct_fields__})
 
 
 def _digits(value: float, digits: int) -> float:

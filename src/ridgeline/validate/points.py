@@ -152,14 +152,15 @@ def _predicted(
     item: Prepared | PreparedPools, rows: Sequence[Mapping[str, str]], places: frozenset[str]
 ) -> Iterator[tuple[int, Prediction]]:
     """Predictions of a group, each with its place in the file."""
-    engine = engine_constants(item.engine, item.found.system.chip.name, item.source)
+    here = place(item.engine, item.found.model.name, item.found.system.name)
+    engine = engine_constants(item.engine, item.found.system.chip.name, item.source, here)
     estimates, bounds = (
         (pool_metrics(item, engine), pool_floors(item))
         if isinstance(item, PreparedPools)
         else (metrics(item, engine), floors(item))
     )
     resting = level(item.decode, engine, item.found.system.chip.name)
-    known = place(item.engine, item.found.model.name, item.found.system.name) in places
+    known = here in places
     picks: dict[tuple[str, str], list[int]] = {}
     for i, key in enumerate(item.keys):
         picks.setdefault(key, []).append(i)

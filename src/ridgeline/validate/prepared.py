@@ -25,7 +25,7 @@ from ridgeline.scenario import Scenario, Subject, subject
 from ridgeline.serving.online import met
 from ridgeline.serving.point import CHUNK
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import requests
+from ridgeline.validate.benchmarks import campaign, requests
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
 from ridgeline.validate.single import MODES as SINGLE
@@ -102,10 +102,10 @@ Columns = TypeVar("Columns", bound=msgspec.Struct)
 Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
 Key = tuple[str, str, str, str, str, str, bool]
-"""Model, chip, engine with its manner, formats of weights and cache, source with its version, separate pools."""
+"""Model, chip, engine and its manner, formats of weights and cache, source, campaign and version, separate pools."""
 DEGREES = ("tp", "pp", "dp", "ep", "cp")
 """Columns of a layout."""
-PLACE = (*NAMES, "notes", "source", "engine_version", "mode")
+PLACE = (*NAMES, "notes", "source", "engine_version", "mode", "isl")
 """Columns that decide a row's group."""
 
 
@@ -123,7 +123,7 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             continue
         cells = tuple(map(row.get, PLACE))
         if cells not in places:
-            places[cells] = groups.setdefault(_key(row), [])
+            places[cells] = groups.setdefault(_key(row, number["isl"]), [])
         places[cells].append((i, (row["mode"], row["metric"]), number))
     read = lru_cache(maxsize=None)(partial(_subject, catalog))
     alike: dict[tuple[int, str, bool], tuple[Subject, list[tuple[str, list[Member]]]]] = {}
@@ -165,11 +165,13 @@ def _manner(notes: str) -> str:
     return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
 
 
-def _key(row: Mapping[str, str]) -> Key:
+def _key(row: Mapping[str, str], isl: float) -> Key:
     """What rows of a group have in common."""
     model, chip, engine, weights, kv = [row.get(name, "") for name in NAMES]
     engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
-    source = row.get("source", "") + (f"{VERSION}{version}" if (version := row.get("engine_version")) else "")
+    source = campaign(row.get("source", ""), isl) + (
+        f"{VERSION}{version}" if (version := row.get("engine_version")) else ""
+    )
     return model, chip, engine, weights, kv, source, row["mode"] == MODE
 
 
