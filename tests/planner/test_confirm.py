@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -10,6 +12,9 @@ from ridgeline.errors import InputError
 from ridgeline.planner import plan
 from ridgeline.planner.confirm import closed_loop, confirm
 from ridgeline.scenario import Scenario
+from ridgeline.simulate.deployment import deployment
+from ridgeline.simulate.simulation import simulate
+from ridgeline.workload import Workload
 
 LLAMA = Scenario(model="llama-3-8b", system="hgx-h100", chips=1)
 
@@ -23,6 +28,26 @@ def test_one_pool_keeps_its_batch_and_pace() -> None:
         assert found.preemptions == 0
         assert found.metrics.tpot.mean == pytest.approx(each.tpot, rel=0.15)
         assert found.request_rate == pytest.approx(each.request_rate, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"isl": 1000, "osl": 64, "tpot": 12e-3}, {"isl": 4000, "osl": 500, "tpot": 24e-3},
+        {"model": "llama-3-70b", "chips": 8, "isl": 2000, "osl": 256, "tpot": 30e-3},
+    ],
+)  # fmt: skip
+def test_ttft_is_that_of_arrivals_at_random(asked: dict[str, Any]) -> None:
+    """At 90% of the rate that a plan promises, simulated; the law is of the full rate, so it may be a little above."""
+    best = plan(replace(LLAMA, engine="vllm", pools="aggregated", **asked), top=1).plans[0]
+    own, expected = best.point.scenario, best.point.expected
+    assert expected is not None
+    assert expected.first is not None
+    deployed = deployment(own, tokens=best.chunk)
+    rate = 0.9 * best.request_rate / best.replicas
+    sent = Workload.read(requests=2000, rate=rate, isl=own.isl, osl=own.osl).draw(0)
+    found = simulate(deployed, sent, warm_up=float(sent.arrival[400])).metrics.ttft.mean
+    assert found == pytest.approx(expected.first.seconds, rel=0.2)
 
 
 def test_two_pools_are_simulated_whole() -> None:

@@ -206,8 +206,8 @@ def test_idle_chips_are_paid_for() -> None:
 
 def test_limits_that_only_together_are_too_much_are_named() -> None:
     """Each can be kept; the message names the pair, not the third limit that is innocent."""
-    with pytest.raises(InputError, match=r"--tpot 20 ms with --ttft 490 ms .* each can be kept, not together") as error:
-        plan(Scenario(model="llama-3-70b", system="hgx-h100", chips=4, tpot="20 ms", ttft="490 ms", e2e=60.0))
+    with pytest.raises(InputError, match=r"--tpot 18 ms with --ttft 1\.2 s .* each can be kept, not together") as error:
+        plan(Scenario(model="llama-3-70b", system="hgx-h100", isl=32000, tpot="18 ms", ttft="1.2 s", e2e=60.0))
     assert "--e2e" not in str(error.value)
 
 

@@ -40,8 +40,8 @@ EXPECTED: tuple[Row, ...] = (
     (
         "ttft_estimate_s",
         "s",
-        "frontend + first * prefill_alone + burst * (batch - 1) * prefill_per_prompt",
-        "mean time to first token, places being free",
+        "frontend + running + queue + own",
+        "mean time to first token of prompts that come at random, places being free",
     ),
     ("output_tokens_per_s_per_chip_estimate", "tok/s", "batch / tpot_estimate_s / paid_chips", "per paid chip"),
     ("tokens_per_s_per_user_estimate", "tok/s", "1 / tpot_estimate_s", "tokens per second a user sees"),
@@ -226,17 +226,19 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
 
 def expected_numbers(found: Subject, s: Scenario, serving: Serving, decode: Estimate, price: float | None) -> Numbers:
     """Speed and cost with estimates in place of floors."""
-    client, whole = decode.engine.client, positive(serving.ttft)
-    waiting = client.frontend + client.burst * (s.batch - 1) * serving.prefill_per_prompt
-    alone = (serving.ttft - waiting) / client.first
+    first, whole = serving.first, serving.first is not None
     given = _question(found, s, price) | {
         "decode_estimate": Given(decode.seconds, "s", "see decode_estimate_s"),
-        "prefill_alone": Given(alone, "s", "estimate of a step of one prompt"),
-        "frontend": Given(client.frontend, "s", "per request outside the steps, fitted"),
-        "first": Given(client.first, "1", "own prefill over that of a prompt alone, fitted"),
-        "burst": Given(client.burst, "1", "share of the others' prefills that come first, fitted"),
         "prefill_per_prompt": Given(serving.prefill_per_prompt, "s", "prefill_estimate_s / prompts of the step"),
     }
+    if first is not None:
+        told = "S u / (2 (1 - u)): prompts before it, S = prefill_per_prompt + decode / prompts, u = S * requests / s"
+        given |= {
+            "frontend": Given(decode.engine.client.frontend, "s", "per request outside the steps, fitted"),
+            "running": Given(first.running, "s", "1.5 * accepted * tpot_estimate_s: the step that runs, and the next"),
+            "queue": Given(first.queue, "s", told),
+            "own": Given(first.own, "s", "estimate of a step of one prompt, and of the decode step that it shares"),
+        }
     rows = EXPECTED if whole else tuple(row for row in EXPECTED if row[0] != "ttft_estimate_s")
     if price is not None:
         rows += EXPECTED_MONEY + (EXPECTED_PROMPTS if whole else ())

@@ -26,7 +26,7 @@ from ridgeline.serving.numbers import (
     step_numbers,
 )
 from ridgeline.serving.operations import operation_numbers
-from ridgeline.serving.request import Serving, serve
+from ridgeline.serving.request import Serving, first_token, serve
 from ridgeline.timing import Step
 from ridgeline.timing import step as make_step
 from ridgeline.units import parse, show
@@ -217,12 +217,22 @@ class Evaluator:
         )
 
     def expect(self, layout: Layout, batch: Array, decode: Time, prefill: Time, alone: Time) -> Serving:
-        """The same from estimates; the first token waits for the front end and for prompts that come together."""
-        out = self.serve(layout, batch, decode, prefill, alone)
-        client = engine_constants(self.scenario.engine or "any", self.found.system.chip.name).client
-        waiting = client.burst * (batch - 1) * out.prefill_per_prompt
-        ttft = 0.0 * out.ttft if self.decode_only else client.frontend + client.first * out.ttft + waiting
-        return msgspec.structs.replace(out, ttft=ttft)
+        """The same from estimates; the first token is that of a prompt that comes at random, front end included."""
+        out, s = self.serve(layout, batch, decode, prefill, alone), self.scenario
+        if self.decode_only:
+            return msgspec.structs.replace(out, ttft=0.0 * out.ttft)
+        frontend = engine_constants(s.engine or "any", self.found.system.chip.name).client.frontend
+        pieces = (s.isl - s.prefix) / (layout.cp * self.chunk)
+        first = first_token(
+            out,
+            decode=decode.lower,
+            prompts=self.prompts(layout),
+            pieces=namespace(pieces).maximum(pieces, 1.0 + 0.0 * pieces),
+            batch=batch,
+            gaps=namespace(s.osl).maximum(s.osl - 1, 1 + 0 * s.osl),
+            accepted=s.gained,
+        )
+        return msgspec.structs.replace(out, ttft=frontend + first.seconds, first=first)
 
     def point(self, layout: Layout, batch: Array) -> Point:
         """A decode deployment with all its parts."""

@@ -13,15 +13,38 @@ follows from time:
 
     chip-seconds per request = chips * request / utilisation           $ = price per chip-second * chip-seconds
 
-Input and output are accounted to the phase that causes them, each at its own floor. Knows no queue and no price.
+Input and output are accounted to the phase that causes them, each at its own floor.
+
+The first token of a prompt that comes at random, while the replica is as full as that, takes
+
+    running = 1.5 accepted tpot           half of the step that runs, and the one that is planned behind it
+    own     = alone + pieces decode       its prefill, in steps in which the others decode
+    queue   = S u / (2 (1 - u))           prompts before it: S = (prefill + decode) / prompts, u = S / request
+
+by the mean wait of M/D/1 (Pollaczek and Khinchine): prompts are served one after another, S seconds each, and come at
+the rate 1 / request that the replica serves. At most all others are before it, half of them in the mean. Knows no
+price.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from ridgeline.arrays import Array
+from ridgeline.arrays import Array, namespace
 from ridgeline.roofline import Time
+
+
+class FirstToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first token of a prompt that comes at random waits for, in seconds; numbers or arrays."""
+
+    running: Array
+    queue: Array
+    own: Array
+
+    @property
+    def seconds(self) -> Array:
+        """All of it."""
+        return self.running + self.queue + self.own
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +57,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     decode_tpot: Array
     """The same if prefills run elsewhere."""
     ttft: Array
-    """Seconds of a prompt's prefill alone, without queueing."""
+    """Seconds of a prompt's prefill alone, without queueing; expected of an engine: mean time to the first token."""
     prefill_per_prompt: Array
     """Seconds of the replica per prompt in a full prefill step; 0 if only decode is looked at."""
     output_rate: Array
@@ -49,6 +72,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """Paid chip-seconds per prompt token, at the prefill's floor."""
     chip_seconds_per_output: Array
     """Paid chip-seconds per output token, at the decode step's floor."""
+    first: FirstToken | None = None
+    """Parts of `ttft` but the front end's, where it is expected of an engine."""
 
 
 def serve(
@@ -96,3 +121,25 @@ def serve(
         chip_seconds_per_input=paid * prefill.lower / (prompts * isl),
         chip_seconds_per_output=paid * decode_tpot / batch,
     )
+
+
+def first_token(
+    found: Serving, *, decode: Array, prompts: Array, pieces: Array, batch: Array, gaps: Array, accepted: Array
+) -> FirstToken:
+    """Mean time to the first token of a prompt that comes at random to a replica whose `ttft` is that of one alone.
+
+    Parameters
+    ----------
+    decode
+        Seconds of a decode step of `batch` sequences.
+    prompts
+        Prompts in a full prefill step; `pieces`: steps that one prompt takes.
+    gaps, accepted
+        As of `serve`.
+    """
+    xp = namespace(found.tpot, decode, batch, prompts)
+    share = found.prefill_per_prompt + decode / prompts
+    use = share * batch / (found.tpot * gaps)
+    mean = use / (2.0 * xp.maximum(1.0 - use, 1e-9 + 0.0 * use))
+    queue = share * xp.minimum(mean, 0.5 * (batch - 1.0) + 0.0 * mean)
+    return FirstToken(running=1.5 * accepted * found.tpot, queue=queue, own=found.ttft + pieces * decode)
