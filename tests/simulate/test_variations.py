@@ -49,12 +49,12 @@ SHAPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("together", "rows", "plain"), [(3, 0, 0), (64, 4, 0), (64, 0, 1 << 20)])
+@pytest.mark.parametrize(("words", "rows", "plain"), [(9000, 0, 0), (1 << 20, 4, 0), (1 << 20, 0, 1 << 20)])
 def test_runs_side_by_side_are_each_what_it_is_alone(
-    together: int, rows: int, plain: int, monkeypatch: pytest.MonkeyPatch
+    words: int, rows: int, plain: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several lengths, with preemption and refused requests, in calls that end for want of rows, in both codes."""
-    monkeypatch.setattr(modules["ridgeline.simulate.variations"], "TOGETHER", together)
+    monkeypatch.setattr(modules["ridgeline.simulate.variations"], "WORDS", words)
     monkeypatch.setattr(batch, "ROWS", rows)
     monkeypatch.setattr(compiled, "PLAIN", plain)
     small = msgspec.structs.replace(REPLICA, engine=msgspec.structs.replace(REPLICA.engine, blocks=120))

@@ -25,6 +25,12 @@ def alike(requests: Requests, settings: Engine) -> bool:
     return plain and settings.scheduler == "vllm" and not settings.seatwise and not settings.tiers
 
 
+def words_of(requests: Requests, settings: Engine) -> int:
+    """Numbers in the arrays of one of them: seats, calendar, requests and rows of gaps."""
+    seats, ends = engine.SEAT_ROWS * settings.max_num_seqs, 4 * int(requests.output.max())
+    return seats + ends + (engine.JOB_ROWS + 3 * ROWS) * len(requests)
+
+
 def serve_batch(batch: Sequence[Requests], law: StepLaw, settings: Engine) -> list[Run]:
     """Serve each of several workloads, all `alike`, on a replica of its own."""
     n, most = len(batch), settings.max_num_seqs

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ridgeline.errors import InputError
-from ridgeline.simulate.batch import alike, serve_batch
+from ridgeline.simulate.batch import alike, serve_batch, words_of
 from ridgeline.simulate.compiled import worthwhile
 from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.metrics import Metrics, metrics_of
@@ -24,8 +24,8 @@ from ridgeline.simulate.quantile import SHORT
 from ridgeline.simulate.simulation import overloaded, simulate
 from ridgeline.workload import Requests, Workload
 
-TOGETHER = 64
-"""Cases that are simulated in one call, so that their arrays stay in a processor's cache."""
+WORDS = 1 << 21
+"""Of 8 bytes, in arrays of cases that are simulated in one call: about what stays in a processor's cache."""
 
 
 class Variation(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ def _served(cases: Sequence[Variation], objectives: Mapping[str, float] | None, 
     worthwhile(work or _work(cases))
     found: list[Varied] = []
     waiting: list[Requests] = []
-    deployed = cases[0].deployment if cases else None
+    deployed, words = None, 0
 
     def serve() -> None:
         if deployed is None or not waiting:
@@ -111,9 +111,11 @@ def _served(cases: Sequence[Variation], objectives: Mapping[str, float] | None, 
     for case in cases:
         requests = case.workload.draw(case.seed)
         together = case.replicas == 1 and len(requests) <= SHORT and alike(requests, case.deployment.engine)
-        if not together or case.deployment is not deployed or len(waiting) == TOGETHER:
+        mine = words_of(requests, case.deployment.engine)
+        if not together or case.deployment is not deployed or words + mine > WORDS:
             serve()
-            deployed = case.deployment
+            deployed, words = case.deployment, 0
+        words += mine
         if together:
             waiting.append(requests)
         else:
