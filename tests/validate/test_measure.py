@@ -294,5 +294,7 @@ def test_this_machine_is_measured_and_predicts_a_transformer(torch, tmp_path):
     assert {kernel.family for kernel in system.chip.kernels} == {"gemm", "prefill attention", "decode attention"}
     rows = document["check"]["rows"]
     assert all(row["floor_s"] < min(row["measured_s"], row["estimate_s"]) for row in rows)
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        pytest.skip("more than twice as many programs as cores run here: the times of a step are theirs too")
     assert document["check"]["median_abs_error"] < 1.0  # other programs may run here; quiet machines reach 0.1
     assert document["check"]["knee_batch"] > 1
