@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ridgeline.simulate import engine as source
 from ridgeline.simulate.fleet import ALWAYS_UP, Fleet, PrefillPool, Upkeep
+from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.settings import Engine
 from ridgeline.workload import Requests, Workload
 
@@ -225,10 +226,32 @@ coming_and_going = st.one_of(
     st.sampled_from(ROUTERS),
     coming_and_going,
     st.one_of(st.just([]), failing),
+    st.sampled_from([0.0, 2e-6]),
 )
+@example(
+    714510,
+    9,
+    "1",
+    40,
+    0,
+    1_000_000,
+    Engine(max_num_batched_tokens=64, max_num_seqs=4, block_size=4),
+    32,
+    [KvTier(name="t", blocks=1000, read=3e-6, write=0.0)],
+    1,
+    0.0,
+    "always",
+    3,
+    "prefix",
+    ALWAYS_UP,
+    [],
+    2e-6,
+)  # the router once took a replica that was fetching to plan later than it did, if two came at once
 def test_tiers_of_a_fleet(seed, count, turns, prefix, concurrency, rate, engine, blocks, kinds, shared, path, fetch,
-                          replicas, router, keeping, failures) -> None:  # fmt: skip
-    """Tiers of each replica, and behind them what all share: written, found and fetched by whom and when."""
+                          replicas, router, keeping, failures, grid) -> None:  # fmt: skip
+    """Tiers of each replica, and behind them what all share: written, found and fetched by whom and when; also where
+    several arrive at once, as in traces with coarse times.
+    """
     own = max(len(kinds) - shared, 0)
     tiers = tuple(msgspec.structs.replace(tier, shared=k >= own) for k, tier in enumerate(kinds))
     engine = msgspec.structs.replace(engine, blocks=blocks, tiers=tiers, path=path, fetch=fetch)
@@ -237,6 +260,8 @@ def test_tiers_of_a_fleet(seed, count, turns, prefix, concurrency, rate, engine,
         think="1us", prefix=prefix, groups=8, concurrency=concurrency,
     ).draw(seed)  # fmt: skip
     requests = fitting(requests, engine)
+    if grid:
+        requests = msgspec.structs.replace(requests, arrival=np.floor(requests.arrival / grid) * grid)
     if router == "sticky" and requests.session is None:
         router = "least-loaded"
     unit = round(1e-9 / LAW.tick)

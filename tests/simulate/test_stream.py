@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -72,6 +73,18 @@ def test_bins_hold_their_values() -> None:
 def test_what_depends_on_others_is_refused(options: dict, told: str) -> None:
     with pytest.raises(InputError, match=told):
         stream(replica(), Workload.read(requests=10, **options), 0, 2)
+
+
+def test_what_streams_cannot_hold_is_refused() -> None:
+    """Drafts have rows that a stream has not: compiled code once wrote beyond its arrays. A stream where nothing fits
+    once took less than no time.
+    """
+    one = replica()
+    drafts = msgspec.structs.replace(one.engine, drafts=3, acceptance=(0.5,))
+    with pytest.raises(InputError, match="drafts"):
+        stream(msgspec.structs.replace(one, engine=drafts), Workload.read(requests=10), 0, 2)
+    with pytest.raises(InputError, match="14,400 tokens"):
+        stream(one, Workload.read(requests=10, rate=20, isl=20_000, osl=5), 0, 2)
 
 
 def test_memory_is_of_live_requests() -> None:

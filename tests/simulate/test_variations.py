@@ -13,7 +13,7 @@ from ridgeline.scenario import Scenario
 from ridgeline.simulate import batch, compiled
 from ridgeline.simulate.deployment import deployment
 from ridgeline.simulate.simulation import simulate
-from ridgeline.simulate.variations import Variation, variations
+from ridgeline.simulate.variations import Variation, _batches, variations
 from ridgeline.workload import Workload
 
 REPLICA = deployment(Scenario(model="llama-3-8b", system="hgx-h100", chips=1), sequences=16)
@@ -70,6 +70,12 @@ def test_runs_side_by_side_are_each_what_it_is_alone(
         thrown, refused = thrown + found.metrics.preemptions, refused + found.metrics.failed
     assert thrown
     assert refused
+
+
+def test_one_long_answer_does_not_make_all_calendars_long() -> None:
+    """A case of 260,000 tokens once gave each of 600 that were served with it a calendar of as many."""
+    made = [Variation(deployment=REPLICA, workload=Workload.read(requests=3, osl=osl)) for osl in (20, 600_000, 20)]
+    assert [len(batch) for batch in _batches([made[0]] * 9 + [made[1]] + [made[2]] * 9)] == [9, 1, 9]
 
 
 @pytest.mark.parametrize("workers", [2, 4, 50])

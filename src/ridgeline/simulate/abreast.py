@@ -40,7 +40,7 @@ PLANS, DUE, LOAD, HANDLED, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAI
 """Rows of the array of replicas: when it plans next, FAR: when somebody comes; lower bound of its next end; for the
 prefix router, blocks in use and of the prompts in its queue; requests handed to each; shortest step in ticks and
 shortest answer in tokens, the same for all of a pool; whether it is up, when it will be, since when it is paid for, and
-ticks that were paid for before; rows of gaps of all when it was advanced last."""
+ticks that were paid for before; rows of gaps filled by then, by it and those before it (`batch.py`)."""
 FLEET_ROWS = 11
 
 
@@ -121,11 +121,12 @@ def go(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip
         if fleet[key, r] > until:
             continue
         s = state_of(a, law, a.jobs, r)
+        planned, plans = s.b[NOW] < until, fleet[PLANS, r]
         code = advance(s, until, skip)
         fleet[DUE, r] = bound(s.jobs, s.seats, s.b, fleet, r)
         look_at(s.b, fleet, r, code == IDLE)
         if code == PAUSED:
-            fleet[PLANS, r] = plans_at(s.cache, s.b)
+            fleet[PLANS, r] = plans_at(s.cache, s.b) if planned else plans
         fleet[KEPT, r] = s.g[GAPS]
         if code == FULL:
             fleet[DUE, r] = min(fleet[DUE, r], until)

@@ -25,10 +25,10 @@ def alike(requests: Requests, settings: Engine) -> bool:
     return plain and settings.scheduler == "vllm" and not settings.seatwise and not settings.tiers
 
 
-def words_of(requests: Requests, settings: Engine) -> int:
-    """Numbers in the arrays of one of them: seats, calendar, requests and rows of gaps."""
-    seats, ends = engine.SEAT_ROWS * settings.max_num_seqs, 4 * int(requests.output.max())
-    return seats + ends + (engine.JOB_ROWS + 3 * ROWS) * len(requests)
+def words_of(runs: int, requests: int, longest: int, settings: Engine) -> int:
+    """Numbers in the arrays of a batch, whose longest answer has so many tokens: seats, calendars, requests, gaps."""
+    seats, ends = engine.SEAT_ROWS * settings.max_num_seqs, 4 * longest
+    return runs * (seats + ends) + (engine.JOB_ROWS + 3 * ROWS) * requests
 
 
 def serve_batch(batch: Sequence[Requests], law: StepLaw, settings: Engine) -> list[Run]:

@@ -146,6 +146,7 @@ def _check(settings: Engine, workload: Workload, replicas: int, workers: int) ->
         (workload.arrivals.kind not in RENEWALS, f"{workload.arrivals.kind} arrivals"),
         (settings.scheduler != "vllm", f"{settings.scheduler}'s scheduler"),
         (bool(settings.tiers), "KV tiers, in which nobody finds anything"),
+        (settings.seatwise, "priorities or drafts"),
     ):
         if wrong:
             raise InputError(
@@ -254,6 +255,10 @@ def _streamed(share: Share, deployment: Deployment, workload: Workload, replicas
     """Metrics of sums and histograms."""
     totals, span = share.totals, share.last - share.first
     done = int(totals[tally.ENDED])
+    if not done:
+        held = deployment.engine.blocks * deployment.engine.block_size
+        expected = f"at most the {held:,} tokens that the cache holds"
+        raise InputError(f"{workload.requests:,} requests, all larger", expected, "more chips per replica (--tp)")
     e2e = share.moments[tally.E2E, tally.SUM]
     busy = {name: float(spent) / (replicas * span) for name, spent in zip(TERMS, share.busy, strict=True)}
     spreads = {

@@ -7,7 +7,7 @@ unit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -93,33 +93,39 @@ def _work(cases: Sequence[Variation]) -> int:
 
 
 def _served(cases: Sequence[Variation], objectives: Mapping[str, float] | None, work: int = 0) -> list[Varied]:
-    """Some cases: those of one deployment that can be, together, all else one after another."""
+    """Some cases."""
     worthwhile(work or _work(cases))
-    found: list[Varied] = []
-    waiting: list[Requests] = []
-    deployed, words = None, 0
+    return [found for batch in _batches(cases) for found in _of_batch(batch, objectives)]
 
-    def serve() -> None:
-        if deployed is None or not waiting:
-            return
-        runs = serve_batch(waiting, deployed.law, deployed.engine)
-        for run, requests, made in zip(runs, waiting, metrics_of(runs, waiting, objectives=objectives), strict=True):
-            late = overloaded(run, requests, deployed.engine.max_num_seqs)
-            found.append(Varied(metrics=made, overloaded=late))
-        waiting.clear()
 
+def _batches(cases: Sequence[Variation]) -> Iterator[list[tuple[Variation, Requests]]]:
+    """Successive cases of one deployment that can be served together, as many as WORDS hold; each other one alone."""
+    batch: list[tuple[Variation, Requests]] = []
+    count = longest = 0
     for case in cases:
-        requests = case.workload.draw(case.seed)
-        together = case.replicas == 1 and len(requests) <= SHORT and alike(requests, case.deployment.engine)
-        mine = words_of(requests, case.deployment.engine)
-        if not together or case.deployment is not deployed or words + mine > WORDS:
-            serve()
-            deployed, words = case.deployment, 0
-        words += mine
-        if together:
-            waiting.append(requests)
-        else:
-            one = simulate(case.deployment, requests, objectives=objectives, replicas=case.replicas, router=case.router)
-            found.append(Varied(metrics=one.metrics, overloaded=one.overloaded))
-    serve()
-    return found
+        requests, engine = case.workload.draw(case.seed), case.deployment.engine
+        together = case.replicas == 1 and len(requests) <= SHORT and alike(requests, engine)
+        count, longest = count + len(requests), max(longest, int(requests.output.max()))
+        full = words_of(len(batch) + 1, count, longest, engine) > WORDS
+        if batch and (full or not together or case.deployment is not batch[0][0].deployment):
+            yield batch
+            batch, count, longest = [], len(requests), int(requests.output.max())
+        batch.append((case, requests))
+        if not together:
+            yield batch
+            batch, count, longest = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _of_batch(batch: Sequence[tuple[Variation, Requests]], objectives: Mapping[str, float] | None) -> Iterator[Varied]:
+    """What the cases of a batch come to."""
+    if len(batch) == 1:
+        case, requests = batch[0]
+        made = simulate(case.deployment, requests, objectives=objectives, replicas=case.replicas, router=case.router)
+        yield Varied(metrics=made.metrics, overloaded=made.overloaded)
+        return
+    deployed, drawn = batch[0][0].deployment, [requests for _, requests in batch]
+    runs = serve_batch(drawn, deployed.law, deployed.engine)
+    for run, requests, found in zip(runs, drawn, metrics_of(runs, drawn, objectives=objectives), strict=True):
+        yield Varied(metrics=found, overloaded=overloaded(run, requests, deployed.engine.max_num_seqs))
