@@ -231,6 +231,11 @@ def queued(
     """Requests that wait, each behind the one before it, and which those are: of at most as many `blocks`.
 
     `columns`: arrival in seconds, prompt and answer in tokens.
+
+    Raises
+    ------
+    InputError
+        For an arrival that ticks cannot count.
     """
     arrival, prompt, output = columns
     n, ticks = len(arrival), np.rint(arrival / law.tick)
