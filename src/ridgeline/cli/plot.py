@@ -131,7 +131,7 @@ def _roofline(axes: Any, found: Point) -> None:
         axes.plot(x, np.minimum(peak, x * roofs.bandwidth), color=GREY, lw=1.2, zorder=1)
         label(axes, f"{number}, {show(peak, 'FLOP/s')}", (x[-1], peak), GREY, (0, 4), ha="right")
     label(axes, f"HBM, {show(roofs.bandwidth, 'B/s')}", (x[60], x[60] * roofs.bandwidth), GREY, (-8, 2), ha="right")
-    axes.set(xscale="log", yscale="log", title=f"Roofline of one {chip.name}: where a {found.scenario.phase} step lies",
+    axes.set(xscale="log", yscale="log", title=f"Roofline of one {chip.name}: a {found.scenario.phase} step",
              xlabel="arithmetic intensity, FLOP per byte of HBM", ylabel="arithmetic per second")  # fmt: skip
     for dot in roofs.dots:
         colour = FAMILY.get(dot.family, GREEN)
