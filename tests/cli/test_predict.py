@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from ridgeline.estimate import Engines
+from ridgeline.cli.calibrate import _UNITS
+from ridgeline.efficiency import KernelConstants, LinkConstants
+from ridgeline.estimate import Client, EngineConstants, Engines
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 
@@ -161,6 +163,12 @@ def test_calibration(run: Runner, points: Path) -> None:
     assert json.loads(path.read_text()) == run(f"calibrate {points} --json").json
     assert sorted(each.name for each in points.parent.iterdir()) == ["engines.json", "points.csv"]
     assert {row["engine"] for row in table(run(f"calibrate {points} --csv").out)} == {"any", "vllm"}
+
+
+@pytest.mark.parametrize("kind", [EngineConstants, Client, KernelConstants, LinkConstants])
+def test_every_constant_is_printed(kind: type) -> None:
+    """Those without a unit are left out of the tables: three were, and one that is no constant any more was not."""
+    assert {field.name for field in msgspec.structs.fields(kind) if field.type is float} <= _UNITS.keys()
 
 
 def test_calibration_of_kernels_without_tables(run: Runner, tmp_path: Path) -> None:

@@ -120,7 +120,9 @@ def _engines(found: Engines) -> list[RenderableType]:
         f"constants of engines, fitted to {found.source}",
         heading("Steps: factors on kernels' work, their fixed time, quantisation and messages; seconds"),
         _constants(["<engine", "<chips", "rows"], steps),
-        heading("Clients: seconds per request and per other open one; own prefill over that alone; share of a burst"),
+        heading(
+            "Clients: seconds per request and per other open one; own prefill over that alone; share of a burst; places missing"
+        ),
         _constants(["<engine", "<chips or benchmark"], clients),
         heading("Error of predictions with constants fitted without the row's model and chip"),
         table(["<mode/metric, engine", "rows", "median\nerror", "90% of\nerrors", "bias"], errors),
@@ -154,10 +156,10 @@ def _constants(columns: list[str], rows: Sequence[tuple[tuple[str, ...], msgspec
 
 
 _UNITS: dict[str, str] = dict.fromkeys(
-    ("layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s"
+    ("sync", "layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s"
 )
 _UNITS |= dict.fromkeys(
-    ("kernels", "attention", "launches", "quantise", "messages", "first", "burst", "held", "passes"), "1"
+    ("kernels", "attention", "prefill", "launches", "quantise", "messages", "first", "burst", "missing", "passes"), "1"
 )
 _UNITS |= dict.fromkeys(("compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
 """Units of constants; `serial` and `softmax` are seconds too short to have a name."""
