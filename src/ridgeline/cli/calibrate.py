@@ -120,9 +120,7 @@ def _engines(found: Engines) -> list[RenderableType]:
         f"constants of engines, fitted to {found.source}",
         heading("Steps: factors on kernels' work, their fixed time, quantisation and messages; seconds"),
         _constants(["<engine", "<chips", "rows"], steps),
-        heading(
-            "Clients: seconds per request and per other open one; own prefill over that alone; share of a burst; places missing"
-        ),
+        heading("Clients: seconds per request and per other open one; own prefill over that alone; shares"),
         _constants(["<engine", "<chips or benchmark"], clients),
         heading("Error of predictions with constants fitted without the row's model and chip"),
         table(["<mode/metric, engine", "rows", "median\nerror", "90% of\nerrors", "bias"], errors),
