@@ -21,7 +21,7 @@ from ridgeline.efficiency import (
     provenance,
 )
 from ridgeline.errors import UnknownNameError
-from ridgeline.hardware import formats, load_chip
+from ridgeline.hardware import formats, load_chip, load_system
 
 SECONDS = st.floats(0.0, 10.0)
 LARGER = st.floats(1.0, 100.0)
@@ -114,6 +114,24 @@ def test_hopper_matrices_in_bf16_reach_what_is_published():
 def test_every_collective_has_constants(kind):
     """So that a chip without measured links is predicted too."""
     assert link_constants(kind, load_chip("mi300x").value, "vllm").place == ANY
+
+
+@pytest.mark.parametrize("kib", [16, 256, 1280, 20480])
+def test_messages_through_the_host_take_what_is_published(kib):
+    """LLMServingSim repeats a run of two RTX PRO 6000 to 1% with links of 16 GB/s and 20 us; we took no part of it."""
+    system, size = load_system("rtx-pro-6000").value, kib * 1024.0
+    assert not system.domain.peer_access
+    constants = link_constants("all_reduce", system.chip, "vllm", peer_access=False)
+    assert link_time(constants, size / system.scale_up, 2) == pytest.approx(20e-6 + size / 16e9, rel=0.15)
+
+
+@pytest.mark.parametrize("kind", LINKS)
+@pytest.mark.parametrize("name", ["rtx-4090", "rtx-pro-6000"])
+def test_the_way_through_the_host_is_the_longer_one(name, kind):
+    """The cards of a system without peer access are never better off for it, from the size of one token on."""
+    chip, wire = load_chip(name).value, np.geomspace(1e-7, 1e-2, 50)
+    near, far = (link_constants(kind, chip, "vllm", peer_access=peers) for peers in (True, False))
+    assert np.all(link_time(far, wire, 2) > link_time(near, wire, 2))
 
 
 def test_unknown_names_are_refused():

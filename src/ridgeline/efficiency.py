@@ -41,6 +41,8 @@ KERNELS = ("gemm", "prefill attention", "decode attention", "prefill latent", "d
 LINKS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "dispatch", "combine")
 ANY = "any"
 """Stands for all engines, or for all chips."""
+HOST = "host"
+"""Format of messages between chips without peer access: NCCL writes them to the host's memory and reads them there."""
 MEASURED_AS = {"bf16": ("bf16",), "fp8": ("fp8", "bf16"), "int8": ("fp8", "bf16"), "fp4": ("nvfp4", "fp8", "bf16")}
 """Stored formats whose kernels stand for others that are multiplied in the same format, nearest first."""
 
@@ -170,12 +172,18 @@ def kernel_constants(family: str, chip: Chip, stored: str, engine: str = ANY) ->
 
 
 @lru_cache(maxsize=4096)
-def link_constants(kind: str, chip: Chip, engine: str = ANY) -> LinkConstants:
-    """Constants of a collective, found as those of a kernel are (UnknownNameError); "send" counts as all_to_all."""
+def link_constants(kind: str, chip: Chip, engine: str = ANY, peer_access: bool = True) -> LinkConstants:
+    """Constants of a collective, found as those of a kernel are (UnknownNameError); "send" counts as all_to_all.
+
+    Without peer access all engines leave all collectives to NCCL. Of these an all-reduce was measured through the
+    host's memory, on PCIe 5.0; the others take its latency and its share of the link.
+    """
     kind = "all_to_all" if kind == "send" else kind
     if kind not in LINKS:
         raise UnknownNameError("collective", kind, LINKS)
-    return next(found for place in _places(chip.name, engine) if (found := _links().get((kind, *place))))
+    if not peer_access:
+        return _links()["all_reduce", HOST, ANY, ANY]
+    return next(found for place in _places(chip.name, engine) if (found := _links().get((kind, "", *place))))
 
 
 def provenance(constants: Row, chip: Chip) -> Provenance:
@@ -203,8 +211,8 @@ def _kernels() -> dict[tuple[str, str, str, str], KernelConstants]:
 
 
 @lru_cache(maxsize=1)
-def _links() -> dict[tuple[str, str, str], LinkConstants]:
-    return {(row.family, row.place, row.engine): row for row in constants().links}
+def _links() -> dict[tuple[str, str, str, str], LinkConstants]:
+    return {(row.family, row.format, row.place, row.engine): row for row in constants().links}
 
 
 @lru_cache(maxsize=256)

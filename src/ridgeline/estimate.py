@@ -201,7 +201,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         for (message, _), wire in zip(layer.messages, layer.wires, strict=True):
             if is_one(message.ranks):
                 continue
-            constants = link_constants(message.kind, chip, engine)
+            constants = link_constants(message.kind, chip, engine, system.domain.peer_access)
             sent = sent + layer.count * link_time(constants, wire, message.ranks)
             meetings = meetings + layer.count * (wire > 0)
         if layer.operations:

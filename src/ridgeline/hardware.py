@@ -109,6 +109,8 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of one hop (torus) or of one crossing of the switch; 0 if unknown, which a lower bound may use."""
     in_network_reduction: bool = False
     """Whether the switch adds what passes through it, so that an all-reduce sends each byte once."""
+    peer_access: bool = True
+    """Whether a chip reads another's memory; if not, messages pass through the host's, over the same links."""
 
     def __post_init__(self) -> None:
         if (self.topology == "torus") != (self.dims > 0):

@@ -23,7 +23,7 @@ MODELS = [
     "llama-3-70b", "deepseek-v3", "deepseek-v3.2", "gpt-oss-120b", "qwen3-next-80b-a3b", "gemma-3-27b", "mixtral-8x7b",
     "nemotron-3-nano-30b-a3b",
 ]  # fmt: skip
-SYSTEMS = ["hgx-h100", "gb200-nvl72", "tpu-v5p", "mi300x-8", "hgx-a100-80"]
+SYSTEMS = ["hgx-h100", "gb200-nvl72", "tpu-v5p", "mi300x-8", "hgx-a100-80", "rtx-5090"]
 ENGINES = ["", *dict.fromkeys(each.engine for each in engines().engines if each.engine != "any")]
 
 Case = tuple[str, str, Layout, str]

@@ -11,14 +11,8 @@ from ridgeline.simulate.replica import serve
 from ridgeline.validate.runs import RUNS, measured_run
 from ridgeline.validate.staged import LOADS, staged
 
-SHORT = "Its mean TTFT is 16% and TPOT 12% too low: 55 to 90 us lack for each all-reduce of two cards on PCIe."
-"""What falls short, in the run of two cards."""
 
-
-@pytest.mark.parametrize(
-    "name",
-    [*RUNS[:2], pytest.param(RUNS[2], marks=pytest.mark.xfail(raises=AssertionError, strict=True, reason=SHORT))],
-)
+@pytest.mark.parametrize("name", RUNS)
 def test_latencies_of_a_real_engine(name: str, shared: Path) -> None:
     """Nothing fitted to the run: mean TTFT within 12%, mean TPOT within 10%, their p99 within 20%."""
     folder = shared / "measured" / "vllm_runs"

@@ -239,6 +239,6 @@ def sent(message: Message, system: System) -> tuple[Array, Array]:
     """Seconds of a message with measured constants, and those of its bytes at peak bandwidth."""
     if is_one(message.ranks):
         return 0.0 * message.bytes, 0.0 * message.bytes
-    constants = link_constants(message.kind, system.chip)
+    constants = link_constants(message.kind, system.chip, peer_access=system.domain.peer_access)
     wire = wire_time(message, system)
     return link_time(constants, wire, message.ranks) + hop_time(message, system) * (wire > 0), wire

@@ -12,14 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import expit, logit
 
-from ridgeline.efficiency import ANY, LINKS, Constants, KernelConstants, LinkConstants, Row, kernel_time, link_time
+from ridgeline.efficiency import (
+    ANY,
+    HOST,
+    LINKS,
+    Constants,
+    KernelConstants,
+    LinkConstants,
+    Row,
+    kernel_time,
+    link_time,
+)
 from ridgeline.validate.readings import Readings, kernel_readings, link_readings
 
 SOURCE = "kernel tables of aiconfigurator-core 0.12.0 (NVIDIA), https://pypi.org/project/aiconfigurator-core/"
@@ -88,6 +98,8 @@ def _rows(readings: Iterable[Readings]) -> Iterator[Row]:
     families: dict[tuple[str, str], list[Readings]] = {}
     for reading in readings:
         families.setdefault((reading.family, reading.format), []).append(reading)
+    for family, number in [key for key in families if key[1] == HOST]:
+        yield _through_host(families.pop((family, number)), families[family, ""])
     for group in families.values():
         yield from (top := [_fit(group, ANY, ANY, None)])
         for place, near in _split(group, lambda r: _generation(r.chip)):
@@ -99,6 +111,23 @@ def _rows(readings: Iterable[Readings]) -> Iterator[Row]:
                 engines = _split(here, lambda r: r.engine)
                 for engine, same in engines if len(engines) > 1 else ():
                     yield _fit(same, chip, engine, low[0])
+
+
+def _through_host(group: Group, direct: Group) -> Row:
+    """Constants of messages through the host's memory, of all chips together.
+
+    Where only two ranks were measured `hop` cannot be told from `fixed`: it is that of the same chips with peer access.
+    """
+    chips = {reading.chip for reading in group}
+    near = cast(LinkConstants, _fit([reading for reading in direct if reading.chip in chips], ANY, ANY, None))
+    rest: list[Readings] = []
+    for reading in group:
+        wire, ranks = reading.inputs
+        less = reading.seconds - near.hop * (ranks - 1)
+        rest.append(msgspec.structs.replace(reading, inputs=(wire, 0.0 * ranks + 1), seconds=less))
+    found = msgspec.structs.replace(_fit(rest, ANY, ANY, None), hop=near.hop)
+    errors = np.abs(np.concatenate([log_errors(found, reading) for reading in group]))
+    return msgspec.structs.replace(found, error=_digits(np.percentile(errors, 80)))
 
 
 def _split(group: Group, by: Callable[[Readings], str]) -> list[tuple[str, list[Readings]]]:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.collectives import message_time
-from ridgeline.efficiency import kernel_format
+from ridgeline.efficiency import HOST, kernel_format
 from ridgeline.hardware import Chip, format_bytes, load_chip, load_system, math_format
 from ridgeline.messages import Kind, Message, distinct_groups
 
@@ -38,6 +38,9 @@ LEFT_OUT = {
     ("experts", "sglang", "mxfp4"): "on Hopper 21% of HBM bandwidth: whole steps that were measured take a third of it",
     ("decode latent", "sglang", "fp8"): "on Hopper 7% of HBM bandwidth: a fallback that no deployment runs",
 }
+WITHOUT_PEERS = {("rtx_pro_6000_server", "sglang", "0.5.10"), ("rtx_pro_6000_server", "trtllm", "1.3.0rc10")}
+"""Tables of a machine whose two cards do not reach each other's memory: to the microsecond alike whatever the engine,
+from 16 KB on four times as long as in later tables of the same card, and no faster than 15 GB/s, not 37."""
 MOST = 3000
 """Rows kept of one group of readings, drawn so that each doubling of the tokens counts the same."""
 
@@ -212,8 +215,10 @@ def link_readings(folder: Path) -> Iterator[Readings]:
         for system, _, file in _newest(folder, "nccl_perf", engine="nccl"):
             yield _link(name, system, "nccl", _fastest(file, ["num_gpus", "message_size"], where))
     for system, engine, file in _newest(folder, "custom_allreduce_perf"):
-        data = _fastest(file, ["num_gpus", "message_size"], "kernel_source not like '%eager'")
-        yield _link("all_reduce", system, engine, data)
+        yield _link("all_reduce", system, engine, _captured(file))
+    for system, engine, version in sorted(WITHOUT_PEERS):
+        for file in folder.glob(f"{system}__*__{engine}__{version}__custom_allreduce_perf.parquet"):
+            yield msgspec.structs.replace(_link("all_reduce", system, engine, _captured(file)), format=HOST)
     shape = ["num_token", "hidden_size", "num_topk", "num_experts"]
     for system, engine, file in _newest(folder, "wideep_deepep_normal_perf"):
         quick = file.with_name(file.name.replace("normal", "ll"))
@@ -229,6 +234,11 @@ def link_readings(folder: Path) -> Iterator[Readings]:
             where = f"op_name = 'alltoall_{name}' and moe_dtype = 'fp8'"
             data = _fastest(file, shape, where)
             yield _exchange(name, system, engine, data, data["moe_ep_size"], width, False, 1e-3)
+
+
+def _captured(file: Path) -> Columns:
+    """All-reduces of an engine's own table, of kernels in a captured graph."""
+    return _fastest(file, ["num_gpus", "message_size"], "kernel_source not like '%eager'")
 
 
 def _exchange(

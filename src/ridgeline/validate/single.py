@@ -79,9 +79,10 @@ def _collective(row: Mapping[str, str], n: Mapping[str, float], system: System) 
         bytes=size * (inside - 1) / ranks if exchange else size,
         far_bytes=size * (ranks - inside) / ranks if exchange else 0.0,
     )
-    constants = link_constants(KINDS[op], system.chip, _library(row.get("engine", "")))
+    peer_access = system.domain.peer_access
+    constants = link_constants(KINDS[op], system.chip, _library(row.get("engine", "")), peer_access)
     estimate = float(link_time(constants, wire_time(message, system), ranks))
-    shared = link_constants(KINDS[op], system.chip)
+    shared = link_constants(KINDS[op], system.chip, peer_access=peer_access)
     return _answer(float(message_time(message, system)), estimate, "comms", (constants, shared), system)
 
 
