@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.settings import Engine
+from ridgeline.simulate.ticks import chunk_ticks, mixed_ticks
 
 from .tiers import Tiers
 from .vllm import Block, Pool

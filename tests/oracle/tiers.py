@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.law import StepLaw
+from ridgeline.simulate.ticks import chunk_ticks, mixed_ticks
 
 
 @dataclass

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ridgeline.simulate import seatwise
-from ridgeline.simulate.engine import chunk_ticks, mixed_ticks
 from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.replica import Replica
 from ridgeline.simulate.settings import Engine
+from ridgeline.simulate.ticks import chunk_ticks, mixed_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

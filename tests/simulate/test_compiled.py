@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ridgeline.simulate import abreast, engine, pool, routing, tally, upkeep
+from ridgeline.simulate import abreast, engine, pool, routing, tally, ticks, upkeep
 from ridgeline.simulate.compiled import _jitted, assembled, compiled
 from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.settings import Engine
@@ -19,7 +19,7 @@ from ridgeline.simulate.settings import Engine
 
 def own(**settings: Any) -> list[ModuleType]:
     """What a scheduler is made of, between the engine that all share and replicas side by side."""
-    return [*Engine(**settings).modules()[2:-1]]
+    return [*Engine(**settings).modules()[3:-1]]
 
 
 VLLM, SGLANG, SEATWISE = own(), own(scheduler="sglang"), own(drafts=1, acceptance=(0.5,))
@@ -47,7 +47,7 @@ def test_a_function_takes_only_the_place_of_one_with_its_parameters(monkeypatch:
 @pytest.mark.parametrize("behind", [[], [abreast, upkeep, routing], [abreast, tally]])
 def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behind: list[ModuleType]) -> None:
     """Whatever comes behind it, all functions of a scheduler are its own."""
-    made = vars(assembled(pool, engine, *scheduler, *behind))
+    made = vars(assembled(pool, ticks, engine, *scheduler, *behind))
     for name, f in vars((engine, *scheduler)[-1]).items():
         if isinstance(f, FunctionType) and f.__module__ == (engine, *scheduler)[-1].__name__:
             assert made[name].__module__ == f.__module__
@@ -62,11 +62,11 @@ def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: l
     places = [
         getattr(compiled(*modules), name).folder
         for name, modules in (
-            ("route", (pool, engine, *VLLM, abreast, upkeep, routing)),
-            ("route", (pool, engine, *scheduler, abreast, upkeep, routing)),
-            ("go", (pool, engine, abreast)),
-            ("go", (pool, engine, *VLLM, abreast)),
-            ("go", (pool, engine, *scheduler, abreast)),
+            ("route", (pool, ticks, engine, *VLLM, abreast, upkeep, routing)),
+            ("route", (pool, ticks, engine, *scheduler, abreast, upkeep, routing)),
+            ("go", (pool, ticks, engine, abreast)),
+            ("go", (pool, ticks, engine, *VLLM, abreast)),
+            ("go", (pool, ticks, engine, *scheduler, abreast)),
         )
     ]
     assert len(set(places)) == len(places)
@@ -76,7 +76,7 @@ def test_what_calls_nothing_that_was_replaced_is_compiled_once() -> None:
     """Compiling takes long: SGLang's scheduler and vLLM's share the law, and whatever else is the same."""
     pytest.importorskip("numba")
     vllm, other, lower = (
-        _jitted(None, *(module.__name__ for module in (pool, engine, *scheduler)))
+        _jitted(None, *(module.__name__ for module in (pool, ticks, engine, *scheduler)))
         for scheduler in (VLLM, SGLANG, TIERS)
     )
     assert other["chunk_ticks"] is vllm["chunk_ticks"]
@@ -86,20 +86,25 @@ def test_what_calls_nothing_that_was_replaced_is_compiled_once() -> None:
 
 
 def test_code_of_a_run_lies_on_the_disk(tmp_path: Path) -> None:
-    """Code that needs more than the process has is not kept: then each process compiles anew."""
+    """Code that needs more than the process has is not kept: then each process compiles anew.
+
+    What counts gaps is compiled by another process meanwhile, for arguments of the same kinds: there are two cores.
+    """
     pytest.importorskip("numba")
     code = (
         "from ridgeline.simulate.deployment import deployment\n"
-        "from ridgeline.simulate import compiled, replica, simulation\n"
+        "from ridgeline.simulate import compiled, native, replica, simulation\n"
         "from ridgeline.workload import Workload\nfrom ridgeline.scenario import Scenario\n"
-        "compiled.PLAIN = 0\n"
+        "compiled.PLAIN, made, names = 0, native.Entry._made, []\n"
+        "native.Entry._made = lambda entry, *given: (names.append(entry.name), made(entry, *given))[1]\n"
+        "native.os.cpu_count = lambda: 2\n"
         "one = deployment(Scenario(model='llama-3-8b', system='hgx-h100', chips=1, engine='vllm', isl=64, osl=8))\n"
         "simulation.simulate(one, Workload.read(requests=9, rate=20, isl=64, osl=8).draw(0))\n"
-        "import sys; print('numba' in sys.modules)"
+        "import sys; print('numba' in sys.modules, *names)"
     )
     environment = {**os.environ, "RIDGELINE_CACHE": str(tmp_path)}
-    for compiled_now in (True, False):  # the second process links it, `sqrt` included, which only a linker knows
+    for wanted in ("True go", "False"):  # the second process links it, `sqrt` included, which only a linker knows
         done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-        assert done.stdout == f"{compiled_now}\n"
+        assert done.stdout == f"{wanted}\n"
         kept = sorted(path.name.split("-")[0] for path in tmp_path.glob("ridgeline/*/*"))
         assert kept == ["gather_gaps", "go"]

@@ -33,8 +33,8 @@ from ridgeline.simulate.engine import (
     advance,
     plans_at,
 )
-from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import FREE, Cache, lower_of
+from ridgeline.simulate.ticks import FAR, Tables
 
 PLANS, DUE, LOAD, HANDLED, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAID, KEPT = range(11)
 """Rows of the array of replicas: when it plans next, FAR: when somebody comes; lower bound of its next end; for the

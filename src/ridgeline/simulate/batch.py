@@ -12,10 +12,11 @@ import numpy as np
 
 from ridgeline.simulate import abreast, engine
 from ridgeline.simulate.compiled import assembled, compiled
-from ridgeline.simulate.law import FAR, StepLaw
+from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, ROWS, Replica, calendar, gaps_of, queued, run_of, seconds
 from ridgeline.simulate.run import Run
 from ridgeline.simulate.settings import Engine
+from ridgeline.simulate.ticks import FAR
 from ridgeline.workload import Requests
 
 

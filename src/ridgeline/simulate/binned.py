@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ridgeline.simulate.law import FAR
+from ridgeline.simulate.ticks import FAR
 
 COUNT, TOTAL, LEAST, MOST, PIVOT = range(5)
 """Gaps, their ticks, the shortest, the longest (of none 0), and the tick about which squares are summed."""

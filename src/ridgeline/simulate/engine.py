@@ -27,8 +27,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ridgeline.simulate.law import BASE, BINDS, BOUND, FAR, SLOPE, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, take
+from ridgeline.simulate.ticks import (
+    BASE,
+    BINDS,
+    BOUND,
+    FAR,
+    SLOPE,
+    Tables,
+    chunk_ticks,
+    decode_piece,
+    mixed_ticks,
+    steps_until,
+)
 
 # Scalars of a replica: places in one int64 array; the first seven are those of `pool`.
 NOW, CUT, STEP, DECODES, CONTEXTS, HEAD, TAIL, OLDEST, NEWEST, PARTIAL, DONE, PENDING, NEXT_END = range(7, 20)
@@ -120,80 +131,6 @@ class State(NamedTuple):
     """int64[SHARED]."""
     b: np.ndarray
     """int64[FILLED + block size]."""
-
-
-def decode_piece(pieces: np.ndarray, decodes: int, contexts: int) -> int:
-    """Which piece of the law a decode step is on."""
-    j = 0
-    while contexts >= pieces[decodes, j, BOUND]:
-        j += 1
-    return j
-
-
-def decode_ticks(pieces: np.ndarray, decodes: int, contexts: int) -> int:
-    """Ticks of a step that only decodes."""
-    j = decode_piece(pieces, decodes, contexts)
-    return pieces[decodes, j, BASE] + pieces[decodes, j, SLOPE] * contexts
-
-
-def chunk_ticks(chunk: np.ndarray, new: int, past: int) -> float:
-    """Ticks of attention of one chunk, between the knots."""
-    i, high = 1, chunk.shape[0] - 1
-    while high - i > 1:
-        middle = (i + high) // 2
-        if new >= chunk[middle, 0]:
-            i = middle
-        else:
-            high = middle
-    j, high = 1, chunk.shape[1] - 1
-    if past == 0:
-        high = 2
-    while high - j > 1:
-        middle = (j + high) // 2
-        if past >= chunk[0, middle]:
-            j = middle
-        else:
-            high = middle
-    x = (new - chunk[i, 0]) / (chunk[i + 1, 0] - chunk[i, 0])
-    y = (past - chunk[0, j]) / (chunk[0, j + 1] - chunk[0, j])
-    near = chunk[i, j] + (chunk[i, j + 1] - chunk[i, j]) * y
-    far = chunk[i + 1, j] + (chunk[i + 1, j + 1] - chunk[i + 1, j]) * y
-    return new * (near + (far - near) * x)
-
-
-def first_ticks(first: np.ndarray, longest: int) -> float:
-    """Ticks that a step with chunks takes more, between the knots and beyond."""
-    i = 0
-    while i + 2 < first.shape[1] and longest >= first[0, i + 1]:
-        i += 1
-    rise = (first[1, i + 1] - first[1, i]) / (first[0, i + 1] - first[0, i])
-    return first[1, i] + rise * (longest - first[0, i])
-
-
-def mixed_ticks(
-    law: Tables, decodes: int, contexts: int, usual: int, total: int, chunks: int, cost: float, longest: int
-) -> int:
-    """Ticks of a step of `total` tokens with `chunks` chunks, whose attention takes `cost`.
-
-    `usual` tokens are what as many decoding sequences compute without chunks.
-    """
-    tokens, sequences = law.tokens, law.sequences
-    ticks = tokens[0, total] - tokens[0, usual] + sequences[decodes + chunks] - sequences[decodes]
-    return decode_ticks(law.pieces, decodes, contexts) + ticks + int(cost + first_ticks(law.first, longest) + 0.5)
-
-
-def steps_until(target: int, first: int, rise: int) -> int:
-    """Least k >= 1 with k first + rise k (k - 1) / 2 >= target."""
-    if rise == 0:
-        k = (target + first - 1) // first
-    else:
-        half = first - 0.5 * rise
-        k = int((np.sqrt(half * half + 2.0 * rise * target) - half) / rise)
-        while k > 1 and (k - 1) * first + rise * ((k - 1) * (k - 2) // 2) >= target:
-            k -= 1
-        while k * first + rise * (k * (k - 1) // 2) < target:
-            k += 1
-    return max(k, 1)
 
 
 def unlink(seats: np.ndarray, b: np.ndarray, seat: int) -> None:

@@ -16,10 +16,11 @@ from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.simulate import abreast, caching, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.hierarchy import tiered
-from ridgeline.simulate.law import FAR, StepLaw
+from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Replica, under_way
 from ridgeline.simulate.run import Operation, Run
 from ridgeline.simulate.settings import Engine, check_law
+from ridgeline.simulate.ticks import FAR
 from ridgeline.workload import Requests
 
 ROUTERS = {

@@ -24,7 +24,7 @@ from ridgeline.simulate.engine import (
     State,
     queue,
 )
-from ridgeline.simulate.law import FAR
+from ridgeline.simulate.ticks import FAR
 
 
 def rise(jobs: np.ndarray, heap: np.ndarray, place: int, job: int) -> None:

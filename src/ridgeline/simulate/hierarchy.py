@@ -12,8 +12,8 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.simulate import tiers as lower
-from ridgeline.simulate.law import FAR
 from ridgeline.simulate.pool import Cache
+from ridgeline.simulate.ticks import FAR
 
 FETCHES = {"sooner": lower.SOONER, "always": lower.ALWAYS, "never": lower.NEVER}
 """What is fetched of the blocks that lie below: what makes a request ready sooner than computing, all, or nothing."""

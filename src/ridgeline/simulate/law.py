@@ -18,39 +18,17 @@ in whatever order they are taken. Knows neither models nor chips: `stepping.py` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.simulate.ticks import BASE, FAR, SLOPE, Tables, chunk_ticks, decode_ticks, mixed_ticks
 
-FAR = np.iinfo(np.int64).max
-"""Bound of the last piece."""
 LONGEST_TICK = 1e-12
 """Seconds: time then reaches 106 days."""
 STEPS_OF_SLOPE = 4096
 """Ticks that the smallest slope has at least."""
-
-
-BOUND, BASE, SLOPE, BINDS = range(4)
-"""Columns of a piece: cached tokens at which it ends (the last FAR), ticks, ticks per cached token, what binds."""
-
-
-class Tables(NamedTuple):
-    """A law as the engine reads it; times in ticks, what binds as in `roofline.TERMS`."""
-
-    tokens: np.ndarray
-    """int64[2, most tokens + 1]: ticks, 0 for no token; what binds in a step with chunks."""
-    sequences: np.ndarray
-    """int64[most sequences + 1]; 0 for none."""
-    pieces: np.ndarray
-    """int64[most sequences + 1, pieces, 4]: columns as above; slopes are not negative."""
-    chunk: np.ndarray
-    """float64[a + 1, b + 1]: ticks per new token; the first column has the chunks' lengths, the first row the cached
-    tokens before them, from 0."""
-    first: np.ndarray
-    """float64[2, k]: knots of the most tokens that a chunk sees, and ticks that a step with chunks takes more there."""
 
 
 class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +73,6 @@ class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
 
     def seconds(self, decodes: int, contexts: int, chunks: list[tuple[int, int]]) -> float:
         """Seconds of a step of `decodes` sequences with `contexts` cached tokens in all and chunks (new, past)."""
-        from ridgeline.simulate.engine import chunk_ticks, decode_ticks, mixed_ticks
-
         if not chunks:
             return int(decode_ticks(self.tables.pieces, decodes, contexts)) * self.tick
         cost = sum(chunk_ticks(self.tables.chunk, new, past) for new, past in chunks)

@@ -4,10 +4,10 @@ Importing Numba takes longer than most simulations, so that it is asked only for
 a checksum, the function's name and those of functions of the process that it needs, and object code. Arguments are
 passed as words, as Numba's own callers pass them: of an array its address, shape and strides, of a tuple its members.
 
-Numba optimises each function, and makes it machine code, before it is put into its callers, which are optimised again
-with it inside: of calls five deep the innermost six times. `compilers` leave it to the outermost, which is optimised
-once, and take none of Numba's steps for what the simulator's functions have not: closures, literals, raised errors.
-Knows no module of the simulator.
+Numba optimises each function, links into it all that it calls, and makes it machine code, before the same is done to
+its callers: of calls five deep the innermost six times. `compilers` leave it to the outermost, into which all is linked
+and optimised once, and take none of Numba's steps for what the simulator's functions have not: closures, literals,
+raised errors, counted references. Knows no module of the simulator.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import gc
 import hashlib
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -69,6 +71,18 @@ class Entry:
         self.linkers: list[Any] = []
         """What holds the code of files."""
         self.known: dict[tuple[Any, ...], Callable[[tuple[Any, ...], list[Any]], int]] = {}
+        self.elsewhere: subprocess.Popen[bytes] | None = None
+        """The process that compiles it meanwhile."""
+
+    def ahead(self, code: str, *arguments: Any) -> None:
+        """Let another process run `code`, which calls it with arguments of the same kinds, if no file has it."""
+        kinds: list[Any] = []
+        flat(arguments, kinds, [])
+        path = self.file(tuple(kinds))
+        if not self.known and not self.elsewhere and path and not path.exists() and (os.cpu_count() or 1) > 1:
+            with suppress(OSError):
+                quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                self.elsewhere = subprocess.Popen([sys.executable, "-c", code], **quiet)
 
     def __call__(self, *arguments: Any) -> int:
         """Call it with arrays, numbers and tuples; TypeError for anything else."""
@@ -87,6 +101,8 @@ class Entry:
 
     def _linked(self, key: tuple[Any, ...], words: list[Any]) -> Callable[..., int] | None:
         """The function of a file; None: there is none."""
+        if self.elsewhere:
+            self.elsewhere.wait()
         path = self.file(key)
         try:
             head, code = path.read_bytes().split(b"\n", 1) if path else (b"", b"")
@@ -190,27 +206,44 @@ def compilers() -> tuple[Any, Any]:
     untyped, typed = import_module("numba.core.untyped_passes"), import_module("numba.core.typed_passes")
     machinery = import_module("numba.core.compiler_machinery")
     steps = (
-        untyped.TranslateByteCode, untyped.FixupArgs, untyped.IRProcessing, untyped.ReconstructSSA,
-        typed.NopythonTypeInference, typed.PreLowerStripPhis, typed.IRLegalization, typed.AnnotateTypes,
+        untyped.TranslateByteCode, untyped.FixupArgs, untyped.ReconstructSSA,
+        typed.NopythonTypeInference, typed.PreLowerStripPhis, typed.AnnotateTypes,
         typed.NativeLowering, typed.NoPythonBackend,
     )  # fmt: skip
 
-    class Code(codegen.JITCodeLibrary):
+    class Optimised(codegen.JITCodeLibrary):
+        """What is optimised where it is defined, and not where it is only named."""
+
+        def _optimize_functions(self, module: Any) -> None:
+            module.data_layout = self._codegen._data_layout
+            for function in module.functions:
+                if not function.is_declaration:
+                    manager, builder = self._codegen._function_pass_manager(opt=1)
+                    manager.run(function, builder)
+
+    class Code(Optimised):
         """What is called from outside: it has nothing that Numba's first round is for, counted references."""
 
+        def finalize(self) -> None:
+            linked: dict[Any, None] = {}  # in order
+            waiting = list(self._linking_libraries)
+            while waiting:
+                if (library := waiting.pop()) not in linked:
+                    linked[library] = None
+                    waiting += library._linking_libraries
+            self._linking_libraries = list(linked)
+            super().finalize()
+
         def _optimize_final_module(self) -> None:
-            manager, builder = self._codegen._module_pass_manager()
+            manager, builder = self._codegen._module_pass_manager(opt=2)
             manager.run(self._final_module, builder)
 
-    class Part(codegen.JITCodeLibrary):
-        """What is put into callers."""
+    class Part(Optimised):
+        """What is put into callers: linked into the outermost alone, not into each caller on the way."""
 
         codegen = SimpleNamespace(set_env=lambda name, environment: None)
 
-        def _optimize_final_module(self) -> None:
-            pass
-
-        def _finalize_final_module(self) -> None:
+        def finalize(self) -> None:
             self._finalize_dynamic_globals()
             self._finalized = True
 
@@ -220,8 +253,13 @@ def compilers() -> tuple[Any, Any]:
 
     def making(library: type) -> type:
         class Compiler(compiler.CompilerBase):
-            def __init__(self, *given: Any) -> None:
-                super().__init__(*given)
+            def __init__(self, typing: Any, target: Any, *given: Any) -> None:
+                typing.refresh = target.refresh = lambda: None  # `remembering` has done it
+                try:
+                    super().__init__(typing, target, *given)
+                    vars(self.state.targetctx).pop("refresh", None)  # a copy
+                finally:
+                    del typing.refresh, target.refresh
                 self.state.library = library(self.state.targetctx.codegen(), library.__name__)
                 self.state.library.enable_object_caching()
 
@@ -239,9 +277,12 @@ def compilers() -> tuple[Any, Any]:
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Let Numba ask once what an operator does with some types, and collect no garbage while it compiles."""
-    functions: Any = import_module("numba.core.types.functions").BaseFunction
-    ask, known = functions.get_call_type, {}
+    """Let Numba look once for what is installed, ask once what an operator does with some types, compile a function
+    once for all constants that it is called with, and leave garbage.
+    """
+    types: Any = import_module("numba.core.types")
+    functions, jitted = types.BaseFunction, types.Dispatcher
+    ask, compiled, known = functions.get_call_type, jitted.get_call_type, {}
 
     def get_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
         key = self.key, type(self), tuple(args), tuple(kws.items())
@@ -251,12 +292,16 @@ def remembering() -> Iterator[None]:
         found, self._impl_keys[found.args] = known[key][0], known[key][1]
         return found
 
+    def get_general_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
+        return compiled(self, context, tuple(map(types.unliteral, args)), kws)
+
+    import_module("numba.core.registry").cpu_target.target_context.refresh()
     collected = gc.isenabled()
     gc.disable()
-    functions.get_call_type = get_call_type
+    functions.get_call_type, jitted.get_call_type = get_call_type, get_general_type
     try:
         yield
     finally:
-        functions.get_call_type = ask
+        functions.get_call_type, jitted.get_call_type = ask, compiled
         if collected:
             gc.enable()

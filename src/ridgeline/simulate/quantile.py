@@ -10,12 +10,14 @@ counted into bins (`binned.py`), or listed and sorted where that takes less.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ridgeline.simulate import binned
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
+from ridgeline.simulate.native import Entry
 
 BITS = 8, 14
 """Fewest and most by which a pass divides a cell."""
@@ -67,22 +69,18 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray
 
     Time and memory are proportional to the number of stretches.
     """
-    rows, wide = len(gaps.first), 2 * len(shares)
+    rows = len(gaps.first)
     quick = rows > 0 and worthwhile(0)
-    columns = [gaps.first, gaps.rise, gaps.steps, gaps.weight]
-    # in Python lists are sooner read, and products of their numbers always fit
-    first, rise, steps, weight = columns if quick else (c.tolist() for c in columns)
-    whole, squares, ranks = np.zeros(5, np.int64), np.zeros(1), np.zeros(wide, np.int64)
+    columns, (each, whole, squares, ranks, *scratch) = _arguments(gaps, shares)
     whole[binned.PIVOT] = int(gaps.first[:1000].mean()) if rows else 0
-    each = np.asarray(shares, dtype=np.float64)
     counting = quick or rows > FEW or gaps.steps.sum(dtype=np.int64) > FEW
+    # in Python lists are sooner read, and products of their numbers always fit
+    read = columns if quick else tuple(c.tolist() for c in columns)
     if counting:
-        bins = np.empty((wide, 1 + (1 << min(max(rows.bit_length(), BITS[0]), BITS[1]))), np.int64)
         gather = (compiled if quick else assembled)(binned).gather_gaps
-        scratch = np.empty((3, wide), np.int64), bins, np.empty(rows, np.int64)
-        gather(first, rise, steps, weight, each, whole, squares, ranks, *scratch)
+        gather(*read, each, whole, squares, ranks, *scratch)
     else:
-        binned.sum_gaps(first, rise, steps, weight, whole, squares)
+        binned.sum_gaps(*read, whole, squares)
     count = int(whole[binned.COUNT])
     if not count:
         return np.full(len(shares), np.nan), whole, 0.0
@@ -92,6 +90,32 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray
         ranks = _listed(columns, np.minimum(np.concatenate([low, low + 1]), count - 1).astype(np.int64))
     left, right = (ranks * gaps.tick).reshape(2, -1)
     return _between(left, right, rank - low), whole, float(squares[0])
+
+
+def gather_one() -> tuple[Any, ...]:
+    """The compiled function, and what it takes of one stretch as replicas keep them."""
+    first, rise = np.ones((2, 1), np.int64)
+    steps, weight = np.ones((2, 1), np.int32)
+    one = Gaps(first=first, rise=rise, steps=steps, weight=weight, tick=1.0)
+    columns, rest = _arguments(one, (50.0,))
+    return compiled(binned).gather_gaps, *columns, *rest
+
+
+def ahead() -> None:
+    """Let another process compile what counts gaps, if nobody has, while this one compiles the engine."""
+    gather, *arguments = gather_one() if worthwhile(0) else (None,)
+    if isinstance(gather, Entry):
+        gather.ahead(f"from {__name__} import gather_one; f, *a = gather_one(); f(*a)", *arguments)
+
+
+def _arguments(gaps: Gaps, shares: Sequence[float]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """What `binned.gather_gaps` takes: the stretches in four columns, and the rest."""
+    rows, wide = len(gaps.first), 2 * len(shares)
+    bins = np.empty((wide, 1 + (1 << min(max(rows.bit_length(), BITS[0]), BITS[1]))), np.int64)
+    results = np.zeros(5, np.int64), np.zeros(1), np.zeros(wide, np.int64)
+    scratch = np.empty((3, wide), np.int64), bins, np.empty(rows, np.int64)
+    columns = gaps.first, gaps.rise, gaps.steps, gaps.weight
+    return columns, (np.asarray(shares, dtype=np.float64), *results, *scratch)
 
 
 def _between(left: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -18,10 +18,11 @@ from ridgeline.simulate import abreast, engine, pool, retraction, seatwise, sgla
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.hierarchy import tiered, uses
-from ridgeline.simulate.law import FAR, StepLaw
+from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.prefixes import cache_of, tree_of
 from ridgeline.simulate.run import Run, Series
 from ridgeline.simulate.settings import Engine, check_law
+from ridgeline.simulate.ticks import FAR
 from ridgeline.workload import Requests
 
 ROWS = 4

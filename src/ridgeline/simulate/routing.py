@@ -62,8 +62,8 @@ from ridgeline.simulate.engine import (
     queue,
 )
 from ridgeline.simulate.following import pop, push, sink
-from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import BLOCK, Cache
+from ridgeline.simulate.ticks import FAR, Tables
 from ridgeline.simulate.upkeep import (
     EVENT,
     FAILED,

@@ -79,18 +79,15 @@ from ridgeline.simulate.engine import (
     State,
     arrive,
     ask,
-    chunk_ticks,
-    decode_piece,
     follow,
     keep_gap,
     look,
-    mixed_ticks,
     next_arrival,
     sit,
     unlink,
 )
-from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, give_run, queued, remember, share, take
+from ridgeline.simulate.ticks import BASE, BINDS, FAR, SLOPE, Tables, chunk_ticks, decode_piece, mixed_ticks
 
 KIND, DRAW = 9, 10
 """Rows of the array of requests that follow those of `engine`: number of its priority, from 0; state of its draws."""

@@ -23,6 +23,7 @@ from ridgeline.simulate import (
     seatwise,
     sending,
     sglang,
+    ticks,
     tiers,
     waiting,
 )
@@ -148,10 +149,10 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
         less to compile then, by half, and to do in each step.
         """
         if self.scheduler == "sglang":
-            return (pool, engine, caching, following, radix, waiting, retraction, sglang, abreast)
+            return (pool, ticks, engine, caching, following, radix, waiting, retraction, sglang, abreast)
         more = () if simple and not self.tiers else (caching, following, sending)
         own = (seatwise,) if self.seatwise else (tiers,) if self.tiers else ()
-        return (pool, engine, *more, *own, abreast)
+        return (pool, ticks, engine, *more, *own, abreast)
 
     @property
     def beyond(self) -> int:

@@ -92,19 +92,15 @@ from ridgeline.simulate.engine import (
     State,
     arrive,
     blocks_allow,
-    chunk_ticks,
     decode,
-    decode_piece,
     dequeue,
     give_tokens,
     keep_gap,
     look,
-    mixed_ticks,
     next_arrival,
     retire,
     sit,
 )
-from ridgeline.simulate.law import BASE, BINDS, FAR, SLOPE
 from ridgeline.simulate.pool import BLOCK, FREE, take
 from ridgeline.simulate.radix import END as PAGES
 from ridgeline.simulate.radix import evict, keep, lock, unlocked
@@ -119,6 +115,7 @@ from ridgeline.simulate.retraction import (
     settle,
     wanted_by_ended,
 )
+from ridgeline.simulate.ticks import BASE, BINDS, FAR, SLOPE, chunk_ticks, decode_piece, mixed_ticks
 from ridgeline.simulate.waiting import match, rank, see
 
 CLIP = 4096

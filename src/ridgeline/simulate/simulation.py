@@ -14,13 +14,14 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError
+from ridgeline.simulate import quantile
 from ridgeline.simulate.apart import Pool
 from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.fleet import ALWAYS_UP, Fleet, Upkeep
-from ridgeline.simulate.law import FAR
 from ridgeline.simulate.metrics import Metrics, Window, metrics
 from ridgeline.simulate.replica import Replica
 from ridgeline.simulate.run import Run
+from ridgeline.simulate.ticks import FAR
 from ridgeline.workload import Requests
 
 LATE = 0.05
@@ -147,6 +148,7 @@ def simulate(
         raise InputError(f"a timeline of {total} replicas", "one replica that never fails")
     apart = prefill.of(requests) if prefill else None
     fleet = Fleet(requests, deployment.law, deployment.engine, replicas, router, prefill=apart, keeping=keeping)
+    quantile.ahead()
     fleet.serve(progress and (lambda share: progress(share, lambda: summed(fleet.sofar(), fleet.refused))))
     return summed(fleet.result(), fleet.refused)
 
@@ -202,6 +204,7 @@ def _alone(
 ) -> tuple[Run, np.ndarray]:
     """The run of one replica, and the requests it refuses."""
     replica = Replica(requests, deployment.law, deployment.engine, series=series)
+    quantile.ahead()
     if progress is not None:
         for share in replica.portions():
             progress(share, lambda: summed(replica.sofar(), replica.refused))

@@ -22,13 +22,14 @@ from ridgeline.simulate import abreast, engine, tally
 from ridgeline.simulate.compiled import compiled
 from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.gaps import Gaps
-from ridgeline.simulate.law import FAR, StepLaw
+from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.metrics import Metrics
 from ridgeline.simulate.replica import NO_LIMIT, Replica
 from ridgeline.simulate.run import Run
 from ridgeline.simulate.settings import Engine
 from ridgeline.simulate.simulation import Simulation
 from ridgeline.simulate.spread import SHARES, Spread
+from ridgeline.simulate.ticks import FAR
 from ridgeline.workload import Requests, Workload
 
 PIECE = 128

@@ -31,7 +31,7 @@ from ridgeline.simulate.engine import (
     advance,
     queue,
 )
-from ridgeline.simulate.law import Tables
+from ridgeline.simulate.ticks import Tables
 
 FINE = 17
 """Bits below which each microsecond has a bin."""

@@ -40,12 +40,10 @@ from ridgeline.simulate.engine import (
     State,
     ask,
     blocks_taken,
-    chunk_ticks,
-    mixed_ticks,
     next_coming,
 )
-from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, queued, remember, share, take
+from ridgeline.simulate.ticks import FAR, Tables, chunk_ticks, mixed_ticks
 
 CAPACITY, READ, WRITE, LATENCY, TTL, THROUGH = range(6)
 """Settings of a tier: blocks; ticks per block read and written; ticks before a transfer; ticks for which a block is

@@ -49,8 +49,8 @@ from ridgeline.simulate.engine import (
     preempt_last,
 )
 from ridgeline.simulate.following import push
-from ridgeline.simulate.law import FAR, Tables
 from ridgeline.simulate.pool import FREE, Cache, give_run, lose, wipe
+from ridgeline.simulate.ticks import FAR, Tables
 
 UP, STARTING, FAILED, DRAINING, OFF = range(5)
 """States of a replica."""
