@@ -71,7 +71,7 @@ class Entry:
         self.linkers: list[Any] = []
         """What holds the code of files."""
         self.known: dict[tuple[Any, ...], Callable[[tuple[Any, ...], list[Any]], int]] = {}
-        self.elsewhere: subprocess.Popen[bytes] | None = None
+        self.elsewhere: subprocess.Popen[Any] | None = None
         """The process that compiles it meanwhile."""
 
     def ahead(self, code: str, *arguments: Any) -> None:
@@ -81,7 +81,7 @@ class Entry:
         path = self.file(tuple(kinds))
         if not self.known and not self.elsewhere and path and not path.exists() and (os.cpu_count() or 1) > 1:
             with suppress(OSError):
-                quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
                 self.elsewhere = subprocess.Popen([sys.executable, "-c", code], **quiet)
 
     def __call__(self, *arguments: Any) -> int:
@@ -133,7 +133,7 @@ class Entry:
         try:
             with remembering():
                 function = self.jitted(compilers())
-                function.compile(types)
+                roomy(lambda: function.compile(types))
         except Exception:  # whatever it is that another version of Numba does otherwise
             return self._slow()
         made = function.overloads[types]
@@ -195,6 +195,18 @@ def _write(path: Path, data: bytes) -> None:
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
         file.write(data)
     os.replace(file.name, path)
+
+
+def roomy(call: Callable[[], Any]) -> None:
+    """Call what nests deeply, with room for 2 MB of frames.
+
+    Python keeps frames in pieces of 16 kB, and maps a new one at each call that leaves the last, to unmap it at the
+    return; Numba makes many calls from where it stands. One frame that says it needs as much gets a piece for them all.
+    """
+    call()
+
+
+roomy.__code__ = roomy.__code__.replace(co_stacksize=1 << 18)
 
 
 @cache

@@ -75,12 +75,12 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray
     whole[binned.PIVOT] = int(gaps.first[:1000].mean()) if rows else 0
     counting = quick or rows > FEW or gaps.steps.sum(dtype=np.int64) > FEW
     # in Python lists are sooner read, and products of their numbers always fit
-    read = columns if quick else tuple(c.tolist() for c in columns)
+    first, rise, steps, weight = columns if quick else (c.tolist() for c in columns)
     if counting:
         gather = (compiled if quick else assembled)(binned).gather_gaps
-        gather(*read, each, whole, squares, ranks, *scratch)
+        gather(first, rise, steps, weight, each, whole, squares, ranks, *scratch)
     else:
-        binned.sum_gaps(*read, whole, squares)
+        binned.sum_gaps(first, rise, steps, weight, whole, squares)
     count = int(whole[binned.COUNT])
     if not count:
         return np.full(len(shares), np.nan), whole, 0.0
@@ -108,7 +108,7 @@ def ahead() -> None:
         gather.ahead(f"from {__name__} import gather_one; f, *a = gather_one(); f(*a)", *arguments)
 
 
-def _arguments(gaps: Gaps, shares: Sequence[float]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+def _arguments(gaps: Gaps, shares: Sequence[float]) -> tuple[Any, Any]:
     """What `binned.gather_gaps` takes: the stretches in four columns, and the rest."""
     rows, wide = len(gaps.first), 2 * len(shares)
     bins = np.empty((wide, 1 + (1 << min(max(rows.bit_length(), BITS[0]), BITS[1]))), np.int64)
