@@ -9,6 +9,9 @@ POINTS = $(firstword $(RIDGELINE_POINTS) $(wildcard ../*/measured/points_dev.csv
 # A folder with tables of training runs: RIDGELINE_RUNS, or a data folder beside the repository.
 RUNS = $(firstword $(RIDGELINE_RUNS) $(wildcard ../*/training))
 
+# Tests start many processes: let the first one keep what Python compiled, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test bench bench-web readme scoreboard site clean
 
 run: .venv/core

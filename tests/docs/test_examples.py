@@ -1,9 +1,11 @@
-"""The notebooks of examples/ run from top to bottom, their assertions included."""
+"""The notebooks of examples/ run from top to bottom, their assertions included.
+
+As scripts, but in this process: PyTest turns their warnings into errors, and nothing is imported again for each.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -14,5 +16,12 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example: Path) -> None:
     pytest.importorskip("marimo")
-    done = subprocess.run([sys.executable, example], capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    runpy.run_path(str(example), run_name="__main__")
+
+
+def test_an_example_that_is_wrong_fails(tmp_path: Path) -> None:
+    """Else the test above would say nothing."""
+    pytest.importorskip("marimo")
+    (tmp_path / "wrong.py").write_text(EXAMPLES[0].read_text("utf-8").replace("assert ", "assert not "), "utf-8")
+    with pytest.raises(AssertionError):
+        runpy.run_path(str(tmp_path / "wrong.py"), run_name="__main__")

@@ -47,7 +47,11 @@ class Tree:
         return found
 
     def evictable(self) -> int:
-        return sum(len(node.tokens) for node in self.nodes() if not node.locks)
+        found, nodes = 0, list(self.root.below.values())
+        for node in nodes:
+            found += 0 if node.locks else len(node.tokens)
+            nodes += node.below.values()
+        return found
 
     def match(self, tokens: list[Token]) -> Node:
         """The node with which as much of the tokens ends as is remembered."""
@@ -56,11 +60,10 @@ class Tree:
         while rest and self.first(rest) in node.below:
             node = node.below[self.first(rest)]
             node.used = self.clock
-            same = 0
-            while (
-                same < min(len(rest), len(node.tokens))
-                and rest[same : same + self.page] == node.tokens[same : same + self.page]
-            ):
+            same, size = self.page, len(node.tokens)
+            if rest[:size] == node.tokens:
+                same = size
+            while same < size and rest[same : same + self.page] == node.tokens[same : same + self.page]:
                 same += self.page
             if same < len(node.tokens):
                 node = self.split(node, same)

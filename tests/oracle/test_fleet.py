@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ridgeline.simulate import compiled
 from ridgeline.simulate import engine as source
 from ridgeline.simulate.fleet import ALWAYS_UP, Fleet, PrefillPool, Upkeep
 from ridgeline.simulate.hierarchy import KvTier
@@ -25,6 +26,16 @@ from .test_vllm import LAWS
 from .tiers import Level, Tiers
 
 LAW = LAWS[True]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_at_once():
+    """Small runs use plain Python, which takes ten times as long here: `test_failures` looks at it too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(compiled._had, "work", compiled.PLAIN)
+        yield
+
+
 ROUTERS = ["round-robin", "least-loaded", "prefix", "sticky"]
 engines = st.builds(
     Engine,
@@ -165,9 +176,9 @@ failing = st.lists(
 
 @settings(max_examples=150)
 @given(workloads, engines, st.integers(1, 3), st.integers(0, 2), st.sampled_from(ROUTERS), failing, st.booleans(),
-       st.integers(0, 10**6))  # fmt: skip
-def test_failures(given_load, settings_, replicas, first, router, failures, slow_link, seed) -> None:
-    """Nothing is lost or served twice, whoever fails whenever, in one pool or two."""
+       st.integers(0, 10**6), st.integers(1, 8))  # fmt: skip
+def test_failures(given_load, settings_, replicas, first, router, failures, slow_link, seed, plain) -> None:
+    """Nothing is lost or served twice, whoever fails whenever, in one pool or two; some of it in plain Python."""
     requests = fitting(Workload.read(**given_load).draw(seed), settings_)
     if router == "sticky" and requests.session is None:
         router = "least-loaded"
@@ -175,7 +186,9 @@ def test_failures(given_load, settings_, replicas, first, router, failures, slow
     unit = round(1e-9 / LAW.tick)
     planned = [(at * unit, which % (replicas + first), long * unit) for at, which, long in failures]
     keeping = Upkeep(between_failures=1.0, retry=seed % 3 * 1e-6)
-    same(*both(requests, settings_, replicas, router, apart, keeping, planned))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "PLAIN", 10**9 if plain == 5 else compiled.PLAIN)
+        same(*both(requests, settings_, replicas, router, apart, keeping, planned))
 
 
 @settings(max_examples=150)

@@ -70,7 +70,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 def costs(
     active: Floats, total: Floats, cache: Floats, batch: Floats | float, machine: Machine, chip: Chip
 ) -> tuple[Floats, Floats]:
-    """Costs of an input and an output token, $; sizes in log10, `batch` a number."""
+    """Costs of an input and an output token, $; sizes in log10; `batch` broadcasts with them."""
     a, n, k = 10.0**active, 10.0**total, 10.0**cache
     rates = {"peak": chip.peak, "bandwidth": chip.bandwidth, "rent": chip.rent, "width": chip.width}
     return input_cost(a, n, machine.spread, **rates), output_cost(a, n, k, batch, machine.context, **rates)
@@ -80,7 +80,7 @@ def expected(
     experts: NDArray[np.bool_], active: Floats, total: Floats, cache: Floats, batch: Floats | float, market: Market,
     chip: Chip,
 ) -> Expected:  # fmt: skip
-    """What sheets of such models look like on average; sizes in log10, `batch` a number."""
+    """What sheets of such models look like on average; sizes in log10; `batch` broadcasts with them."""
     selling, signs = market.selling, market.signs
     ci, co = costs(active, total, cache, batch, market.machine, chip)
     low = log_price(ci, selling.markup.mean, selling.elasticity)

@@ -69,12 +69,10 @@ def _selling(sample: Sample, start: Market) -> Market:
 
 def _integrated(architecture: dict[str, Any], seen: Shown, market: Market, machine: Chip) -> Floats:
     batch = market.machine.batch
-    nodes = np.exp(batch.mean + batch.sd * _NODES)
-    each = [
-        price_likelihood(expected(**architecture, batch=float(node), market=market, chip=machine), seen, market.selling)
-        for node in nodes
-    ]
-    return np.logaddexp.reduce(np.log(_MASS / _MASS.sum())[:, None] + np.array(each), axis=0)
+    nodes = np.exp(batch.mean + batch.sd * _NODES)[:, None]
+    model = expected(**architecture, batch=nodes, market=market, chip=machine)
+    each = price_likelihood(model, seen, market.selling)
+    return np.logaddexp.reduce(np.log(_MASS / _MASS.sum())[:, None] + each, axis=0)
 
 
 def _with(market: Market, x: Floats) -> Market:
