@@ -2,15 +2,18 @@
 
 Free blocks stand in a queue. An allocation takes from its front; what was remembered there is forgotten. A request
 that ends, or is preempted, puts its blocks at the back, the last of its blocks first, so that the beginning of a prompt
-lives longest. A block whose tokens are known by a hash id has a node, found in a table by its id, as long as it is in
-the queue or in use:
+lives longest. Successive blocks that were remembered together are one node, in the queue or in use:
 
     users of a node = 0  in the queue        r > 0  in use by r requests
 
-Blocks without an id, or whose id is remembered elsewhere already, are nodes of the queue too: runs of a length. There
-are never more nodes than blocks, nor than twice the ids, so that memory is that of what lives, however many ids there
-are. Without ids the pool is a number. Blocks of generated tokens get their ids when the request gives its blocks back.
-This file is plain Python that `compiled.py` compiles in place of functions of `pool.py`. Knows no time.
+A node is found in a table by the id of its first block, and the next one of a prompt by the id behind it. A request
+that shares part of a node splits it; an allocation takes the end of the oldest. Ids are equal only if all before them
+are, and those of a prompt follow each other: one comparison tells whether all of a node is a request's, and bisection
+how much. Blocks without an id, or whose id is remembered elsewhere already, are nodes of the queue too: runs of a
+length. There are never more nodes than blocks, nor than twice the ids, so that memory is that of what lives, however
+many ids there are. Without ids the pool is a number. Blocks of generated tokens get their ids when the request gives
+its blocks back. This file is plain Python that `compiled.py` compiles in place of functions of `pool.py`. Knows no
+time.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ import numpy as np
 
 from ridgeline.simulate.pool import BLOCK, FREE, MADE, NUMBER, OLD, SPARE, YOUNG, Cache
 
-USERS, CONTENT, OLDER, YOUNGER, CHAIN = range(5)
-"""Columns of nodes: requests that use it; the id of its tokens or, of a run, -length; neighbours in the queue; the next
-node with the same place in the table, or the next unused one. Nodes are counted from 1; 0: none."""
-NODE = 5
+USERS, CONTENT, OLDER, YOUNGER, CHAIN, SPAN = range(6)
+"""Columns of nodes: requests that use it; the id of its first block, -1: a run, or not used; neighbours in the queue;
+the next node with the same place in the table, or the next unused one; blocks. Nodes are counted from 1; 0: none."""
+NODE = 6
 BITS = 62
 """Replicas in a word of `holders`."""
 
@@ -31,7 +34,7 @@ def unqueue(cache: Cache, b: np.ndarray, node: int) -> None:
     """Take a node out of the queue; runs that are now neighbours become one, so that they are few."""
     older, younger = cache.nodes[node, OLDER], cache.nodes[node, YOUNGER]
     if older > 0 and younger > 0 and cache.nodes[older, CONTENT] < 0 and cache.nodes[younger, CONTENT] < 0:
-        cache.nodes[older, CONTENT] += cache.nodes[younger, CONTENT]
+        cache.nodes[older, SPAN] += cache.nodes[younger, SPAN]
         pull(cache, b, younger)
         discard(cache, b, younger)
     pull(cache, b, node)
@@ -71,11 +74,34 @@ def note(cache: Cache, b: np.ndarray, name: int) -> None:
 
 
 def seek(cache: Cache, name: int) -> int:
-    """The node of an id; 0: it is not remembered."""
+    """The node whose first block has an id; 0: there is none."""
     node = cache.table[name & (len(cache.table) - 1)]
     while node > 0 and cache.nodes[node, CONTENT] != name:
         node = cache.nodes[node, CHAIN]
     return node
+
+
+def matched(cache: Cache, node: int, begin: int, end: int) -> int:
+    """How many blocks of a node are those of a request, whose ids from `begin` to `end` begin with its first."""
+    name, count = cache.nodes[node, CONTENT], min(cache.nodes[node, SPAN], end - begin)
+    if cache.ids[begin + count - 1] == name + count - 1:
+        return count
+    low = 1
+    while count - low > 1:
+        middle = (low + count) // 2
+        if cache.ids[begin + middle - 1] == name + middle - 1:
+            low = middle
+        else:
+            count = middle
+    return low
+
+
+def unknown(cache: Cache, begin: int, end: int) -> int:
+    """How many ids from `begin` to `end` follow each other and are not remembered; the first is not."""
+    count, name = 1, int(cache.ids[begin])
+    while begin + count < end and cache.ids[begin + count] == name + count and seek(cache, name + count) == 0:
+        count += 1
+    return count
 
 
 def obtain(cache: Cache, b: np.ndarray) -> int:
@@ -95,15 +121,38 @@ def discard(cache: Cache, b: np.ndarray, node: int) -> None:
     b[SPARE] = node
 
 
-def enter(cache: Cache, b: np.ndarray, name: int, users: int) -> int:
-    """Remember a block that was not: its node."""
+def enter(cache: Cache, b: np.ndarray, name: int, span: int, users: int) -> int:
+    """A node of blocks that were not remembered."""
     node, place = obtain(cache, b), name & (len(cache.table) - 1)
     cache.nodes[node, USERS], cache.nodes[node, CONTENT], cache.nodes[node, CHAIN] = users, name, cache.table[place]
+    cache.nodes[node, SPAN] = span
     cache.table[place] = node
-    if len(cache.holders):
-        cache.holders[name, b[NUMBER] // BITS] |= 1 << b[NUMBER] % BITS
-    note(cache, b, name)
     return node
+
+
+def tell(cache: Cache, b: np.ndarray, name: int, span: int, there: bool) -> None:
+    """Note for the router whether the replica remembers some blocks."""
+    if len(cache.holders):
+        word, bit = b[NUMBER] // BITS, 1 << b[NUMBER] % BITS
+        for held in range(name, name + span):
+            if there:
+                cache.holders[held, word] |= bit
+            else:
+                cache.holders[held, word] &= ~bit
+
+
+def split(cache: Cache, b: np.ndarray, node: int, count: int) -> None:
+    """Leave a node its first `count` blocks; the others become one of their own, before it in the queue."""
+    users, name, span = cache.nodes[node, USERS], cache.nodes[node, CONTENT], cache.nodes[node, SPAN]
+    cache.nodes[node, SPAN] = count
+    rest = enter(cache, b, int(name + count), int(span - count), int(users))
+    if users == 0:
+        older = cache.nodes[node, OLDER]
+        cache.nodes[rest, OLDER], cache.nodes[rest, YOUNGER], cache.nodes[node, OLDER] = older, node, rest
+        if older > 0:
+            cache.nodes[older, YOUNGER] = rest
+        else:
+            b[OLD] = rest
 
 
 def unchain(cache: Cache, place: int, node: int) -> None:
@@ -117,32 +166,25 @@ def unchain(cache: Cache, place: int, node: int) -> None:
         cache.nodes[other, CHAIN] = after
 
 
-def erase(cache: Cache, b: np.ndarray, node: int) -> None:
-    """Remember a block no longer."""
-    name = cache.nodes[node, CONTENT]
-    unchain(cache, name & (len(cache.table) - 1), node)
-    discard(cache, b, node)
-    if len(cache.holders):
-        cache.holders[name, b[NUMBER] // BITS] &= ~(1 << b[NUMBER] % BITS)
-    forget(cache, b, name)
-
-
 def take(cache: Cache, b: np.ndarray, count: int) -> None:
     """Allocate blocks; there are as many."""
     b[FREE] -= count
     while count > 0 and len(cache.ids):
         node = b[OLD]
-        length = -cache.nodes[node, CONTENT]
-        if length > count:
-            cache.nodes[node, CONTENT] = count - length
+        name, span = cache.nodes[node, CONTENT], cache.nodes[node, SPAN]
+        part = min(span, count)
+        if name >= 0:
+            tell(cache, b, int(name + span - part), int(part), False)
+            for i in range(span - 1, span - part - 1, -1):
+                forget(cache, b, int(name + i))
+        if part < span:
+            cache.nodes[node, SPAN] = span - part
             return
         unqueue(cache, b, node)
-        if length > 0:
-            discard(cache, b, node)
-            count -= length
-        else:
-            erase(cache, b, node)
-            count -= 1
+        if name >= 0:
+            unchain(cache, name & (len(cache.table) - 1), node)
+        discard(cache, b, node)
+        count -= part
 
 
 def give_run(cache: Cache, b: np.ndarray, count: int) -> None:
@@ -152,10 +194,10 @@ def give_run(cache: Cache, b: np.ndarray, count: int) -> None:
         return
     node = b[YOUNG]
     if node > 0 and cache.nodes[node, CONTENT] < 0:
-        cache.nodes[node, CONTENT] -= count
+        cache.nodes[node, SPAN] += count
         return
     node = obtain(cache, b)
-    cache.nodes[node, CONTENT] = -count
+    cache.nodes[node, CONTENT], cache.nodes[node, SPAN] = -1, count
     enqueue(cache, b, node)
 
 
@@ -165,24 +207,51 @@ def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
     if len(cache.ids) == 0:
         b[FREE] += blocks
         return
-    first, full = cache.place[job], tokens // b[BLOCK]
-    named = min(blocks, cache.place[job + 1] - first)
-    run = blocks - named
-    for k in range(first + named - 1, first - 1, -1):
-        node = cache.held[k]
-        if node > 0:
+    first = cache.place[job]
+    last = first + min(blocks, cache.place[job + 1] - first)
+    full = min(first + tokens // b[BLOCK], last)
+    run = blocks - (last - first)
+    at = k = first
+    while k < last:  # nodes, and lengths of what is remembered elsewhere, one behind the other where `held` was
+        upto = k + cache.held[k]
+        if upto > k:
             cache.held[k] = 0
+            while k < upto:
+                cache.held[at] = node = seek(cache, int(cache.ids[k]))
+                k += cache.nodes[node, SPAN]
+                at += 1
+            continue
+        piece = count = last - k
+        if k < full:
+            node = seek(cache, int(cache.ids[k]))
+            if node > 0:
+                piece = count = matched(cache, node, k, full)
+            else:
+                upto = k + 1
+                while upto < full and cache.held[upto] == 0:
+                    upto += 1
+                count = unknown(cache, k, upto)
+                piece = -enter(cache, b, int(cache.ids[k]), count, 0)
+                tell(cache, b, int(cache.ids[k]), count, True)
+        cache.held[at] = -piece
+        k += count
+        at += 1
+    for i in range(at - 1, first - 1, -1):
+        node = cache.held[i]
+        cache.held[i] = 0
+        if node < 0:
+            run -= node
+            continue
+        if cache.nodes[node, USERS] > 0:
             cache.nodes[node, USERS] -= 1
             if cache.nodes[node, USERS] > 0:
                 continue
-        elif k < first + full and seek(cache, cache.ids[k]) == 0:
-            node = enter(cache, b, cache.ids[k], 0)
-        else:
-            run += 1
-            continue
+        else:  # new
+            for j in range(cache.nodes[node, SPAN] - 1, -1, -1):
+                note(cache, b, int(cache.nodes[node, CONTENT] + j))
         give_run(cache, b, run)
         run = 0
-        b[FREE] += 1
+        b[FREE] += cache.nodes[node, SPAN]
         enqueue(cache, b, node)
     give_run(cache, b, run)
 
@@ -192,49 +261,72 @@ def found(cache: Cache, b: np.ndarray, job: int, tokens: int) -> int:
     if len(cache.ids) == 0:
         return 0
     first = cache.place[job]
-    most = min((tokens - 1) // b[BLOCK], cache.place[job + 1] - first)
-    k = 0
-    while k < most and seek(cache, int(cache.ids[first + k])) > 0:
-        k += 1
-    return k
+    k, end = first, first + min((tokens - 1) // b[BLOCK], cache.place[job + 1] - first)
+    while k < end:
+        node = seek(cache, int(cache.ids[k]))
+        if node == 0:
+            break
+        k += matched(cache, node, k, end)
+    return k - first
 
 
 def queued(cache: Cache, job: int, count: int) -> int:
     """How many of the first blocks of a request, all remembered, are not in use by others."""
-    total = 0
-    for k in range(count):
-        if cache.nodes[seek(cache, int(cache.ids[cache.place[job] + k])), USERS] == 0:
-            total += 1
+    total, k = 0, 0
+    while k < count:
+        first = cache.place[job]
+        node = seek(cache, int(cache.ids[first + k]))
+        part = matched(cache, node, first + k, first + count)
+        if cache.nodes[node, USERS] == 0:
+            total += part
+        k += part
     return total
 
 
 def share(cache: Cache, b: np.ndarray, job: int, count: int) -> None:
     """Use the first blocks of a request, all remembered, together with others."""
-    first = cache.place[job] if count else 0
-    for k in range(first, first + count):
+    if count == 0:
+        return
+    k = first = cache.place[job]
+    cache.held[first] = count
+    while k < first + count:
         node = seek(cache, int(cache.ids[k]))
+        part = matched(cache, node, k, first + count)
+        if part < cache.nodes[node, SPAN]:
+            split(cache, b, node, part)
         if cache.nodes[node, USERS] == 0:
             unqueue(cache, b, node)
-            b[FREE] -= 1
+            b[FREE] -= part
         cache.nodes[node, USERS] += 1
-        cache.held[k] = node
+        k += part
 
 
 def remember(cache: Cache, b: np.ndarray, job: int, begin: int, end: int) -> None:
     """Let others find blocks `begin` to `end` of a request, which it just filled."""
-    if len(cache.ids) == 0:
+    if len(cache.ids) == 0 or begin == end:
         return
-    first = cache.place[job]
-    for k in range(first + begin, min(first + end, cache.place[job + 1])):
-        if seek(cache, cache.ids[k]) == 0:
-            cache.held[k] = enter(cache, b, cache.ids[k], 1)
+    k = first = cache.place[job]
+    last = min(first + end, cache.place[job + 1])
+    while k < last:
+        node, name = seek(cache, int(cache.ids[k])), int(cache.ids[k])
+        if node > 0:
+            k += matched(cache, node, k, last)
+        elif k < first + begin:  # it was remembered elsewhere, and is no more
+            k += 1
+        else:
+            count = unknown(cache, k, last)
+            enter(cache, b, name, count, 1)
+            tell(cache, b, name, count, True)
+            for j in range(count):
+                note(cache, b, name + j)
+            cache.held[k] = count
+            k += count
 
 
 def wipe(cache: Cache, b: np.ndarray) -> None:
     """Forget everything: all blocks are free, and `held` by nobody."""
     for node in range(1, b[MADE] + 1):
-        name = cache.nodes[node, CONTENT]
-        if name >= 0 and len(cache.holders):
-            cache.holders[name, b[NUMBER] // BITS] &= ~(1 << b[NUMBER] % BITS)
+        if cache.nodes[node, CONTENT] >= 0:
+            tell(cache, b, int(cache.nodes[node, CONTENT]), int(cache.nodes[node, SPAN]), False)
     cache.table[:] = 0
     b[OLD] = b[YOUNG] = b[SPARE] = b[MADE] = 0

@@ -99,7 +99,7 @@ def _chained(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
     So those of a prompt are neighbours, in a table too.
     """
-    if not len(ids):
+    if not len(ids) or _in_order(place, ids):
         return ids
     if not 0 <= ids.min() <= ids.max() < 4 * len(ids):
         _, ids = np.unique(ids, return_inverse=True)
@@ -110,6 +110,30 @@ def _chained(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
     first[ids[::-1]] = at[::-1]
     first = first[ids]
     return (np.cumsum(first == at, dtype=np.int32) - 1)[first]
+
+
+def _in_order(place: np.ndarray, ids: np.ndarray) -> bool:
+    """Whether ids come as 0, 1, 2, ... and each has the same one before it wherever it comes, or none.
+
+    That is asked of stretches in which each id is one more than that before it; there are few.
+    """
+    breaks = np.ones(len(ids), bool)
+    np.not_equal(ids[1:], ids[:-1] + 1, out=breaks[1:])
+    begins = place[:-1][np.diff(place) > 0]
+    breaks[begins] = True
+    at = np.flatnonzero(breaks)
+    first, last, before = ids[at], ids[np.append(at[1:], len(ids)) - 1], ids[at - 1]
+    before[np.searchsorted(at, begins)] = -1
+    most = np.maximum.accumulate(np.append(-1, last[:-1]))
+    if first.min() < 0 or (first > most + 1).any():
+        return False
+    odd = (first == most + 1) & (before != first - 1)
+    rare = first[odd]  # ids that do not follow the one that is one less, rising
+    known, place_of = first - 1, np.searchsorted(rare, first)
+    found = np.flatnonzero(np.append(rare, -2)[place_of] == first)
+    known[found] = before[odd][place_of[found]]
+    inside = np.searchsorted(rare, first, "right") != np.searchsorted(rare, last, "right")
+    return bool((known == before).all() and not inside.any())
 
 
 def _prefixes(place: np.ndarray, ids: np.ndarray) -> bool:
