@@ -38,13 +38,24 @@ def test_ids_are_of_all_that_is_before_them(prompts: list[list[int]]) -> None:
     assert blocks(prompts) == numbered(prompts)
 
 
-@given(prompts=PROMPTS, far=st.booleans())
-@example(prompts=[[0, 1], [0, 2], [3]], far=True)
-def test_names_that_are_prefixes_already_are_as_good(prompts: list[list[int]], far: bool) -> None:
-    """As in Mooncake's traces, also where they are large numbers."""
+@given(prompts=PROMPTS, far=st.booleans(), apart=st.sampled_from((1, 3)))
+@example(prompts=[[0, 1], [0, 2], [3]], far=True, apart=3)
+def test_names_that_are_prefixes_already_are_as_good(prompts: list[list[int]], far: bool, apart: int) -> None:
+    """As in Mooncake's traces, which are in order, also where they are large numbers."""
     names, at = numbered(prompts), 0
     named: list[list[int]] = []
     for ids in prompts:
-        named.append([10**15 * far + 3 * name for name in names[at : at + len(ids)]])
+        named.append([10**15 * far + apart * name for name in names[at : at + len(ids)]])
         at += len(ids)
     assert blocks(named) == names
+
+
+@given(prompts=PROMPTS, at=st.integers(0, 30), other=st.integers(0, 30))
+@example(prompts=[[0, 1, 2], [0, 1, 2]], at=4, other=2)
+def test_one_name_that_is_wrong_is_seen(prompts: list[list[int]], at: int, other: int) -> None:
+    """Names in order are asked of a few only."""
+    names = numbered(prompts)
+    names[at % len(names)] = other % (len(names) + 1)
+    rest = iter(names)
+    changed = [[next(rest) for _ in ids] for ids in prompts]
+    assert blocks(changed) == numbered(changed)
