@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 import ridgeline.accelerator
 from ridgeline import InputError, Scenario, elasticities
-from ridgeline.scenario import subject
 from ridgeline.serving import point
 from ridgeline.serving.elasticity import SYSTEM, WORKLOAD, _get, _step
+from ridgeline.subject import subject
 from ridgeline.sweep import Grid, table
 
 GRIDS = {

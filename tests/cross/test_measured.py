@@ -13,7 +13,7 @@ import pytest
 
 from ridgeline import InputError, Scenario
 from ridgeline.layout import Layout
-from ridgeline.scenario import subject
+from ridgeline.subject import subject
 from ridgeline.timing import step
 from ridgeline.work import Segment
 

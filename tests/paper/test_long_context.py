@@ -14,8 +14,8 @@ from ridgeline import Scenario, load_model
 from ridgeline.model.kv import total_read, total_stored
 from ridgeline.model.variant import KINDS, variant
 from ridgeline.planner.contexts import compared, contexts
-from ridgeline.scenario import subject
 from ridgeline.serving import Evaluator
+from ridgeline.subject import subject
 
 MODEL = "llama-3-70b"
 

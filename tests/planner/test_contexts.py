@@ -12,7 +12,7 @@ from ridgeline import InputError, Scenario, load_model, plan
 from ridgeline.model.architecture import Recurrent
 from ridgeline.model.variant import KINDS, variant
 from ridgeline.planner.contexts import compared, contexts, grid, longest
-from ridgeline.scenario import subject
+from ridgeline.subject import subject
 
 SMALL = Scenario(model="llama-3-8b", system="hgx-h100", chips=4)
 

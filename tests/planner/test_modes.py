@@ -12,7 +12,7 @@ from ridgeline.planner import Modes, modes
 from ridgeline.planner.compare import compare
 from ridgeline.planner.racks import racks
 from ridgeline.planner.sensitivity import sensitivities
-from ridgeline.scenario import subject
+from ridgeline.subject import subject
 
 
 @pytest.fixture(scope="module")

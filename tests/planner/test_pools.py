@@ -15,8 +15,8 @@ from ridgeline.planner.limits import Limits
 from ridgeline.planner.plans import front, undominated
 from ridgeline.planner.pools import Decodes, Fleet, Matching, Prefills, cache_bytes, decodes, grouped, pairs, prefills
 from ridgeline.planner.replicas import DECODE_CHUNK, replicas
-from ridgeline.scenario import subject
 from ridgeline.serving.disaggregated import PLANNED, first_token, most_use
+from ridgeline.subject import subject
 
 
 def slow(p: Prefills, d: Decodes, fleet: Fleet, limits: Limits, frontend: float, sent: float, gaps: float) -> list[Any]:

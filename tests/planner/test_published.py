@@ -14,7 +14,8 @@ from ridgeline import Scenario, plan, step
 from ridgeline.layout import Layout
 from ridgeline.planner.pools import Fleet, prefills
 from ridgeline.planner.replicas import CHUNKS
-from ridgeline.scenario import TWO_BATCH, subject
+from ridgeline.scenario import TWO_BATCH
+from ridgeline.subject import subject
 
 CLOSE = 1.2
 

@@ -16,8 +16,8 @@ from ridgeline.layout import Divisors, Layout
 from ridgeline.planner import OBJECTIVES, PlanResult
 from ridgeline.planner.replicas import CHUNKS
 from ridgeline.planner.space import layouts
-from ridgeline.scenario import subject
 from ridgeline.serving import Evaluator, as_time
+from ridgeline.subject import subject
 
 
 def test_space_is_every_valid_layout() -> None:

@@ -14,8 +14,8 @@ from ridgeline.pricing.menu import Menu, menu
 from ridgeline.pricing.menu_modes import operations
 from ridgeline.pricing.menu_steps import Lengths, grouped
 from ridgeline.pricing.operation import largest
-from ridgeline.scenario import subject
 from ridgeline.serving import Evaluator
+from ridgeline.subject import subject
 
 DENSE = Scenario(model="llama-3-70b", system="hgx-h100", isl=6000, osl=500)
 

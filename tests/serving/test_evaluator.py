@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from ridgeline import Scenario
 from ridgeline.layout import Layout
-from ridgeline.scenario import subject
 from ridgeline.serving import Evaluator
+from ridgeline.subject import subject
 from ridgeline.timing import step
 from ridgeline.work import Segment
 

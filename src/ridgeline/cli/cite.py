@@ -6,7 +6,8 @@ from ridgeline.cli.options import STEP, command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import copied, table
 from ridgeline.efficiency import constants
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
+from ridgeline.subject import Subject, subject
 
 
 @command(*STEP)

@@ -16,7 +16,8 @@ from ridgeline.cli.table import NONE, copied, heading, plain, shown, table
 from ridgeline.errors import InputError
 from ridgeline.model.variant import KINDS
 from ridgeline.planner.contexts import Contexts, allowed, compared, grid
-from ridgeline.scenario import Scenario, subject
+from ridgeline.scenario import Scenario
+from ridgeline.subject import subject
 from ridgeline.units import parse
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ridgeline.cli.table import counted, plain, shown
 from ridgeline.estimate import Estimate
 from ridgeline.precision import Precision
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
+from ridgeline.subject import Subject
 from ridgeline.units import show
 
 ESTIMATE = "estimate: measured constants; of held-out measurements 80% lie in the interval"

@@ -12,7 +12,8 @@ from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import NONE, copied, heading, plain, shown, table
 from ridgeline.planner.racks import HOP, Racks
 from ridgeline.planner.racks import racks as search
-from ridgeline.scenario import Scenario, subject
+from ridgeline.scenario import Scenario
+from ridgeline.subject import subject
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -11,8 +11,9 @@ from ridgeline.cli.counts import parameters_of
 from ridgeline.cli.options import command
 from ridgeline.cli.report import Report, Rows
 from ridgeline.cli.table import NONE, bar, copied, counted, heading, plain, shown, table
-from ridgeline.scenario import Scenario, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
+from ridgeline.subject import subject
 from ridgeline.training.rl import Recipe, RLStep, load_framework, policies, rl_step
 from ridgeline.units import parse
 

@@ -18,9 +18,10 @@ from ridgeline.cache import Reuse, device_share, drain_match, implied_bytes, pre
 from ridgeline.errors import InputError
 from ridgeline.planner.kept import Kept, Media, Recompute, bytes_per_token, kept
 from ridgeline.planner.search import plan
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator
 from ridgeline.serving.point import chip_price
+from ridgeline.subject import Subject, subject
 
 RECOMPUTE = "recompute"
 """In the place of a tier: computing anew costs least."""

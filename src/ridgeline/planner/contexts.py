@@ -30,9 +30,10 @@ from ridgeline.model.variant import KINDS, PUBLISHED, variant
 from ridgeline.planner.replicas import DECODE_CHUNK, blockwise
 from ridgeline.planner.space import layouts, take
 from ridgeline.precision import resolve
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator, balance
 from ridgeline.serving.point import CHUNK, chip_price
+from ridgeline.subject import Subject, subject
 
 FIRST, LAST = 1_000.0, 100_000_000.0
 PRECISION = 1.001

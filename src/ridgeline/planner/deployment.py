@@ -11,9 +11,10 @@ import numpy as np
 
 from ridgeline.planner.plans import Candidates, Plan
 from ridgeline.planner.replicas import DECODE_CHUNK
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator, Point
 from ridgeline.serving.point import CHUNK, chip_price, point
+from ridgeline.subject import Subject, subject
 
 
 def deployment(variants: tuple[Scenario, ...], subjects: list[Subject], c: Candidates, row: int) -> Plan:

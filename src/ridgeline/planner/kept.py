@@ -34,7 +34,7 @@ from ridgeline.catalog import Catalog
 from ridgeline.errors import InputError
 from ridgeline.hardware import format_bytes, load_medium
 from ridgeline.model.kv import total_stored
-from ridgeline.scenario import Subject
+from ridgeline.subject import Subject
 from ridgeline.units import parse
 
 MEDIA = ("ddr5", "nvme", "qlc", "hdd")

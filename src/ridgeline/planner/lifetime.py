@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from ridgeline.errors import InputError
 from ridgeline.planner.search import plan
 from ridgeline.precision import resolve
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
+from ridgeline.subject import Subject, subject
 from ridgeline.training import lifetime as law
 from ridgeline.training.rl import Recipe, RLStep, load_framework, rl_step
 from ridgeline.training.scaling import additive

@@ -17,8 +17,9 @@ import msgspec
 
 from ridgeline.arrays import Array
 from ridgeline.errors import InputError
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving.point import chip_price
+from ridgeline.subject import Subject
 from ridgeline.units import show
 
 if TYPE_CHECKING:

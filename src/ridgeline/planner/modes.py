@@ -24,8 +24,9 @@ from ridgeline.model.architecture import Experts
 from ridgeline.planner.plans import Candidates, PlanResult
 from ridgeline.planner.replicas import DECODE_CHUNK, replicas
 from ridgeline.planner.search import plan
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import balance
+from ridgeline.subject import Subject, subject
 
 SPEEDS = (1.5, 2.5, 4.0)
 OFFER = (2.5, 6.0)

@@ -11,8 +11,9 @@ from ridgeline.errors import UnknownNameError
 from ridgeline.layout import Layout
 from ridgeline.planner.limits import Limits
 from ridgeline.planner.space import joined, take
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator, Point
+from ridgeline.subject import Subject
 
 OBJECTIVES = {
     "cost": "usd",

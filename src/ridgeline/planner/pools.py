@@ -36,8 +36,9 @@ from ridgeline.planner.limits import Limits
 from ridgeline.planner.plans import undominated
 from ridgeline.planner.replicas import Replicas, merged, prefill_seconds
 from ridgeline.planner.space import joined, layouts, take
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving.disaggregated import first_token, most_use
+from ridgeline.subject import Subject
 
 PAIRS = 200_000
 """Pairs looked at together."""

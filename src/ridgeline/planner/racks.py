@@ -19,8 +19,9 @@ import numpy as np
 from ridgeline.errors import InputError
 from ridgeline.layout import Layout
 from ridgeline.planner.replicas import DECODE_CHUNK, Replicas, replicas
-from ridgeline.scenario import Scenario, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator, Point, point
+from ridgeline.subject import subject
 from ridgeline.units import show
 
 RACKS = (1, 2, 4, 8)

@@ -23,8 +23,9 @@ from ridgeline.layout import Layout
 from ridgeline.planner.limits import Limits
 from ridgeline.planner.space import layouts, take
 from ridgeline.roofline import Time
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator
+from ridgeline.subject import Subject
 from ridgeline.timing import Step
 
 BLOCK = 8192

@@ -26,9 +26,10 @@ from ridgeline.planner.pools import Fleet, matched
 from ridgeline.planner.replicas import CHUNKS, DECODE_CHUNK, Replicas, aggregated, replicas
 from ridgeline.planner.space import joined
 from ridgeline.planner.why import TIE, explain_loss, nothing_fits, unreachable
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator
 from ridgeline.serving.point import CHUNK, chip_price
+from ridgeline.subject import Subject, subject
 from ridgeline.units import show
 
 DRAFTS = (1, 2, 3, 4, 5)

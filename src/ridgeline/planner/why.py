@@ -26,7 +26,8 @@ TIE = 0.01
 if TYPE_CHECKING:
     from ridgeline.planner.limits import Limits
     from ridgeline.planner.plans import Candidates, Plan
-    from ridgeline.scenario import Scenario, Subject
+    from ridgeline.scenario import Scenario
+    from ridgeline.subject import Subject
 
 
 def explain_loss(best: Plan, other: Plan, objective: str = "cost") -> str:

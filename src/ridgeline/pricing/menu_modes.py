@@ -21,7 +21,8 @@ from ridgeline.planner import Plan, plan
 from ridgeline.planner.deployment import deployment
 from ridgeline.planner.plans import PlanResult, front
 from ridgeline.pricing.operation import Operation, given, planned
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
+from ridgeline.subject import Subject
 
 
 class Operations(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,9 +29,10 @@ from ridgeline.errors import InputError
 from ridgeline.estimate import Estimate
 from ridgeline.layout import Layout
 from ridgeline.planner import Plan
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import Evaluator
 from ridgeline.serving.point import chip_price
+from ridgeline.subject import Subject, subject
 
 _FEW = 16
 """Lengths and batches from which the share of prefills is told."""

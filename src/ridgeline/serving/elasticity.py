@@ -15,8 +15,9 @@ import msgspec
 
 from ridgeline.accelerator import library
 from ridgeline.estimate import estimate
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving.point import Evaluator
+from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
 
 WORKLOAD = ("batch", "context", "isl", "osl", "cached")

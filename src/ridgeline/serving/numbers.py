@@ -9,10 +9,11 @@ import math
 
 from ridgeline.estimate import Estimate
 from ridgeline.memory import DeviceMemory
-from ridgeline.scenario import PHASES, Scenario, Subject
+from ridgeline.scenario import PHASES, Scenario
 from ridgeline.serving.balance import balance
 from ridgeline.serving.number import Given, Numbers, Row, evaluate, positive, renamed
 from ridgeline.serving.request import Serving
+from ridgeline.subject import Subject
 from ridgeline.timing import Step
 
 TERM_FORMULA = (

@@ -6,9 +6,9 @@ Names are LAYER/OPERATION/TERM, as in `latent+experts/experts/memory_s`.
 from __future__ import annotations
 
 from ridgeline.collectives import wire_time
-from ridgeline.scenario import Subject
 from ridgeline.serving.number import Given, Numbers, Row, evaluate, positive, renamed
 from ridgeline.serving.numbers import source
+from ridgeline.subject import Subject
 from ridgeline.timing import Step
 
 MATH: Row = ("math_s", "s", "layers * flop / peak", "multiplications at peak")

@@ -15,7 +15,7 @@ from ridgeline.estimate import OVERLAPPED, Estimate, Terms, engine_constants, es
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time
-from ridgeline.scenario import TWO_BATCH, Scenario, Subject, subject
+from ridgeline.scenario import TWO_BATCH, Scenario
 from ridgeline.serving.number import Numbers, positive
 from ridgeline.serving.numbers import (
     estimate_numbers,
@@ -27,6 +27,7 @@ from ridgeline.serving.numbers import (
 )
 from ridgeline.serving.operations import operation_numbers
 from ridgeline.serving.request import Serving, first_token, serve
+from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step
 from ridgeline.timing import step as make_step
 from ridgeline.units import parse, show

@@ -15,9 +15,10 @@ from ridgeline.errors import InputError
 from ridgeline.hardware import System
 from ridgeline.layout import Layout
 from ridgeline.model import kv
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import Deployment, deployment
 from ridgeline.simulate.fleet import PrefillPool
+from ridgeline.subject import Subject
 from ridgeline.workload import Requests
 
 

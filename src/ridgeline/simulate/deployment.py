@@ -16,11 +16,12 @@ import msgspec
 
 from ridgeline.errors import InputError
 from ridgeline.memory import device_memory
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.media import kv_tiers
 from ridgeline.simulate.settings import Engine
 from ridgeline.simulate.stepping import step_law
+from ridgeline.subject import Subject, subject
 from ridgeline.units import show
 
 LARGE = 70 * 2**30

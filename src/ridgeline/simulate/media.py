@@ -17,8 +17,9 @@ from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.hardware import format_bytes, known, load_medium
 from ridgeline.memory import device_memory
 from ridgeline.model.kv import total_stored
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.simulate.hierarchy import KvTier
+from ridgeline.subject import Subject
 from ridgeline.units import parse
 
 UNITS = {"capacity": "B", "read": "B/s", "write": "B/s", "latency": "s", "ttl": "s", "devices": "1"}

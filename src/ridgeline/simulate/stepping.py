@@ -23,8 +23,9 @@ import msgspec
 import numpy as np
 
 from ridgeline.estimate import estimate
-from ridgeline.scenario import Scenario, Subject
+from ridgeline.scenario import Scenario
 from ridgeline.simulate.law import StepLaw, quantised
+from ridgeline.subject import Subject
 from ridgeline.timing import Step, step
 from ridgeline.work import Segment
 

@@ -20,8 +20,9 @@ from ridgeline.accelerator import device
 from ridgeline.errors import InputError, UnknownNameError
 from ridgeline.layout import Divisors, Layout
 from ridgeline.roofline import TERMS
-from ridgeline.scenario import Scenario, Subject, subject, units
+from ridgeline.scenario import Scenario, units
 from ridgeline.serving import number_names, point
+from ridgeline.subject import Subject, subject
 from ridgeline.sweep.compiled import compiled
 from ridgeline.sweep.filter import wanted
 from ridgeline.sweep.grid import Grid, Tile

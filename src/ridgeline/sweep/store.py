@@ -23,7 +23,8 @@ import numpy as np
 from ridgeline.errors import InputError
 from ridgeline.layout import Layout
 from ridgeline.roofline import TERMS
-from ridgeline.scenario import subject, units
+from ridgeline.scenario import units
+from ridgeline.subject import subject
 from ridgeline.sweep.block import KEPT, evaluate
 from ridgeline.sweep.grid import ARRAYS, Grid, load
 

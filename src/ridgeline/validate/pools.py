@@ -18,9 +18,9 @@ from ridgeline.estimate import APART, EngineConstants, Terms, terms
 from ridgeline.layout import Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import Time
-from ridgeline.scenario import Subject
 from ridgeline.serving.disaggregated import Disaggregated, disaggregated
 from ridgeline.serving.point import CHUNK
+from ridgeline.subject import Subject
 from ridgeline.timing import Step
 from ridgeline.timing import step as make_step
 from ridgeline.work import Segment

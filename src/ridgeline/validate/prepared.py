@@ -21,9 +21,10 @@ from ridgeline.estimate import OVERLAPPED, VERSION, Terms, terms
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import Time
-from ridgeline.scenario import Scenario, Subject, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving.online import met
 from ridgeline.serving.point import CHUNK
+from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
 from ridgeline.validate.benchmarks import campaign, requests
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools

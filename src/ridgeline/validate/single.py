@@ -26,7 +26,8 @@ from ridgeline.efficiency import (
 from ridgeline.errors import InputError
 from ridgeline.hardware import System, format_bytes, math_format
 from ridgeline.messages import Kind, Message
-from ridgeline.scenario import Scenario, subject
+from ridgeline.scenario import Scenario
+from ridgeline.subject import subject
 
 MODES = ("collective", "kernel")
 METRIC = "latency_s"

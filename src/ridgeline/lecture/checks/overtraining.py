@@ -7,8 +7,9 @@ from typing import Annotated
 import numpy as np
 
 from ridgeline.model import load_model
-from ridgeline.scenario import Scenario, subject
+from ridgeline.scenario import Scenario
 from ridgeline.serving import balance
+from ridgeline.subject import subject
 from ridgeline.training.conventions import flop_per_token
 from ridgeline.training.lifetime import CHINCHILLA, equal_halves, equal_thirds, extra_tokens, traffic
 from ridgeline.training.scaling.additive import cheapest
