@@ -1,15 +1,16 @@
 """What a step takes on a real engine: the floor's operations and messages with measured constants.
 
     t = host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed
-        + quantise * narrow + messages * sent + sync * meetings + streamed
+        + quantise * narrow + messages * sent + staged + sync * meetings + streamed
 
 `work`, `attended`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, of
 attention apart, since engines whose kernels nobody measured read caches worse than weights; the fixed part, for fp8 and
 fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which engines
 keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent` is
-`efficiency.link_time` of every message; `streamed` the bytes of norms and residuals. A step adds what single kernels do
-not show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, `layer` seconds for
-the small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
+`efficiency.link_time` of every message that the engine's own kernels send, `staged` of those through the host's memory,
+which all engines leave to NCCL; `streamed` the bytes of norms and residuals. A step adds what single kernels do not
+show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, `layer` seconds for the
+small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`OVERLAPPED`): then the step is
 computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -125,6 +126,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     fixed: Array
     narrow: Array
     sent: Array
+    staged: Array
+    """Messages through the host's memory."""
     meetings: Array
     """Messages, one after another."""
     streamed: Array
@@ -142,7 +145,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
         kernels = engine.work_factor(self.prefill) * (self.work + engine.attention * self.attended) + self.streamed
         launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.layers
-        device, sent = kernels + launches, engine.messages * self.sent + engine.sync * self.meetings
+        device, sent = kernels + launches, engine.messages * self.sent + self.staged + engine.sync * self.meetings
         return {
             "kernels": kernels,
             "launches": launches,
@@ -152,7 +155,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def __mul__(self, count: float) -> Terms:
         """The same step `count` times over, by one host."""
-        names = ("work", "attended", "fixed", "narrow", "sent", "meetings", "streamed", "layers")
+        names = ("work", "attended", "fixed", "narrow", "sent", "staged", "meetings", "streamed", "layers")
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
@@ -214,7 +217,8 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         attended=attended * uneven,
         fixed=fixed * uneven,
         narrow=narrow * uneven,
-        sent=sent * uneven,
+        sent=sent * uneven if system.domain.peer_access else 0.0 * sent,
+        staged=0.0 * sent if system.domain.peer_access else sent * uneven,
         meetings=meetings * uneven,
         streamed=STREAMS * layers * hidden * uneven,
         layers=layers * uneven,

@@ -19,7 +19,7 @@ from ridgeline.timing import Step
 TERM_FORMULA = (
     "host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed"
     " + quantise * narrow"
-    " + messages * sent + sync * meetings + streamed"
+    " + messages * sent + staged + sync * meetings + streamed"
 )
 ESTIMATE: tuple[Row, ...] = (
     (
@@ -209,7 +209,7 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
     given |= {
         name: Given(getattr(t, name), "s", kernels)
-        for name in ("work", "attended", "fixed", "narrow", "sent", "streamed")
+        for name in ("work", "attended", "fixed", "narrow", "sent", "staged", "streamed")
     }
     given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "layers", "meetings")}
     given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
@@ -217,7 +217,7 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
         given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")
     rows = ESTIMATE
     if positive(e.overlap):
-        hidden = e.messages * t.sent + e.sync * t.meetings - t.parts(e)["messages"]
+        hidden = e.messages * t.sent + t.staged + e.sync * t.meetings - t.parts(e)["messages"]
         given["hidden"] = Given(hidden, "s", "messages behind the kernels of the other half of the batch")
         rows = tuple((name, unit, f.replace("+ streamed", "+ streamed - hidden"), text) for name, unit, f, text in rows)
     own = evaluate(rows, given)
