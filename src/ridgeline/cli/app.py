@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices are small, and NumPy's threads turn while they wait
     try:
         code = app()(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
         sys.stdout.flush()
