@@ -12,6 +12,7 @@ import numpy as np
 
 from ridgeline.simulate import abreast, engine
 from ridgeline.simulate.compiled import assembled, compiled
+from ridgeline.simulate.gaps import Gaps
 from ridgeline.simulate.law import StepLaw
 from ridgeline.simulate.replica import NO_LIMIT, ROWS, Replica, calendar, gaps_of, queued, run_of, seconds
 from ridgeline.simulate.run import Run
@@ -32,8 +33,11 @@ def words_of(runs: int, requests: int, longest: int, settings: Engine) -> int:
     return runs * (seats + ends) + (engine.JOB_ROWS + 3 * ROWS) * requests
 
 
-def serve_batch(batch: Sequence[Requests], law: StepLaw, settings: Engine) -> list[Run]:
-    """Serve each of several workloads, all `alike`, on a replica of its own."""
+def serve_batch(batch: Sequence[Requests], law: StepLaw, settings: Engine) -> tuple[list[Run], Gaps, np.ndarray]:
+    """Serve each of several workloads, all `alike`, on a replica of its own; their gaps together, and where they end.
+
+    The gaps of run k are those from the k-th of the last numbers to the next.
+    """
     n, most = len(batch), settings.max_num_seqs
     base = Replica(batch[0], law, settings)
     columns = [np.concatenate(each) for each in zip(*((r.arrival, r.prompt, r.output) for r in batch), strict=True)]
@@ -67,11 +71,12 @@ def serve_batch(batch: Sequence[Requests], law: StepLaw, settings: Engine) -> li
         begin = int(np.argmax(fleet[abreast.PLANS] < FAR))
         gaps, counts = (np.concatenate([each, np.empty_like(each)], axis=1) for each in (gaps, counts))
     times, tick = seconds(jobs, law.tick), law.tick
-    begins, rows = [0, *ends.tolist()], [0, *fleet[abreast.KEPT].tolist()]
+    begins, bounds = [0, *ends.tolist()], np.append(0, fleet[abreast.KEPT])
+    rows = bounds.tolist()
     found: list[Run] = []
     for k, b in enumerate(boards):
         mine = slice(begins[k], begins[k + 1])
         cached = np.zeros(len(batch[k]), np.int64)
         own = gaps_of(gaps, counts, rows[k], rows[k + 1], tick)
         found.append(run_of([each[mine] for each in times], jobs[engine.PREEMPTIONS, mine], cached, own, b, settings))
-    return found
+    return found, gaps_of(gaps, counts, 0, rows[-1], tick), bounds

@@ -1,4 +1,4 @@
-"""The pool of all gaps in a few numbers, from stretches alone: its moments, and the values of ranks.
+"""The pool of all gaps of a run in a few numbers, from stretches alone: its moments, and the values of ranks.
 
 A stretch is n gaps f, f + r, ... that `weight` requests see. Its squares about any pivot, with g = f - pivot, sum to
 
@@ -21,14 +21,20 @@ from ridgeline.simulate.ticks import FAR
 
 COUNT, TOTAL, LEAST, MOST, PIVOT = range(5)
 """Gaps, their ticks, the shortest, the longest (of none 0), and the tick about which squares are summed."""
+NEAR = 1000
+"""Stretches whose mean that is."""
 
 
 def sum_gaps(
     first: np.ndarray, rise: np.ndarray, steps: np.ndarray, weight: np.ndarray, whole: np.ndarray, squares: np.ndarray
 ) -> None:
-    """The moments of the pool, about the pivot that is given: int64[5] and float64[1]."""
+    """The moments of the pool: int64[5] and float64[1]."""
     count, total, least, most, sum_of_squares = 0, 0, FAR, 0, 0.0
-    pivot = whole[PIVOT]
+    pivot, near = 0, min(len(first), NEAR)
+    for i in range(near):
+        pivot += first[i]
+    if near > 0:
+        pivot //= near
     for i in range(len(first)):
         n, w, f, r = steps[i], weight[i], first[i], rise[i]
         if n * w > 0:
@@ -41,7 +47,7 @@ def sum_gaps(
             total += n * w * f + r * (n * (n - 1) // 2) * w
             g = f - pivot + 0.0
             sum_of_squares += n * w * (g * g + r * (n - 1) * (g + r * (2 * n - 1) / 6.0))
-    whole[COUNT], whole[TOTAL], whole[LEAST], whole[MOST] = count, total, least, most
+    whole[COUNT], whole[TOTAL], whole[LEAST], whole[MOST], whole[PIVOT] = count, total, least, most, pivot
     squares[0] = sum_of_squares
 
 
@@ -140,12 +146,12 @@ def select_gaps(
         ranks[i] = cells[0, cells[2, i]]
 
 
-def gather_gaps(
+def gather_run(
     first: np.ndarray, rise: np.ndarray, steps: np.ndarray, weight: np.ndarray, shares: np.ndarray,
     whole: np.ndarray, squares: np.ndarray, ranks: np.ndarray, cells: np.ndarray, bins: np.ndarray,
     rows: np.ndarray,
-) -> int:  # fmt: skip
-    """Moments, and the gaps on either side of each percentile: ranks, int64[2 shares]. How many gaps there are."""
+) -> None:  # fmt: skip
+    """Moments of a run, and the gaps on either side of each percentile: ranks, int64[2 shares]."""
     sum_gaps(first, rise, steps, weight, whole, squares)
     count = whole[COUNT]
     if count > 0 and len(shares) > 0:
@@ -153,4 +159,20 @@ def gather_gaps(
             low = int(shares[i] / 100.0 * (count - 1))
             ranks[i], ranks[len(shares) + i] = low, low + 1 if low + 1 < count else low
         select_gaps(first, rise, steps, weight, whole[LEAST], whole[MOST], ranks, cells, bins, rows)
+
+
+def gather_gaps(
+    first: np.ndarray, rise: np.ndarray, steps: np.ndarray, weight: np.ndarray, bounds: np.ndarray,
+    shares: np.ndarray, whole: np.ndarray, squares: np.ndarray, ranks: np.ndarray, cells: np.ndarray,
+    bins: np.ndarray, rows: np.ndarray,
+) -> int:  # fmt: skip
+    """The same of several runs, whose stretches are those from bounds[k] to bounds[k + 1]; how many gaps there are."""
+    count = 0
+    for k in range(len(bounds) - 1):
+        a, z = bounds[k], bounds[k + 1]
+        gather_run(
+            first[a:z], rise[a:z], steps[a:z], weight[a:z], shares, whole[k], squares[k : k + 1], ranks[k], cells,
+            bins, rows,
+        )  # fmt: skip
+        count += whole[k, COUNT]
     return count

@@ -166,11 +166,15 @@ def metrics(
 def metrics_of(
     runs: Sequence[Run],
     batch: Sequence[Requests],
+    itl: Sequence[Spread],
     *,
     objectives: Mapping[str, float] | None = None,
     shares: Sequence[float] = SHARES,
 ) -> list[Metrics]:
-    """The metrics of several runs, each of one replica, all of it: sooner than one by one where they are short."""
+    """The metrics of several runs, each of one replica, all of it: sooner than one by one where they are short.
+
+    `itl`: of each the spread of its gaps, with the same shares.
+    """
     n = len(runs[0].arrival)
     alike = all(len(run.arrival) == n and not np.isnan(run.finish).any() for run in runs)
     if not alike or n > SHORT or any(requests.output.min() == 1 for requests in batch):
@@ -183,7 +187,7 @@ def metrics_of(
         _metrics(
             run,
             requests,
-            [*(each[k] for each in latencies), pooled(run.gaps, shares)],
+            [*(each[k] for each in latencies), itl[k]],
             total=n,
             done=slice(None),
             good=int(good[k]),

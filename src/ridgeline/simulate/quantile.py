@@ -10,6 +10,7 @@ counted into bins (`binned.py`), or listed and sorted where that takes less.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,36 +70,43 @@ def of_gaps(gaps: Gaps, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray
 
     Time and memory are proportional to the number of stretches.
     """
+    found, whole, squares = of_runs(gaps, np.array([0, len(gaps.first)]), shares)
+    return found[0], whole[0], float(squares[0])
+
+
+def of_runs(gaps: Gaps, bounds: np.ndarray, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of several runs, whose stretches are those from bounds[k] to bounds[k + 1]: a row for each."""
     rows = len(gaps.first)
     quick = rows > 0 and worthwhile(0)
-    columns, (each, whole, squares, ranks, *scratch) = _arguments(gaps, shares)
-    whole[binned.PIVOT] = int(gaps.first[:1000].mean()) if rows else 0
+    columns, (each, whole, squares, ranks, *scratch) = _arguments(gaps, bounds, shares)
     counting = quick or rows > FEW or gaps.steps.sum(dtype=np.int64) > FEW
     # in Python lists are sooner read, and products of their numbers always fit
     first, rise, steps, weight = columns if quick else (c.tolist() for c in columns)
     if counting:
         gather = (compiled if quick else assembled)(binned).gather_gaps
-        gather(first, rise, steps, weight, each, whole, squares, ranks, *scratch)
+        gather(first, rise, steps, weight, bounds, each, whole, squares, ranks, *scratch)
     else:
-        binned.sum_gaps(first, rise, steps, weight, whole, squares)
-    count = int(whole[binned.COUNT])
-    if not count:
-        return np.full(len(shares), np.nan), whole, 0.0
-    rank = each / 100.0 * (count - 1)
+        for k, (a, z) in enumerate(pairwise(bounds.tolist())):
+            binned.sum_gaps(first[a:z], rise[a:z], steps[a:z], weight[a:z], whole[k], squares[k : k + 1])
+    count = whole[:, binned.COUNT]
+    rank = each / 100.0 * (count[:, None] - 1)
     low = np.floor(rank)
     if not counting:
-        ranks = _listed(columns, np.minimum(np.concatenate([low, low + 1]), count - 1).astype(np.int64))
-    left, right = (ranks * gaps.tick).reshape(2, -1)
-    return _between(left, right, rank - low), whole, float(squares[0])
+        wanted = np.minimum(np.concatenate([low, low + 1], axis=1), count[:, None] - 1).astype(np.int64)
+        for k, (a, z) in enumerate(pairwise(bounds.tolist())):
+            if count[k]:
+                ranks[k] = _listed([c[a:z] for c in columns], wanted[k])
+    left, right = np.split(ranks * gaps.tick, 2, axis=1)
+    return np.where(count[:, None] > 0, _between(left, right, rank - low), np.nan), whole, squares
 
 
 def gather_one() -> tuple[Any, ...]:
     """The compiled function, and what it takes of one stretch as replicas keep them."""
     first, rise = np.ones((2, 1), np.int64)
     steps, weight = np.ones((2, 1), np.int32)
-    one = Gaps(first=first, rise=rise, steps=steps, weight=weight, tick=1.0)
-    columns, rest = _arguments(one, (50.0,))
-    return compiled(binned).gather_gaps, *columns, *rest
+    one, bounds = Gaps(first=first, rise=rise, steps=steps, weight=weight, tick=1.0), np.array([0, 1])
+    columns, rest = _arguments(one, bounds, (50.0,))
+    return compiled(binned).gather_gaps, *columns, bounds, *rest
 
 
 def ahead() -> None:
@@ -108,12 +116,12 @@ def ahead() -> None:
         gather.ahead(f"from {__name__} import gather_one; f, *a = gather_one(); f(*a)", *arguments)
 
 
-def _arguments(gaps: Gaps, shares: Sequence[float]) -> tuple[Any, Any]:
-    """What `binned.gather_gaps` takes: the stretches in four columns, and the rest."""
-    rows, wide = len(gaps.first), 2 * len(shares)
-    bins = np.empty((wide, 1 + (1 << min(max(rows.bit_length(), BITS[0]), BITS[1]))), np.int64)
-    results = np.zeros(5, np.int64), np.zeros(1), np.zeros(wide, np.int64)
-    scratch = np.empty((3, wide), np.int64), bins, np.empty(rows, np.int64)
+def _arguments(gaps: Gaps, bounds: np.ndarray, shares: Sequence[float]) -> tuple[Any, Any]:
+    """What `binned.gather_gaps` takes: the stretches in four columns, and, behind bounds, the rest."""
+    runs, wide, longest = len(bounds) - 1, 2 * len(shares), int(np.diff(bounds).max())
+    bins = np.empty((wide, 1 + (1 << min(max(longest.bit_length(), BITS[0]), BITS[1]))), np.int64)
+    results = np.zeros((runs, 5), np.int64), np.zeros(runs), np.zeros((runs, wide), np.int64)
+    scratch = np.empty((3, wide), np.int64), bins, np.empty(longest, np.int64)
     columns = gaps.first, gaps.rise, gaps.steps, gaps.weight
     return columns, (np.asarray(shares, dtype=np.float64), *results, *scratch)
 

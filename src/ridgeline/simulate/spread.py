@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.simulate.gaps import Gaps
-from ridgeline.simulate.quantile import SHORT, of_gaps, of_sorted, percentiles
+from ridgeline.simulate.quantile import SHORT, of_runs, of_sorted, percentiles
 
 SHARES = (50.0, 90.0, 95.0, 99.0)
 """Percentiles that are computed unless others are asked for."""
@@ -90,20 +90,29 @@ def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> 
 
 def pooled(gaps: Gaps, shares: Sequence[float] = SHARES) -> Spread:
     """The spread of all gaps, each as often as requests see it."""
-    found, whole, squares = of_gaps(gaps, shares)
-    count, total, least, most, pivot = whole.tolist()
-    if not count:
-        return of_means(np.empty(0), np.empty(0), shares)
-    mean = total / count
-    std = math.sqrt(max(squares / count - (mean - pivot) ** 2, 0.0)) * gaps.tick
-    return Spread(
-        count=count,
-        mean=mean * gaps.tick,
-        std=float(f"{std:.10g}"),  # more digits would depend on where stretches are cut
-        least=least * gaps.tick,
-        most=most * gaps.tick,
-        percentiles=_named(shares, found.tolist()),
-    )
+    return pooled_each(gaps, np.array([0, len(gaps.first)]), shares)[0]
+
+
+def pooled_each(gaps: Gaps, bounds: np.ndarray, shares: Sequence[float] = SHARES) -> list[Spread]:
+    """The same of several runs, whose stretches are those from bounds[k] to bounds[k + 1]."""
+    spreads: list[Spread] = []
+    for found, moments, squares in zip(*(each.tolist() for each in of_runs(gaps, bounds, shares)), strict=True):
+        count, total, least, most, pivot = moments
+        if not count:
+            spreads.append(of_means(np.empty(0), np.empty(0), shares))
+            continue
+        mean = total / count
+        std = math.sqrt(max(squares / count - (mean - pivot) ** 2, 0.0)) * gaps.tick
+        made = Spread(
+            count=count,
+            mean=mean * gaps.tick,
+            std=float(f"{std:.10g}"),  # more digits would depend on where stretches are cut
+            least=least * gaps.tick,
+            most=most * gaps.tick,
+            percentiles=_named(shares, found),
+        )
+        spreads.append(made)
+    return spreads
 
 
 def of_means(sums: np.ndarray, counts: np.ndarray, shares: Sequence[float] = SHARES) -> Spread:

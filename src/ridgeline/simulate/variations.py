@@ -22,6 +22,7 @@ from ridgeline.simulate.deployment import Deployment
 from ridgeline.simulate.metrics import Metrics, metrics_of
 from ridgeline.simulate.quantile import SHORT
 from ridgeline.simulate.simulation import overloaded, simulate
+from ridgeline.simulate.spread import pooled_each
 from ridgeline.workload import Requests, Workload
 
 WORDS = 1 << 21
@@ -126,6 +127,7 @@ def _of_batch(batch: Sequence[tuple[Variation, Requests]], objectives: Mapping[s
         yield Varied(metrics=made.metrics, overloaded=made.overloaded)
         return
     deployed, drawn = batch[0][0].deployment, [requests for _, requests in batch]
-    runs = serve_batch(drawn, deployed.law, deployed.engine)
-    for run, requests, found in zip(runs, drawn, metrics_of(runs, drawn, objectives=objectives), strict=True):
+    runs, gaps, bounds = serve_batch(drawn, deployed.law, deployed.engine)
+    made = metrics_of(runs, drawn, pooled_each(gaps, bounds), objectives=objectives)
+    for run, requests, found in zip(runs, drawn, made, strict=True):
         yield Varied(metrics=found, overloaded=overloaded(run, requests, deployed.engine.max_num_seqs))
