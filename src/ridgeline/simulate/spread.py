@@ -70,7 +70,8 @@ def spreads(columns: Iterable[np.ndarray], shares: Sequence[float] = SHARES) -> 
     for n, numbered in short.items():
         rows = np.concatenate([values for _, values in numbered])
         means = rows.mean(axis=1)
-        squares = np.square(rows - means[:, None]).sum(axis=1)
+        apart = rows - means[:, None]
+        squares = np.square(apart, out=apart).sum(axis=1)
         rows.sort(axis=1)
         each = zip(
             means.tolist(), (squares / n).tolist(), rows[:, 0].tolist(), rows[:, -1].tolist(),
