@@ -23,7 +23,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from ridgeline.estimate import HeldOut, engines
+from ridgeline.engines import HeldOut, engines
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 from ridgeline.validate.score import Score, Scoreboard, score, select

@@ -12,14 +12,12 @@ which all engines leave to NCCL; `streamed` the bytes of norms and residuals. A 
 show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, `layer` seconds for the
 small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
 
-Everything runs one after another, unless an engine lets two micro-batches take turns (`OVERLAPPED`): then the step is
-computed twice at half the size, and messages hide behind kernels. Knows no queue.
+Everything runs one after another, unless an engine lets two micro-batches take turns (`engines.OVERLAPPED`): then the
+step is computed twice at half the size, and messages hide behind kernels. Knows no queue.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.resources import files
 from itertools import repeat
 from math import exp
 
@@ -34,6 +32,7 @@ from ridgeline.efficiency import (
     link_time,
     provenance,
 )
+from ridgeline.engines import FITTED, LEVELS, EngineConstants, engine_constants, engines, place, spread
 from ridgeline.errors import UnknownNameError
 from ridgeline.hardware import Chip, System, format_bytes
 from ridgeline.layout import Layout
@@ -51,70 +50,11 @@ MATRICES_OF = "sglang"
 tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
-OVERLAPPED = " overlapped"
-"""Added to an engine's name where two micro-batches take turns, as in DeepSeek's own and large SGLang deployments."""
-VERSION = " at "
-"""Between a benchmark's name and the version of the engine that it ran."""
-APART = "separate pools"
-"""Stands for a source: clients of separate pools, whose own prefill meets no decodes."""
 UNEVEN = 2.0
 """Variance of the popularity of routed experts about its mean of 1, in the traffic of the measurements."""
 WHOLE = {("vllm", "fp8", "hopper")}
 """Engine, format and generation whose kernel reads every expert, visited or not: per-tensor fp8 experts in vLLM take
 the same time from 4 to 48 sequences (Qwen3-235B on H200, vLLM 0.12)."""
-FITTED = "fitted"
-"""Key of the interval where constants were fitted to this model on this system by this engine."""
-LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
-"""What an estimate rests on, best first."""
-
-
-class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How prompts reach the engine: constants of its front end and of the client that drives it."""
-
-    frontend: float
-    """Seconds per request outside the steps: HTTP, tokenising, scheduling."""
-    per_request: float
-    """Seconds more for each other open request."""
-    first: float
-    """Own prefill over that of a prompt alone: it shares its steps with decodes and other prompts."""
-    burst: float
-    """Share of the others' prefills that come before a request's own first token."""
-    missing: float = 0.0
-    """Places of the engine, 0 to 1, that no request gets: clients keep one more open than are let in."""
-
-
-class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a step of an engine adds to its kernels, fitted to whole steps."""
-
-    engine: str
-    generation: str = ""
-    """Generation of chips (`efficiency.generation`) they are for; empty: all."""
-    place: str = ""
-    """Engine, model and system they are for, as `place` names them; empty: all."""
-    rows: int
-    """Measured numbers behind it."""
-    chips: tuple[str, ...]
-    """Chips they were measured on."""
-    kernels: float
-    """Factor on kernels' work; 1 for engines whose kernels were measured."""
-    attention: float = 1.0
-    """Further factor on that of attention; 1 likewise."""
-    prefill: float
-    """Further factor on it in prefill steps; 1 likewise."""
-    launches: float
-    quantise: float
-    sync: float
-    messages: float
-    layer: float
-    host: float
-    sequence: float
-    client: Client
-    overlap: Array = 0.0
-    """Share of messages that hides behind kernels: 1 if two micro-batches take turns."""
-
-    def work_factor(self, prefill: bool) -> float:
-        """Factor on kernels' work in a step."""
-        return self.kernels * self.prefill if prefill else self.kernels
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,83 +238,8 @@ def estimate(step: Step, model: Architecture, system: System, layout: Layout, en
     )
 
 
-def spread(metric: str, resting: str, engine: str) -> tuple[float, float]:
-    """ln(measured / estimate) between which four of five held-out measurements of a metric lie, at a level (FITTED)."""
-    table = engines().spread
-    if own := table.get(f"{metric}, {engine}", {}).get(resting):
-        return own
-    by_level = table.get(metric) or table.get(metric.partition("/")[2]) or table["all"]
-    return by_level.get(resting) or by_level[LEVELS[0] if resting == FITTED else "any"]
-
-
-def place(engine: str, model: str, system: str) -> str:
-    """How a model on a system by an engine is named in `Engines.places`."""
-    return f"{engine}, {model}, {system}"
-
-
 def level(found: Terms, engine: EngineConstants, chip: str) -> str:
     """What an estimate with these terms and constants rests on: one of LEVELS."""
     if found.provenance != LEVELS[0] and chip in engine.chips:
         return "measured steps"
     return found.provenance
-
-
-class HeldOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Error of predictions with constants fitted without the rows predicted."""
-
-    n: int
-    median_abs_error: float
-    p90_abs_error: float
-    bias: float
-
-
-class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All fitted engines, and how far measurements lie from estimates."""
-
-    source: str
-    engines: tuple[EngineConstants, ...]
-    places: tuple[str, ...]
-    """Model, system and engine of all rows that constants were fitted to, as `place` names them."""
-    clients: dict[str, Client]
-    """How the clients of some benchmarks drive engines, by "engine, source of the measurement", the same with
-    ", generation of chips", ", source", and "place, source"; by APART: how prompts reach separate pools."""
-    held_out: dict[str, HeldOut]
-    """By "mode/metric" and by "mode/metric, engine", each model on each system left out."""
-    near: dict[str, HeldOut] = {}
-    """The same, rows left out at random."""
-    ablation: dict[str, tuple[float, float]] = {}
-    """Median and 90th percentile of the error of the time per output token online, by what was left out of the law and
-    the fit (`validate.ablation`)."""
-    spread: dict[str, dict[str, tuple[float, float]]]
-    """By metric or "metric, engine", and by level: ln(measured / estimate) below and above which a tenth of held-out
-    measurements lie."""
-
-    def constants(self, name: str, chip: str = "", source: str = "", where: str = "") -> EngineConstants:
-        """Constants of an engine on chips like `chip`, else on all; of all engines ("any") if nobody measured it.
-
-        `source` names a benchmark whose clients are known, or is APART; `where` a `place`, which may have its own.
-        """
-        found = {(engine.engine, engine.generation, engine.place): engine for engine in self.engines}
-        base = name.removesuffix(OVERLAPPED)
-        levels = [(who, alike, "") for who in (base, "any") for alike in (generation(chip), "")]
-        benchmark = source.partition(VERSION)[0]
-        known = [f"{base}, {source}, {generation(chip)}", f"{base}, {source}", f"{base}, {benchmark}", f", {benchmark}"]
-        if where:
-            levels, known = [(base, "", where), *levels], [f"{where}, {source}", *known]
-        constants = next(found[each] for each in levels if each in found)
-        client = next((self.clients[key] for key in known if key in self.clients), None)
-        if client:
-            constants = msgspec.structs.replace(constants, client=client)
-        return constants if base == name else msgspec.structs.replace(constants, overlap=1.0)
-
-
-@lru_cache(maxsize=1)
-def engines() -> Engines:
-    """The shipped constants of engines."""
-    return msgspec.json.decode(files("ridgeline.catalog").joinpath("engines.json").read_bytes(), type=Engines)
-
-
-@lru_cache(maxsize=4096)
-def engine_constants(name: str, chip: str = "", source: str = "", where: str = "") -> EngineConstants:
-    """`Engines.constants` of what is shipped."""
-    return engines().constants(name, chip, source, where)

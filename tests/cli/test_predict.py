@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +11,7 @@ import pytest
 
 from ridgeline.cli.calibrate import _UNITS
 from ridgeline.efficiency import KernelConstants, LinkConstants
-from ridgeline.estimate import Client, EngineConstants, Engines
+from ridgeline.engines import Client, EngineConstants, read_engines
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 
@@ -155,12 +154,12 @@ def test_calibration(run: Runner, points: Path) -> None:
     path = points.parent / "engines.json"
     result = run(f"calibrate {points} -o {path}")
     assert (result.code, result.err) == (0, "")
-    found = msgspec.json.decode(path.read_bytes(), type=Engines)
+    found = read_engines(path.read_bytes())
     assert {each.engine for each in found.engines} == {"any", "vllm"}
     assert "vllm" in result.out
     assert "online/tpot_s" in result.out
     assert f"written to {path}" in result.out
-    assert json.loads(path.read_text()) == run(f"calibrate {points} --json").json
+    assert msgspec.to_builtins(found) == run(f"calibrate {points} --json").json
     assert sorted(each.name for each in points.parent.iterdir()) == ["engines.json", "points.csv"]
     assert {row["engine"] for row in table(run(f"calibrate {points} --csv").out)} == {"any", "vllm"}
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ridgeline.estimate import LEVELS, Estimate, engines, estimate, place
+from ridgeline.engines import LEVELS, engines, place
+from ridgeline.estimate import Estimate, estimate
 from ridgeline.hardware import load_system
 from ridgeline.layout import Layout
 from ridgeline.model import load_model

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ridgeline.estimate import Client
+from ridgeline.engines import Client
 from ridgeline.serving.disaggregated import Disaggregated, disaggregated
-from ridgeline.serving.online import Online, met, online
+from ridgeline.serving.online import Online, met, online, ranks_apart
+from ridgeline.simulate import replica
+from ridgeline.simulate.law import affine
+from ridgeline.simulate.settings import Engine
+from ridgeline.workload import Requests
 
 STEADY = Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.0)
 
@@ -19,7 +23,7 @@ seconds = st.floats(1e-4, 1.0)
 counts = st.integers(1, 2000)
 
 
-def served(client: Client = STEADY, **values: float) -> Online:
+def served(client: Client = STEADY, **values: Any) -> Online:
     base: dict[str, Any] = {
         "decode": 0.02,
         "prefill": 0.05,
@@ -67,6 +71,67 @@ def test_a_missing_place_is_waited_for_as_one_that_memory_lacks(
     values = {"decode": decode, "prefill": prefill, "concurrency": concurrency, "osl": 512}
     waited = served(client, **values).ttft - served(**values).ttft
     assert waited == pytest.approx(1 / served(**values, requests=1e9).request_rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("concurrency", [16, 64, 256])
+def test_equal_requests_stay_together_where_prompts_go_first(concurrency: int) -> None:
+    """Ten waves through the simulation of SGLang: each is like the first. vLLM, which mixes, parts them."""
+    law = affine(step=8e-3, token=2e-5, sequence=1e-4, most_sequences=512)
+    waves, isl, osl, together = 10, 1024, 256, 8
+    lengths = np.full(waves * concurrency, isl), np.full(waves * concurrency, osl)
+    sent = Requests(
+        arrival=np.zeros(waves * concurrency), prompt=lengths[0], output=lengths[1], concurrency=concurrency
+    )
+    first: dict[str, float] = {}
+    between: dict[str, float] = {}
+    for scheduler in ("sglang", "vllm"):
+        run = replica.serve(sent, law, Engine(scheduler=scheduler, max_num_seqs=512))
+        first[scheduler] = float((run.first_token - run.arrival).mean())
+        between[scheduler] = float(((run.finish - run.first_token) / (osl - 1)).mean())
+    prefill = law.seconds(0, 0, [(isl, 0)] * together) / together
+    found = served(
+        Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.5 / waves),
+        decode=law.seconds(concurrency, 0, []),
+        prefill=prefill,
+        alone=0.5 * (together + 1) * prefill,
+        concurrency=concurrency,
+        osl=osl,
+        waves=waves,
+    )
+    assert first["sglang"] == pytest.approx(found.ttft, rel=0.05)
+    assert between["sglang"] == pytest.approx(found.tpot, rel=0.05)
+    assert first["vllm"] < 0.9 * first["sglang"]
+
+
+@pytest.mark.parametrize("concurrency", [4, 64, 512])
+def test_prompts_that_an_engine_gathers(concurrency: int) -> None:
+    """The first of a batch waits all steps, those that come meanwhile what is left: drawn prompt by prompt."""
+    steps, osl, waits, close = 20, 1024, list[float](), -1.0
+    for came in np.cumsum(np.random.default_rng(1).exponential(osl / concurrency, 20_000)):
+        close = came + steps if came > close else close
+        waits.append(close - came)
+    values = {"decode": 1e-3, "prefill": 0.0, "alone": 0.0, "concurrency": concurrency, "osl": osl}
+    assert served(**values, gather=steps).ttft == pytest.approx(1e-3 * np.mean(waits), rel=0.05)
+
+
+@pytest.mark.parametrize(("come", "ranks"), [(0.02, 8), (0.4, 4), (3.0, 8), (80.0, 16)])
+def test_ranks_that_wait_for_the_busiest(come: float, ranks: int) -> None:
+    """Prompts drawn step by step: the first of the busiest rank takes a step alone, each further one its rank."""
+    prefill, alone = 1.0, 3.0
+    drawn = np.random.default_rng(1).poisson(come, (40_000, ranks))
+    most = drawn.max(axis=1)
+    spent = ((most > 0) * alone + np.maximum(most - 1, 0) * ranks * prefill).sum() / drawn.sum()
+    one, full = ranks_apart(come, float(ranks))
+    assert one * alone + full * prefill == pytest.approx(spent, rel=0.02 if come < 50 else 0.06)
+
+
+@given(come=st.floats(1e-6, 40), ranks=st.integers(2, 256), prefill=seconds)
+def test_ranks_apart_take_no_less_than_ranks_filled_alike(come: float, ranks: int, prefill: float) -> None:
+    """Nor more than if every prompt came to a step of its own."""
+    apart, alone = ranks_apart(come, float(ranks)), ranks * prefill
+    many = served(prefill=prefill, alone=alone, apart=apart)
+    assert many.request_rate <= served(prefill=prefill, alone=alone).request_rate * (1 + 1e-12)
+    assert many.request_rate >= served(prefill=alone, alone=alone).request_rate * (1 - 1e-9)
 
 
 @given(rate=st.floats(0.5, 1e4), prefill=seconds, requests=st.integers(2, 300))

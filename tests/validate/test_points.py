@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline import Scenario, step
-from ridgeline.estimate import LEVELS, heads_held
+from ridgeline.engines import LEVELS
+from ridgeline.estimate import heads_held
 from ridgeline.hardware import load_system
 from ridgeline.layout import Layout
 from ridgeline.model import load_model
@@ -181,3 +182,32 @@ def test_heads_of_a_core() -> None:
     single = msgspec.structs.replace(chip, cores=1)
     assert [heads_held(layer, Layout(tp=tp), chip) for tp in (1, 4, 12)] == [1.0, 1.0, 2.0]
     assert heads_held(layer, Layout(tp=12), single) == 1.0
+
+
+def test_layouts_that_a_benchmark_tells_elsewhere() -> None:
+    """TensorRT-LLM's overview of 1.0 counts GPUs as TP; its options for models with experts spread attention."""
+    row = {"model": "qwen3-235b-a22b", "chip": "h200", "chips": "8", "engine": "TensorRT-LLM", "weight_dtype": "fp8"}
+    row |= {"mode": "online", "metric": "out_tok_s", "isl": "1000", "osl": "1000"}
+    told = row | {"source": "TRT-LLM perf-overview (v1.0)"}
+    by_count, by_layout = predict([told | {"tp": "8"}, told | {"tp": "1", "dp": "8", "ep": "8"}])
+    assert by_count == by_layout
+    dense = told | {"model": "llama-3.1-70b"}
+    assert predict([dense | {"tp": "8"}]) != predict([dense | {"tp": "1", "dp": "8"}])
+
+
+def test_attention_ranks_wait_for_each_other_only_where_they_share_experts() -> None:
+    """Replicas of a dense model side by side lose nothing: eight with all requests are as fast as eight times one."""
+    row = {"model": "llama-3.1-8b", "chip": "h200", "engine": "vLLM", "weight_dtype": "fp8", "mode": "online"}
+    row |= {"metric": "tpot_s", "isl": "1024", "osl": "256"}
+    many, one = predict([row | {"dp": "8", "batch": "512"}, row | {"dp": "1", "batch": "64"}])
+    assert many.estimate == pytest.approx(one.estimate, rel=0.1)
+
+
+def test_prompts_that_a_benchmark_gathers() -> None:
+    """InferenceX let TensorRT-LLM wait for prompts at one length below TP 8: up to 20 decode steps."""
+    row = {"model": "llama-3.1-70b", "chip": "b200", "engine": "TensorRT-LLM", "weight_dtype": "fp8", "tp": "4"}
+    row |= {"mode": "online", "isl": "1024", "osl": "1024", "batch": "16", "source": "InferenceX"}
+    first, between, longer = predict(
+        [row | {"metric": "ttft_s"}, row | {"metric": "tpot_s"}, row | {"metric": "ttft_s", "osl": "1025"}]
+    )
+    assert 10 * between.estimate < first.estimate - longer.estimate < 20 * between.estimate

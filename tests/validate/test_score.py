@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import scoreboard
 
+from ridgeline.engines import engines
 from ridgeline.errors import InputError
-from ridgeline.estimate import engines
 from ridgeline.validate.calibrate import calibration_rows
 from ridgeline.validate.fit import learn
 from ridgeline.validate.points import Prediction

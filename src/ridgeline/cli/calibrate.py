@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ridgeline.efficiency import Constants
-    from ridgeline.estimate import EngineConstants, Engines
+    from ridgeline.engines import EngineConstants, Engines
     from ridgeline.training.framework import Frameworks
 
 Points = Annotated[

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from ridgeline.estimate import engine_constants
+from ridgeline.engines import engine_constants
 from ridgeline.layout import Layout
 from ridgeline.memory import device_memory
 from ridgeline.model import kv

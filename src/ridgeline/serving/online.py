@@ -6,13 +6,26 @@ the replica in full prefill steps) for each of the others. Of these prefills the
 request's own first token, because prompts arrive together or go first, and the rest between its tokens:
 
     tpot = d / accepted + (1 - burst) (B - 1) p / osl
-    ttft = frontend + per_request (C - 1) + first * alone + burst (B - 1) p + waiting
+    ttft = frontend + per_request (C - 1) + first * alone + burst (B - 1) p + waiting + gathered
     waiting = (C - B + missing) (p + osl d / (accepted B))                for a place, beyond what the engine lets in
+    gathered = G d (1 + g / 2) / (1 + g), g = G B accepted / osl         if the engine waits G steps for more prompts
 
 `first` is the own prefill over that of a prompt alone: it shares its steps with decodes and other prompts. What enters
 one time leaves the other: ttft + osl * tpot does not depend on `burst`. With 1/2 all prompts come together; if clients
-send n requests one after another and only the first come together, it is 1 / (2 n). `missing` is 1 where the engine
-lets in one request less than the clients keep open, so that one always waits for the next to end.
+send n requests one after another and only the first come together, it is 1 / (2 n). An engine whose decodes wait while
+there are prompts keeps together who came together: they decode in the same steps, and if their lengths are equal they
+end in the same one. Every wave is then like the first, and burst n times as large (`waves`, at most 1/2). `missing` is
+1 where the engine lets in one request less than the clients keep open, so that one always waits for the next to end.
+Of the 1 + g prompts that an engine gathers the first waits G steps, the others half of them in the mean.
+
+Where `ranks` of attention data share experts, each batches its own prompts, and all wait in every step for the one that
+prefills most. A step brings a rank l = pieces B accepted / (ranks osl) prompts or pieces of them, and the busiest of
+all m(l), the mean of the largest of `ranks` Poisson numbers. With the chance c = 1 - exp(-ranks l) that anybody has
+one, and p of prompts that fill all ranks alike, a prompt costs the replica
+
+    p' = max( (c alone + (m - c) ranks p) / (ranks l) , p )                          `apart` has the factors
+
+but for prompts of a burst, which fill all ranks.
 
 A run of N requests on B places ends with a round that is not full. Requests of one length that begin together end
 together; a prefill at a time keeps them apart. With s = B p / (B p + osl d) and x = N / B = whole + part,
@@ -41,8 +54,12 @@ import math
 import msgspec
 
 from ridgeline.arrays import Array, namespace
-from ridgeline.estimate import Client
+from ridgeline.engines import Client
 
+TOGETHER = 0.5
+"""`burst` where all prompts come at once: half of the others' are before one's own."""
+MANY_PROMPTS = 50.0
+"""Prompts of a rank and step beyond which a Poisson number is taken as normal."""
 MANY = 1e6
 """Rounds of requests of a run without end."""
 
@@ -73,6 +90,9 @@ def online(
     requests: Array = math.inf,
     rate: Array = 0.0,
     prompts: Array = 1.0,
+    waves: Array = 1.0,
+    gather: Array = 0.0,
+    apart: tuple[Array, Array] = (0.0, 1.0),
 ) -> Online:
     """Mean latencies of `concurrency` open requests on one replica.
 
@@ -90,25 +110,68 @@ def online(
         Requests per second that come, `concurrency` of them open in the mean; 0: as many as keep `concurrency` open.
     prompts
         Prompts in a full prefill step.
+    waves
+        Waves of prompts in which those of the first stay together; 1: they part.
+    gather
+        Steps that the engine waits for more prompts before it computes one.
+    apart
+        Factors on `alone` and `prefill` of what a prompt costs attention ranks that wait for each other
+        (`ranks_apart`).
     """
     xp = namespace(decode, prefill, concurrency, capacity, osl)
     batch = xp.minimum(concurrency + 0.0 * capacity, capacity + 0.0 * concurrency)
-    others = xp.maximum(batch - 1.0, 0.0 * batch) * prefill
+    together, prefill = prefill, xp.maximum(apart[0] * alone + apart[1] * prefill, prefill)
+    others = xp.maximum(batch - 1.0, 0.0 * batch)
     per_request = prefill + osl * decode / (accepted * batch)
     front = client.frontend + client.per_request * (concurrency - 1.0)
-    burst, waiting = client.burst, client.burst * others + (concurrency - batch + client.missing) * per_request
+    burst = xp.minimum(client.burst * waves, xp.maximum(client.burst + 0.0 * waves, TOGETHER + 0.0 * waves))
+    waiting = burst * others * together + (concurrency - batch + client.missing) * per_request
     finished = _full(batch, requests, prefill / per_request) / per_request
     given = rate > 0
     if _any(given):
         least = xp.minimum(requests + 0.0 * batch, MANY * batch)
-        burst, queue = _arriving(rate, least, prefill + decode / prompts, per_request, capacity, concurrency)
-        waiting, burst = xp.where(given, queue, waiting), xp.where(given, burst, client.burst)
-    ttft = front + client.first * alone + waiting
-    tpot = decode / accepted + (1.0 - burst) * others / osl
+        behind, queue = _arriving(rate, least, prefill + decode / prompts, per_request, capacity, concurrency)
+        waiting, burst = xp.where(given, queue, waiting), xp.where(given, behind, burst)
+    others_come = gather * batch * accepted / osl
+    gathered = gather * decode * (1.0 + 0.5 * others_come) / (1.0 + others_come)
+    ttft = front + client.first * alone + waiting + gathered
+    tpot = decode / accepted + (1.0 - burst) * others * prefill / osl
     e2e = ttft + (osl - 1.0) * tpot
     if _any(given):
         finished = xp.where(given, 1.0 / (1.0 / xp.maximum(rate, 1e-9) + (e2e + waiting) / requests), finished)
     return Online(ttft=ttft, tpot=tpot, e2e=e2e, request_rate=finished, batch=batch)
+
+
+def ranks_apart(prompts: Array, ranks: Array) -> tuple[Array, Array]:
+    """Factors on the prefill alone, and on that of full ranks, of what a prompt costs `ranks` that wait for each other.
+
+    `prompts`: those, or pieces of them, that come to a rank in a step.
+    """
+    xp = namespace(prompts, ranks)
+    somebody = -xp.expm1(-ranks * prompts)
+    more = xp.maximum(busiest(prompts, ranks) - somebody, 0.0 * somebody)
+    return xp.where(ranks > 1, somebody / (ranks * prompts), 0.0), xp.where(ranks > 1, more / prompts, 1.0)
+
+
+def busiest(mean: Array, ranks: Array) -> Array:
+    """Mean of the largest of `ranks` Poisson numbers of a mean: the sum over k of 1 - P(number <= k)^ranks.
+
+    Beyond a mean of MANY_PROMPTS, mean + sqrt(2 mean ln(ranks)), up to 6% too much.
+
+    Examples
+    --------
+    >>> round(float(busiest(0.375, 1.0)), 3), round(float(busiest(0.375, 8.0)), 2)
+    (0.375, 1.37)
+    """
+    xp = namespace(mean, ranks)
+    few = xp.minimum(mean, MANY_PROMPTS + 0.0 * mean)
+    chance = xp.exp(-few)
+    below, total = 0.0 * few, 0.0 * few * ranks
+    for k in range(int(few.max() if hasattr(few, "max") else few) + 60):
+        below = below + chance
+        total = total + (1.0 - xp.minimum(below, 1.0 + 0.0 * below) ** ranks)
+        chance = chance * few / (k + 1)
+    return xp.where(mean > MANY_PROMPTS, mean + xp.sqrt(2.0 * mean * xp.log(ranks)), total)
 
 
 def met(mean: Array, requests: Array) -> Array:

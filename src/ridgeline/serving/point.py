@@ -10,8 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from ridgeline.arrays import Array, namespace
+from ridgeline.engines import OVERLAPPED, engine_constants
 from ridgeline.errors import InputError
-from ridgeline.estimate import OVERLAPPED, Estimate, Terms, engine_constants, estimate, terms
+from ridgeline.estimate import Estimate, Terms, estimate, terms
 from ridgeline.layout import Layout
 from ridgeline.memory import DeviceMemory, device_memory
 from ridgeline.roofline import Time

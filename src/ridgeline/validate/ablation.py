@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ridgeline.estimate import EngineConstants, Engines, place
+from ridgeline.engines import EngineConstants, Engines, place
 from ridgeline.validate.points import metrics
 from ridgeline.validate.prepared import Prepared
 

@@ -1,5 +1,6 @@
-"""What benchmarks do that their rows do not say: how many requests a run sends, from their own documentation, and which
-of a source's campaigns, each with a script of its own, a row belongs to.
+"""What benchmarks do that their rows do not say, from their own documentation: how many requests a run sends, whether
+these are equal, what they set of an engine, and which of a source's campaigns, each with a script of its own, a row
+belongs to.
 
 Knows no row and no engine.
 """
@@ -12,6 +13,18 @@ from importlib.resources import files
 import msgspec
 
 
+class Gather(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Runs in which an engine waits so many steps for more prompts before it computes one."""
+
+    engine: str
+    model: str
+    isl: int
+    osl: int
+    tp: int
+    """At most."""
+    steps: int
+
+
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A benchmark whose rows have a `source` that begins with its own."""
 
@@ -22,6 +35,13 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Prompt tokens, output tokens, and the requests that are sent at these lengths."""
     decimal: str = ""
     """Added to the source of rows whose prompts are whole hundreds of tokens, if another script sent those."""
+    equal: float = 0.0
+    """Rounds of a run in which all prompts have one length and all answers too, of rows without `decimal`; 0: they
+    do not, or nobody knows."""
+    gather: tuple[Gather, ...] = ()
+    attention_dp: bool = False
+    """Whether models with experts ran attention-data and expert parallel on all chips of a stage, where a row has only
+    their number."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +68,40 @@ def requests(source: str, isl: float, osl: float) -> float:
         if source.startswith(benchmark.source):
             return next((float(n) for i, o, n in benchmark.requests if (i, o) == (isl, osl)), float("inf"))
     return float("inf")
+
+
+@lru_cache(maxsize=1024)
+def equal(source: str) -> float:
+    """`Benchmark.equal` of a source, its campaign told apart; 0 where nothing is known.
+
+    Examples
+    --------
+    >>> equal("NVIDIA in-house runs"), equal("NVIDIA in-house runs, decimal lengths"), equal("somebody")
+    (10.0, 0.0, 0.0)
+    """
+    found = next((each for each in benchmarks() if source.startswith(each.source)), None)
+    return 0.0 if found is None or (found.decimal and found.decimal in source) else found.equal
+
+
+@lru_cache(maxsize=1024)
+def attention_dp(source: str) -> bool:
+    """`Benchmark.attention_dp` of a source."""
+    return any(each.attention_dp for each in benchmarks() if source.startswith(each.source))
+
+
+@lru_cache(maxsize=4096)
+def gathering(source: str, engine: str, model: str, isl: float, osl: float, tp: float) -> float:
+    """Steps that an engine waits for more prompts in a run; 0 where nothing is known.
+
+    Examples
+    --------
+    >>> gathering("InferenceX", "trtllm", "llama-3.1-70b", 1024, 1024, 4)
+    20.0
+    """
+    known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.gather]
+    runs = {(each.engine, each.model, each.isl, each.osl): each for each in known}
+    found = runs.get((engine, model, int(isl), int(osl)))
+    return float(found.steps) if found and tp <= found.tp else 0.0
 
 
 @lru_cache(maxsize=4096)

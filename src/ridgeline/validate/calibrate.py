@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from ridgeline.engines import FITTED, Engines, write_engines
 from ridgeline.errors import InputError
-from ridgeline.estimate import FITTED, Engines
 from ridgeline.validate.ablation import FLOOR, TERMS, error, floor_error
 from ridgeline.validate.fit import LEAST, MEASURED, learn, place_of
 from ridgeline.validate.heldout import Errors, add_errors, held_out, spread
@@ -87,8 +87,7 @@ def _halves(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[
 
 
 def write(engines: Engines, path: Path) -> None:
-    """Write constants as JSON, one engine per line, in one go."""
-    text = msgspec.json.format(msgspec.json.encode(engines), indent=1)
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
-        file.write(text + b"\n")
+    """Write constants as JSON, a line for each level, in one go."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="\n") as file:
+        file.write(write_engines(engines))
     os.replace(file.name, path)

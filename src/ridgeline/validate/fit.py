@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 
 from ridgeline.efficiency import generation
-from ridgeline.estimate import APART, LEVELS, OVERLAPPED, VERSION, Client, EngineConstants, Engines, Terms, place
+from ridgeline.engines import APART, LEVELS, OVERLAPPED, VERSION, Client, EngineConstants, Engines, place
+from ridgeline.estimate import Terms
 from ridgeline.serving.online import online
 from ridgeline.validate.points import metrics
 from ridgeline.validate.pools import PreparedPools, pool_metrics
@@ -274,11 +275,12 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants,
         decode, prefill, alone = (each.total(engine) for each in (group.decode, group.prefill, group.alone))
         osl, weight = np.maximum(n["osl"], 1.0), WEIGHT / np.sqrt(max(rows.sum(), 1))
         values = (decode, prefill / group.prompts, alone, np.maximum(n["batch"], 1.0), group.capacity, osl, n["value"])
-        values += n["requests"], n["rate"], group.prompts, kind == "ttft_s", weight
+        known = [n[name] for name in ("requests", "rate", "waves", "gather", "alone", "full")]
+        values += (group.prompts, *known, kind == "ttft_s", weight)
         columns.append([np.broadcast_to(v, len(kind))[rows] for v in values])
-    decode, prefill, alone, batch, capacity, osl, value, requests, rate, prompts, first, weight = (
-        np.concatenate(each) for each in zip(*columns, strict=True)
-    )
+    joined = [np.concatenate(each) for each in zip(*columns, strict=True)]
+    decode, prefill, alone, batch, capacity, osl, value, prompts, *joined = joined
+    requests, rate, waves, gather, single, full, first, weight = joined
     if first.sum() < LEAST:
         return parent
 
@@ -294,6 +296,9 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants,
             requests=requests,
             rate=rate,
             prompts=prompts,
+            waves=waves,
+            gather=gather,
+            apart=(single, full),
         )
         return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
 

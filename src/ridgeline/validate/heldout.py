@@ -24,7 +24,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ridgeline.estimate import FITTED, LEVELS, Engines, HeldOut, level, place
+from ridgeline.engines import FITTED, LEVELS, Engines, HeldOut, place
+from ridgeline.estimate import level
 from ridgeline.validate.points import metrics
 from ridgeline.validate.pools import PreparedPools, pool_metrics
 from ridgeline.validate.prepared import Prepared
@@ -73,17 +74,15 @@ def spread(errors: Errors, near: Errors) -> dict[str, dict[str, tuple[float, flo
             continue
         base = by_level.get(LEVELS[0], every)
         low, high = _elsewhere(base if len(base) >= ENOUGH else every)
-        spread = {LEVELS[0]: (low, high), "any": (2.4 * low, 2.4 * high)}
+        spread = {LEVELS[0]: (low, high), "any": _wider(2.4, low, high)}
         for resting, factor in WIDER.items():
             own = by_level.get(resting, [])
-            spread[resting] = _elsewhere(own) if len(own) >= ENOUGH else (factor * low, factor * high)
+            spread[resting] = _elsewhere(own) if len(own) >= ENOUGH else _wider(factor, low, high)
         out[name] = dict(spread)
         for engine, own in _of_engines(name, errors):
             share = len(_places(own)) / (len(_places(own)) + PRIOR)
             factor = (_size(own) / _size(every)) ** share
-            out[f"{name}, {engine}"] = {
-                resting: (round(factor * low, 4), round(factor * high, 4)) for resting, (low, high) in spread.items()
-            }
+            out[f"{name}, {engine}"] = {resting: _wider(factor, low, high) for resting, (low, high) in spread.items()}
         known = near.get(name, {}).get(FITTED, [])
         if len(known) >= ENOUGH:
             out[name][FITTED] = _percentiles(known, even=True)
@@ -128,7 +127,10 @@ def _elsewhere(errors: Sequence[Error]) -> tuple[float, float]:
     """Percentiles for a row of a place that is not among those of the errors."""
     low, high = _percentiles(errors)
     places, rows = (n / (n - FEW) for n in (max(len(_places(errors)), PLACES), len(errors)))
-    factor = places / rows
+    return _wider(places / rows, low, high)
+
+
+def _wider(factor: float, low: float, high: float) -> tuple[float, float]:
     return round(factor * low, 4), round(factor * high, 4)
 
 

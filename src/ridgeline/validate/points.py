@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import numpy as np
 
+from ridgeline.engines import FITTED, EngineConstants, engine_constants, engines, place, spread
 from ridgeline.errors import InputError
-from ridgeline.estimate import FITTED, EngineConstants, engine_constants, engines, level, place, spread
+from ridgeline.estimate import level
 from ridgeline.roofline import TERMS
 from ridgeline.serving.online import Online, online
 from ridgeline.validate.pools import PreparedPools, pool_floors, pool_metrics
@@ -61,6 +62,9 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         requests=n["requests"],
         rate=n["rate"],
         prompts=group.prompts,
+        waves=n["waves"],
+        gather=n["gather"],
+        apart=(n["alone"], n["full"]),
     )
     return _answers(modes, n, decode, prefill, waves, served)
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from ridgeline.estimate import APART, EngineConstants, Terms, terms
+from ridgeline.engines import APART, EngineConstants
+from ridgeline.estimate import Terms, terms
 from ridgeline.layout import Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import Time

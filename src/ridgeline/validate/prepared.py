@@ -16,17 +16,18 @@ import msgspec
 import numpy as np
 
 from ridgeline.efficiency import generation
+from ridgeline.engines import OVERLAPPED, VERSION
 from ridgeline.errors import InputError
-from ridgeline.estimate import OVERLAPPED, VERSION, Terms, terms
+from ridgeline.estimate import Terms, terms
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario
-from ridgeline.serving.online import met
+from ridgeline.serving.online import met, ranks_apart
 from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import campaign, requests
+from ridgeline.validate.benchmarks import attention_dp, campaign, equal, gathering, requests
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
 from ridgeline.validate.single import MODES as SINGLE
@@ -62,6 +63,8 @@ RESERVED = {"vllm": (0.1, 4e9), "sglang": (0.0, 14e9)}
 gpu_memory_utilization leaves, captured graphs, communicators and the sampler of 1,024 sequences that it profiles;
 SGLang: 0.5 GB, 1.5 MB per token of a chunk of 8,192, 2 MB per captured batch (`mem_fraction_static` in its
 server_args)."""
+PROMPTS_FIRST = {"sglang"}
+"""Engines whose decodes wait while there are prompts: of equal requests that begin together all end together."""
 OF_FREE = {"trtllm": 0.9}
 """Engines whose cache fills a share of what weights leave, and which reserve room for a request's whole output before
 they admit it (TensorRT-LLM: free_gpu_memory_fraction, and the scheduler policy GUARANTEED_NO_EVICT)."""
@@ -136,12 +139,14 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             continue
         can = Divisors.of(found.model)
         kept: list[Member] = []
-        for member in members:
+        spread = bool(can.experts) and attention_dp(key[5])
+        for i, what, given in members:
+            number = _attention_dp(given) if spread else given
             try:
-                _check(member[2], can, found)
-                kept.append(member)
+                _check(number, can, found)
+                kept.append((i, what, number))
             except InputError as error:
-                yield Refusal(row=member[0], reason=str(error))
+                yield Refusal(row=i, reason=str(error))
         if kept:
             alike.setdefault((id(found), key[2], key[-1]), (found, []))[1].append((key[5], kept))
     for (_, engine, apart), (found, by_source) in alike.items():
@@ -208,6 +213,12 @@ def _check(number: Mapping[str, float], can: Divisors, found: Subject) -> None:
             )
 
 
+def _attention_dp(number: dict[str, float]) -> dict[str, float]:
+    """A layout of tensor parallelism alone as one of attention-data and expert parallelism."""
+    ranks = number["tp"] if number["dp"] == number["ep"] == 1.0 else 1.0
+    return number | {"tp": 1.0, "dp": ranks, "ep": ranks} if ranks > 1.0 else number
+
+
 def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine: str) -> Iterator[Prepared]:
     """Steps of like rows of several sources as arrays, then a group for each source."""
     members = [member for _, rows in by_source for member in rows]
@@ -215,6 +226,7 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     cells = np.fromiter(chain.from_iterable(map(dict.values, given)), float, len(given) * len(given[0]))
     n = dict(zip(given[0], cells.reshape(len(given), -1).T.copy(), strict=True))
     mode = np.array([mode for mode, _ in keys])
+    kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
     online, static = mode == "online", mode == "static"
     layout = _layout(n)
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
@@ -238,6 +250,10 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     sent = np.array([requests(*of) for of in zip(who, n["isl"].tolist(), n["osl"].tolist(), strict=True)])
     n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
     capacity = np.minimum(np.where(n["places"] > 0, n["places"], capacity), n["requests"])
+    waves = [equal(source) if kernels in PROMPTS_FIRST else 0.0 for source in who]
+    runs = zip(who, n["isl"].tolist(), n["osl"].tolist(), n["tp"].tolist(), strict=True)
+    n["gather"] = np.array([gathering(of, kernels, found.model.name, *run) for of, *run in runs])
+    n["waves"] = np.maximum(np.array(waves), 1.0)
     n["batch"] = np.where(n["rate"] > 0, met(n["batch"], np.minimum(n["requests"], MOST)), n["batch"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
     batch = np.where(online | static, np.minimum(asked, capacity), n["batch"])
@@ -247,7 +263,6 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     prompts = np.where(online, chunk, np.maximum(n["batch"], 1.0))
 
     turns = 2 if engine.endswith(OVERLAPPED) else 1
-    kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
 
     def run(segment: Segment, layout: Layout = layout) -> tuple[Step, Terms]:
         result = step(found.model, found.system, layout, [segment], found.precision)
@@ -264,6 +279,12 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     prefill, alone = (_part(both, at, len(isl)) for at in (0, len(isl)))
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
+    n["alone"], n["full"] = np.zeros_like(batch), np.ones_like(batch)
+    together = online & (n["dp"] > 1) & bool(Divisors.of(found.model).experts)
+    if together.any():
+        ranks, pieces = n["dp"][together], np.maximum(n["isl"] / CHUNK, 1.0)[together]
+        come = pieces * batch[together] / (ranks * np.maximum(n["osl"], 1.0)[together])
+        n["alone"][together], n["full"][together] = ranks_apart(come, ranks)
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))
     whole = Prepared(

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ridgeline.estimate import engine_constants
+from ridgeline.engines import engine_constants
 from ridgeline.scenario import Scenario
 from ridgeline.simulate.deployment import deployment
 from ridgeline.simulate.replica import serve
