@@ -11,7 +11,7 @@ import pytest
 
 from ridgeline.cli.calibrate import _UNITS
 from ridgeline.efficiency import KernelConstants, LinkConstants
-from ridgeline.engines import Client, EngineConstants, read_engines
+from ridgeline.engines import Client, EngineConstants, Engines, read_engines
 from ridgeline.validate.points import predict
 from ridgeline.validate.row import read_points
 
@@ -159,7 +159,7 @@ def test_calibration(run: Runner, points: Path) -> None:
     assert "vllm" in result.out
     assert "online/tpot_s" in result.out
     assert f"written to {path}" in result.out
-    assert msgspec.to_builtins(found) == run(f"calibrate {points} --json").json
+    assert found == msgspec.convert(run(f"calibrate {points} --json").json, Engines)
     assert sorted(each.name for each in points.parent.iterdir()) == ["engines.json", "points.csv"]
     assert {row["engine"] for row in table(run(f"calibrate {points} --csv").out)} == {"any", "vllm"}
 
