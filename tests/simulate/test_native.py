@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,64 @@ def test_files_of_one_name_are_not_confused(tmp_path: Path) -> None:
     symbols = [next((tmp_path / factor).iterdir()).read_bytes().split(b"\n", 1)[0].split()[1] for factor in "23"]
     assert symbols[0] == symbols[1]
     assert [Entry("times", lambda given: 1 / 0, tmp_path / factor)(7) for factor in "232"] == [14, 21, 14]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is started in place of a compiling process: its arguments, and the process where a test starts one."""
+    found: list[Any] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", lambda *given, **named: found.append((given, named)))
+    monkeypatch.delenv(native.COMPILING, raising=False)
+    return found
+
+
+def begin(made: Entry) -> None:
+    made.ahead("pass", Pair(np.array([4.0, 9.0])), np.array([[1, 2]]), 2.0, True, 7)
+
+
+def test_no_other_process_where_there_is_no_python(
+    started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that holds Python would be started again, and that one once more, without an end."""
+    for place, name, value in (
+        (sys, "executable", None),
+        (sys, "executable", ""),
+        (sys, "frozen", True),
+        (os, "sched_getaffinity", lambda _: {3}),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, value, raising=False)
+            begin(entry(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setenv(native.COMPILING, "1")
+        begin(entry(tmp_path))
+    begin(entry(None))
+    assert not started
+    begin(entry(tmp_path))
+    (((command,), named),) = started
+    assert command[0] == sys.executable
+    assert native.COMPILING in named["env"]
+
+
+def test_nothing_is_imported_from_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -c` looks there first: a file called numpy.py in somebody's folder ran unseen."""
+    (tmp_path / "planted.py").write_text("open('seen', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    made = entry(tmp_path)
+    made.ahead("import planted", np.array([1]))
+    assert made.elsewhere
+    assert made.elsewhere.wait() == 1
+    assert not (tmp_path / "seen").exists()
+
+
+def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is waited for, but not for ever."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(native, "PATIENCE", 0.1)
+    made = entry(tmp_path)
+    made.ahead("import time; time.sleep(600)", np.array([1]))
+    assert ask(made, np.array([[1, 2], [3, 4]])) == -52
+    assert made.elsewhere
+    assert made.elsewhere.returncode < 0

@@ -227,10 +227,7 @@ def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
             if node > 0:
                 piece = count = matched(cache, node, k, full)
             else:
-                upto = k + 1
-                while upto < full and cache.held[upto] == 0:
-                    upto += 1
-                count = unknown(cache, k, upto)
+                count = unknown(cache, k, full)
                 piece = -enter(cache, b, int(cache.ids[k]), count, 0)
                 tell(cache, b, int(cache.ids[k]), count, True)
         cache.held[at] = -piece
@@ -302,25 +299,39 @@ def share(cache: Cache, b: np.ndarray, job: int, count: int) -> None:
 
 
 def remember(cache: Cache, b: np.ndarray, job: int, begin: int, end: int) -> None:
-    """Let others find blocks `begin` to `end` of a request, which it just filled."""
+    """Let others find blocks `begin` to `end` of a request, which it just filled.
+
+    A prompt computed in chunks is one node for as long as the request is its only user, or each chunk would walk over
+    all before it.
+    """
     if len(cache.ids) == 0 or begin == end:
         return
     k = first = cache.place[job]
     last = min(first + end, cache.place[job + 1])
+    mark = upto = k  # ids between them are those of nodes that the request uses
+    own = 0  # the last of these nodes, if it ends where they end and nobody else uses it
     while k < last:
+        if cache.held[k] > 0 and k >= upto:
+            mark, upto = k, k + cache.held[k]
         node, name = seek(cache, int(cache.ids[k])), int(cache.ids[k])
         if node > 0:
             k += matched(cache, node, k, last)
+            own = node if k == upto and cache.nodes[node, USERS] == 1 else 0
         elif k < first + begin:  # it was remembered elsewhere, and is no more
             k += 1
         else:
             count = unknown(cache, k, last)
-            enter(cache, b, name, count, 1)
+            if own > 0 and k == upto and name == cache.ids[k - 1] + 1:
+                cache.nodes[own, SPAN] += count
+            else:
+                own = enter(cache, b, name, count, 1)
+                mark = upto = k
             tell(cache, b, name, count, True)
             for j in range(count):
                 note(cache, b, name + j)
-            cache.held[k] = count
             k += count
+            upto += count
+            cache.held[mark] = upto - mark
 
 
 def wipe(cache: Cache, b: np.ndarray) -> None:

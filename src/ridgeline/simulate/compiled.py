@@ -152,7 +152,8 @@ def _sources(*modules: str) -> list[str]:
 
 def _folder(numba: str, *modules: str) -> Path | None:
     """Where compiled code of modules is kept, by the version of Numba; None if not writable."""
-    digest = hashlib.sha256(repr((numba, sys.version, platform.machine(), _processor(), modules)).encode())
+    asked = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))  # to check bounds, for one
+    digest = hashlib.sha256(repr((numba, asked, sys.version, platform.machine(), _processor(), modules)).encode())
     for source in _sources(*modules, __name__):
         digest.update(source.encode())
     given = os.environ.get("RIDGELINE_CACHE") or os.environ.get("XDG_CACHE_HOME")

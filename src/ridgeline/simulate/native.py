@@ -31,6 +31,10 @@ from typing import Any
 
 import numpy as np
 
+COMPILING = "RIDGELINE_COMPILING"
+"""Set for a process that compiles what another one needs."""
+PATIENCE = 60.0
+"""Seconds that one waits for it, some ten times what it takes: then it is ended, and the code made here."""
 _compiling = threading.RLock()
 
 
@@ -75,14 +79,22 @@ class Entry:
         """The process that compiles it meanwhile."""
 
     def ahead(self, code: str, *arguments: Any) -> None:
-        """Let another process run `code`, which calls it with arguments of the same kinds, if no file has it."""
+        """Let another process run `code`, which calls it with arguments of the same kinds, if no file has it.
+
+        It imports nothing from the folder that this one was started in, and where `sys.executable` is no Python but
+        this program again, that does not start another.
+        """
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if cores < 2 or not sys.executable or getattr(sys, "frozen", False) or COMPILING in os.environ:
+            return
         kinds: list[Any] = []
         flat(arguments, kinds, [])
         path = self.file(tuple(kinds))
-        if not self.known and not self.elsewhere and path and not path.exists() and (os.cpu_count() or 1) > 1:
-            with suppress(OSError):
+        with _compiling, suppress(OSError):
+            if path and not path.exists() and not self.known and not self.elsewhere:
                 quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-                self.elsewhere = subprocess.Popen([sys.executable, "-c", code], **quiet)
+                command = [sys.executable, "-I" if sys.flags.isolated else "-P", "-c", code]
+                self.elsewhere = subprocess.Popen(command, env={**os.environ, COMPILING: "1"}, **quiet)
 
     def __call__(self, *arguments: Any) -> int:
         """Call it with arrays, numbers and tuples; TypeError for anything else."""
@@ -102,7 +114,11 @@ class Entry:
     def _linked(self, key: tuple[Any, ...], words: list[Any]) -> Callable[..., int] | None:
         """The function of a file; None: there is none."""
         if self.elsewhere:
-            self.elsewhere.wait()
+            try:
+                self.elsewhere.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.elsewhere.kill()
+                self.elsewhere.wait()
         path = self.file(key)
         try:
             head, code = path.read_bytes().split(b"\n", 1) if path else (b"", b"")
