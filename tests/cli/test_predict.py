@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -76,6 +77,24 @@ def test_file_and_document_are_the_same(run: Runner, points: Path) -> None:
     assert (document["rows"], document["refused"], len(document["predictions"])) == (41, 1, 41)
     assert list(document["predictions"][0]) == COLUMNS
     assert document["predictions"][-1]["estimate"] is None
+
+
+def test_a_folder_of_runs(run: Runner, tmp_path: Path) -> None:
+    """Real runs, request by request, are points too: `validate` once asked for a file."""
+    folder = tmp_path / "RTX4090" / "one"
+    folder.mkdir(parents=True)
+    engine = {"model": "meta-llama/Llama-3.1-8B", "max_num_seqs": 64, "max_num_batched_tokens": 2048}
+    meta = {"engine_kwargs": engine, "vllm_version": "0.19.0", "started_at": "2026-08-20T23:19:39Z"}
+    (folder / "meta.json").write_text(json.dumps(meta | {"kv_cache": {"num_gpu_blocks": 2588}}))
+    names = ("arrival_time", "queued_ts", "first_token_ts", "last_token_ts")
+    times = [[i + t for t in (1e9, 50.0, 50.2, 54.2)] for i in range(20)]
+    rows = [{"input_toks": 1000, "output_toks": 201} | dict(zip(names, each, strict=True)) for each in times]
+    (folder / "requests.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    measured = run(f"predict {tmp_path}")
+    assert [row["metric"] for row in table(measured.out)] == ["ttft_s", "tpot_s", "e2e_s", "out_tok_s"]
+    found = run(f"validate {tmp_path} --json").json
+    assert (found["rows"], found["predicted"]) == (4, 4)
+    assert found["overall"]["tpot_s"]["median_abs_error"] < 0.5
 
 
 @pytest.mark.parametrize("command", ["predict", "validate"])

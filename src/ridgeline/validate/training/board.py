@@ -72,13 +72,15 @@ class TrainingBoard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> tuple[list[dict[str, str]], str]:
-    """Rows of a table of training runs, and its kind; kind "" if the file is none.
+    """Rows of a table of training runs, and its kind; kind "" if the file is none, or a folder.
 
     Raises
     ------
     InputError
         If the file cannot be read as CSV.
     """
+    if path.is_dir():
+        return [], ""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="")
