@@ -58,7 +58,9 @@ LIMITS = ("tpot", "ttft", "e2e", "user_rate", "budget", "power", "chips", "prefi
 OUTPUT = Group("Output", sort_key=99)
 _EMPTY = inspect.Parameter.empty
 
-PointsFile = Annotated[str, Parameter(help="Measured points, one number per row, or a folder of runs; docs/accuracy.md has the columns.")]
+PointsFile = Annotated[
+    str, Parameter(help="Measured points, one number per row, or a folder of runs; docs/accuracy.md has the columns.")
+]
 Strict = Annotated[bool, Parameter(help="Exit with code 1 if any row was refused.")]
 CatalogFolder = Annotated[str, Parameter(help="Folder of a catalogue of one's own.", group="System")]
 PlotFile = Annotated[

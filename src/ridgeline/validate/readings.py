@@ -41,6 +41,9 @@ LEFT_OUT = {
 WITHOUT_PEERS = {("rtx_pro_6000_server", "sglang", "0.5.10"), ("rtx_pro_6000_server", "trtllm", "1.3.0rc10")}
 """Tables of a machine whose two cards do not reach each other's memory: to the microsecond alike whatever the engine,
 from 16 KB on four times as long as in later tables of the same card, and no faster than 15 GB/s, not 37."""
+ONE_SIDED = "NVLinkOneSided"
+"""The exchange that TensorRT-LLM chooses on one NVLink domain since 1.2; the table's `balanced` tokens choose experts
+of as many ranks as they can."""
 MOST = 3000
 """Rows kept of one group of readings, drawn so that each doubling of the tokens counts the same."""
 
@@ -230,10 +233,10 @@ def link_readings(folder: Path) -> Iterator[Readings]:
                 yield _exchange(name, system, engine, data, ranks, width, per_expert, 1e-6)
     shape = ["num_tokens", "hidden_size", "topk", "num_experts", "moe_ep_size"]
     for system, engine, file in _newest(folder, "trtllm_alltoall_perf"):
-        for name, width in (("dispatch", 1.0), ("combine", 2.0)):
-            where = f"op_name = 'alltoall_{name}' and moe_dtype = 'fp8'"
+        for name, width in (("dispatch", format_bytes("nvfp4")), ("combine", 2.0)):
+            where = f"op_name = 'alltoall_{name}' and moe_dtype = 'nvfp4' and kernel_source = '{ONE_SIDED}'"
             data = _fastest(file, shape, where)
-            yield _exchange(name, system, engine, data, data["moe_ep_size"], width, False, 1e-3)
+            yield _exchange(name, system, engine, data, data["moe_ep_size"], width, False, 1e-3, balanced=True)
 
 
 def _captured(file: Path) -> Columns:
@@ -242,11 +245,19 @@ def _captured(file: Path) -> Columns:
 
 
 def _exchange(
-    name: str, system: str, engine: str, r: Columns, ranks: Any, width: float, per_expert: bool, unit: float
+    name: str,
+    system: str,
+    engine: str,
+    r: Columns,
+    ranks: Any,
+    width: float,
+    per_expert: bool,
+    unit: float,
+    balanced: bool = False,
 ) -> Readings:
     tokens, hidden, topk, experts = list(r.values())[:4]
-    copies = topk
-    if not per_expert:
+    copies = np.minimum(topk, ranks) if balanced else topk
+    if not (per_expert or balanced):
         copies = np.array([distinct_groups(n, e, int(k)) for n, e, k in zip(ranks, experts, topk, strict=True)])
     sent = tokens * copies * hidden * width * (1 - 1 / ranks)
     return _reading(name, system, engine, _wire("all_to_all", system, ranks, sent), ranks, r["latency"] * unit)

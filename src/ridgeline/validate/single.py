@@ -4,8 +4,8 @@
     mode "kernel"       `efficiency.kernel_time` of one matrix of m x k by k x n
 
 The library's version is not known, so the interval is the error of the constants that all libraries share on the chip.
-Sizes of all-gathers and reduce-scatters are taken as whole buffers, as nccl-tests has them. Knows no model and no
-engine's steps.
+Sizes of all-gathers and reduce-scatters are taken as whole buffers, as nccl-tests has them, unless the notes have sizes
+per GPU: then each rank's own part. Knows no model and no engine's steps.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ KINDS = {
     "p2p_unidirectional": "send",
 }
 """Collectives by the names of measurements, and the constants that are theirs."""
+SHARDED, PER_RANK = ("all_gather", "reduce_scatter"), "per-gpu data size"
+"""In vLLM's figures of GB200, read as whole buffers an all-gather would get slower per link the more ranks it has (248
+GB/s of two, 154 of four); read as parts, it gets to 495 and 616 GB/s of the link's 900, as elsewhere."""
 LIBRARIES = {"NCCL": "nccl", "TensorRT-LLM": "trtllm", "DeepEP": "sglang"}
 """Whose constants a library has, by the first word of its name; DeepEP was timed inside SGLang."""
 Single = tuple[float, float, float, str, str]
@@ -71,7 +74,8 @@ def _collective(row: Mapping[str, str], n: Mapping[str, float], system: System) 
     exchange = op.startswith("a2a")
     kind = cast(Kind, "all_to_all" if exchange else KINDS[op])  # what is no exchange is called alike on both sides
     inside = min(ranks, system.domain.size)
-    size = n["bytes"]
+    shard = op in SHARDED and PER_RANK in row.get("notes", "").lower()
+    size = n["bytes"] * (ranks if shard else 1)
     message = Message(
         name=op,
         kind=kind,
@@ -81,9 +85,10 @@ def _collective(row: Mapping[str, str], n: Mapping[str, float], system: System) 
         far_bytes=size * (ranks - inside) / ranks if exchange else 0.0,
     )
     peer_access = system.domain.peer_access
-    constants = link_constants(KINDS[op], system.chip, _library(row.get("engine", "")), peer_access)
+    name = kind if ranks > inside else KINDS[op]  # across nodes as in `estimate.py`
+    constants = link_constants(name, system.chip, _library(row.get("engine", "")), peer_access)
     estimate = float(link_time(constants, wire_time(message, system), ranks))
-    shared = link_constants(KINDS[op], system.chip, peer_access=peer_access)
+    shared = link_constants(name, system.chip, peer_access=peer_access)
     return _answer(float(message_time(message, system)), estimate, "comms", (constants, shared), system)
 
 
