@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ridgeline.simulate.prefixes import block_ids
+from ridgeline.simulate import prefixes
+from ridgeline.simulate.prefixes import block_ids, cache_of, watched
 from ridgeline.workload import Requests
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), max_size=5), min_size=1, max_size=8).filter(lambda prompts: any(prompts))
@@ -18,10 +19,9 @@ def numbered(prompts: list[list[int]]) -> list[int]:
     return [known.setdefault(tuple(ids[: k + 1]), len(known)) for ids in prompts for k in range(len(ids))]
 
 
-def blocks(prompts: list[list[int]]) -> list[int]:
-    """The same, as the simulator has it."""
+def asked(prompts: list[list[int]]) -> Requests:
     n, counts = len(prompts), [len(ids) for ids in prompts]
-    requests = Requests(
+    return Requests(
         arrival=np.arange(n, dtype=float),
         prompt=np.full(n, 16 * 9),
         output=np.ones(n, np.int64),
@@ -29,7 +29,11 @@ def blocks(prompts: list[list[int]]) -> list[int]:
         hash_ids=np.array([name for ids in prompts for name in ids]),
         hash_block=16,
     )
-    return block_ids(requests, 16)[1].tolist()
+
+
+def blocks(prompts: list[list[int]]) -> list[int]:
+    """The same, as the simulator has it."""
+    return block_ids(asked(prompts), 16)[1].tolist()
 
 
 @given(prompts=PROMPTS)
@@ -59,3 +63,21 @@ def test_one_name_that_is_wrong_is_seen(prompts: list[list[int]], at: int, other
     rest = iter(names)
     changed = [[next(rest) for _ in ids] for ids in prompts]
     assert blocks(changed) == numbered(changed)
+
+
+@given(prompts=st.lists(st.lists(st.integers(0, 1), max_size=5), min_size=1, max_size=30).filter(any))
+def test_a_router_watches_what_many_have_and_one_id_behind(prompts: list[list[int]]) -> None:
+    """Then a prompt's ids are watched up to some depth, and at least one is: the router stops at the first that is not.
+
+    Only the time that it takes depends on which they are; results are compared in `tests/oracle`.
+    """
+    cache = watched(cache_of(asked(prompts), 16, 1000), 3)
+    names = cache.ids.tolist()
+    wanted: set[int] = set()
+    for begin, end in zip(cache.place[:-1].tolist(), cache.place[1:].tolist(), strict=True):
+        for k in range(begin, end):
+            many = names.count(names[k]) >= prefixes.FEW
+            if many or k == begin or names.count(names[k - 1]) >= prefixes.FEW:
+                wanted.add(names[k])
+    assert {name for name, row in enumerate(cache.rows.tolist()) if row >= 0} == wanted
+    assert sorted(row for row in cache.rows.tolist() if row >= 0) == list(range(len(cache.holders)))

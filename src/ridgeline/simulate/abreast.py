@@ -76,7 +76,7 @@ def memory_of(a: Replicas, r: int) -> Cache:
     """What replica r remembers; a request may be in two pools at once."""
     cache, mine = a.cache, a.held[a.boards[r, SENDS]]
     below = lower_of(cache.lower, r)
-    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.hits, below)
+    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.rows, cache.hits, below)
 
 
 def state_of(a: Replicas, law: Tables, jobs: np.ndarray, r: int) -> State:

@@ -131,14 +131,14 @@ def enter(cache: Cache, b: np.ndarray, name: int, span: int, users: int) -> int:
 
 
 def tell(cache: Cache, b: np.ndarray, name: int, span: int, there: bool) -> None:
-    """Note for the router whether the replica remembers some blocks."""
-    if len(cache.holders):
-        word, bit = b[NUMBER] // BITS, 1 << b[NUMBER] % BITS
-        for held in range(name, name + span):
-            if there:
-                cache.holders[held, word] |= bit
-            else:
-                cache.holders[held, word] &= ~bit
+    """Note for the router whether the replica remembers some blocks, as far as they have rows."""
+    end, word, bit = name + span if len(cache.rows) else name, b[NUMBER] // BITS, 1 << b[NUMBER] % BITS
+    while name < end and cache.rows[name] >= 0:
+        if there:
+            cache.holders[cache.rows[name], word] |= bit
+        else:
+            cache.holders[cache.rows[name], word] &= ~bit
+        name += 1
 
 
 def split(cache: Cache, b: np.ndarray, node: int, count: int) -> None:

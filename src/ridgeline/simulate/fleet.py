@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import abreast, caching, engine, pool, routing, upkeep
+from ridgeline.simulate import abreast, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.hierarchy import tiered
 from ridgeline.simulate.law import StepLaw
+from ridgeline.simulate.prefixes import watched
 from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Replica, under_way
 from ridgeline.simulate.run import Operation, Run
 from ridgeline.simulate.settings import Engine, check_law
@@ -127,10 +128,9 @@ class Fleet:
         cache = base.cache
         self.nodes, self.tables = (np.zeros((total, *a.shape), a.dtype) for a in (cache.nodes, cache.table))
         self.nodes[:, :2] = cache.nodes[:2]  # the run of all blocks; the rest is memory that was never touched
-        self.held = _copies(cache.held, 2 if first else 1)
+        self.held = _copies(cache.held, 2) if first else cache.held[None]
         if router == "prefix" and len(cache.ids):
-            words = np.zeros((int(cache.ids.max()) + 1, -(-total // caching.BITS)), np.int64)
-            base.cache = cache._replace(holders=words)
+            base.cache = watched(cache, total)
         if settings.tiers:
             given = settings.tiers, settings.path, settings.fetch, self.law.tick, len(requests)
             base.cache = tiered(base.cache, *given, total)

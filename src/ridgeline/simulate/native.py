@@ -306,9 +306,13 @@ def compilers() -> tuple[Any, Any]:
 @contextmanager
 def remembering() -> Iterator[None]:
     """Let Numba look once for what is installed, ask once what an operator does with some types, compile a function
-    once for all constants that it is called with, and leave garbage.
+    once for all constants that it is called with, take indices as they are, and leave garbage.
+
+    No index is counted from the end, so that none has to be asked whether it is.
     """
     types: Any = import_module("numba.core.types")
+    arrays: Any = import_module("numba.np.arrayobj")
+    whole = arrays.fix_integer_index
     functions, jitted = types.BaseFunction, types.Dispatcher
     ask, compiled, known = functions.get_call_type, jitted.get_call_type, {}
 
@@ -323,13 +327,18 @@ def remembering() -> Iterator[None]:
     def get_general_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
         return compiled(self, context, tuple(map(types.unliteral, args)), kws)
 
+    def as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
+        return context.cast(builder, index, kind, types.intp)
+
     import_module("numba.core.registry").cpu_target.target_context.refresh()
     collected = gc.isenabled()
     gc.disable()
     functions.get_call_type, jitted.get_call_type = get_call_type, get_general_type
+    arrays.fix_integer_index = as_it_is
     try:
         yield
     finally:
         functions.get_call_type, jitted.get_call_type = ask, compiled
+        arrays.fix_integer_index = whole
         if collected:
             gc.enable()

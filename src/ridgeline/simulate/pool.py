@@ -28,7 +28,9 @@ class Cache(NamedTuple):
     table: np.ndarray
     """int32[power of two]: the first node for each id modulo its length."""
     holders: np.ndarray
-    """int64[ids, words]: for a router, which replicas remember an id, a bit for each."""
+    """int64[rows, words]: for a router, which replicas remember some ids, a bit for each."""
+    rows: np.ndarray
+    """int32[ids]: the row of an id there; -1: none, nor has any id that follows it. Empty without such a router."""
     hits: np.ndarray
     """int64[n]: tokens found at a request's first admission."""
     lower: Any = None

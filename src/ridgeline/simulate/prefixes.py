@@ -11,9 +11,14 @@ import numpy as np
 
 from ridgeline.errors import InputError
 from ridgeline.simulate import radix
-from ridgeline.simulate.caching import NODE
+from ridgeline.simulate.caching import BITS, NODE
 from ridgeline.simulate.pool import Cache
 from ridgeline.workload import Requests
+
+PART = 1 << 15
+"""Ids that are looked at together: what is computed of them stays in a processor's cache."""
+FEW = 8
+"""Requests with an id from which on a router keeps it in mind which replicas remember it."""
 
 
 def cache_of(requests: Requests, block: int, blocks: int) -> Cache:
@@ -28,6 +33,7 @@ def cache_of(requests: Requests, block: int, blocks: int) -> Cache:
         nodes=np.zeros((nodes + 1, NODE), np.int32),
         table=np.zeros(1 << nodes.bit_length() if known else 0, np.int32),
         holders=np.zeros((0, 1), np.int64),
+        rows=np.zeros(0, np.int32),
         hits=np.zeros(len(requests) if known else 0, np.int64),
     )
 
@@ -52,9 +58,36 @@ def tree_of(requests: Requests, page: int, pages: int, chunk: int) -> tuple[Cach
         nodes=np.zeros((nodes + 1, radix.NODE), np.int32),
         table=np.zeros(1 << min(nodes, 8 * n).bit_length() if n else 0, np.int32),
         holders=np.zeros((0, 1), np.int64),
+        rows=np.zeros(0, np.int32),
         hits=np.zeros(n, np.int64),
     )
     return cache, parts
+
+
+def watched(cache: Cache, replicas: int) -> Cache:
+    """The same with what a router is told of: ids that FEW requests or more have, and of what comes behind those in a
+    prompt the first.
+
+    Only who remembers that one can find any behind it, and few do: so many requests had it. The router asks them.
+    """
+    place, ids = cache.place, cache.ids
+    known, begins = int(ids.max()) + 1, place[:-1][np.diff(place) > 0]
+    wanted = np.zeros(known, bool)
+    if known < len(ids):
+        breaks = _breaks(ids)
+        breaks[begins] = True
+        at = np.flatnonzero(breaks)
+        first, last = ids[at], ids[np.append(at[1:], len(ids)) - 1]
+        change = np.bincount(first, minlength=known + 1) - np.bincount(last + 1, minlength=known + 1)
+        common = np.cumsum(change[:known]) >= FEW
+        wanted[1:] = common[:-1]
+        wanted |= common
+        wanted[first] = common[first] | common[ids[at - 1]]
+    wanted[ids[begins]] = True
+    names = np.flatnonzero(wanted)
+    rows = np.full(known, -1, np.int32)
+    rows[names] = np.arange(len(names))
+    return cache._replace(rows=rows, holders=np.zeros((len(names), -(-replicas // BITS)), np.int64))
 
 
 def block_ids(requests: Requests, block: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,13 +145,23 @@ def _chained(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return (np.cumsum(first == at, dtype=np.int32) - 1)[first]
 
 
+def _breaks(ids: np.ndarray) -> np.ndarray:
+    """Whether each id is another than the one before it and one more."""
+    breaks = np.ones(len(ids), bool)
+    for k in range(1, len(ids), PART):
+        before = ids[k - 1 : min(k - 1 + PART, len(ids) - 1)]
+        np.not_equal(ids[k : k + PART], before + 1, out=breaks[k : k + PART])
+    return breaks
+
+
 def _in_order(place: np.ndarray, ids: np.ndarray) -> bool:
     """Whether ids come as 0, 1, 2, ... and each has the same one before it wherever it comes, or none.
 
     That is asked of stretches in which each id is one more than that before it; there are few.
     """
-    breaks = np.ones(len(ids), bool)
-    np.not_equal(ids[1:], ids[:-1] + 1, out=breaks[1:])
+    breaks = _breaks(ids)
+    if ids[0] == 0 and np.count_nonzero(breaks) == 1:
+        return True
     begins = place[:-1][np.diff(place) > 0]
     breaks[begins] = True
     at = np.flatnonzero(breaks)

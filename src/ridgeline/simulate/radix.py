@@ -57,7 +57,7 @@ def content(cache: Cache, b: np.ndarray, job: int, page: int) -> int:
     first, parts = cache.place[job], b[PARTS]
     if page < (cache.place[job + 1] - first) * parts:
         return cache.ids[first + page // parts] * parts + page % parts
-    return -1 - (job << 31 | page)
+    return -1 - (int(job) << 31 | int(page))  # NumPy keeps numbers of 32 bits that short
 
 
 def spot(cache: Cache, held: int) -> int:
@@ -105,6 +105,31 @@ def made(cache: Cache, b: np.ndarray, owner: int, begin: int, end: int, above: i
     return node
 
 
+def alike(cache: Cache, b: np.ndarray, node: int, job: int, page: int, most: int) -> int:
+    """Up to which page a request's first `most` pages are those of a path to a node, of which the first `page` are."""
+    owner, high = cache.nodes[node, OWNER], min(cache.nodes[node, END], most)
+    while page < high:
+        middle = (page + high + 1) // 2
+        if owner == job or content(cache, b, owner, middle - 1) == content(cache, b, job, middle - 1):
+            page = middle
+        else:
+            high = middle - 1
+    return page
+
+
+def found(cache: Cache, b: np.ndarray, job: int, tokens: int) -> int:
+    """Pages at the beginning of a request's `tokens` tokens that the tree has; it is only looked at."""
+    page, most = 0, (tokens - 1) // b[BLOCK]
+    while page < most:
+        node = seek_child(cache, b, job, page)
+        if node == 0:
+            break
+        page = alike(cache, b, node, job, page + 1, most)
+        if page < cache.nodes[node, END]:
+            break
+    return page
+
+
 def walk(cache: Cache, b: np.ndarray, job: int, most: int, leaf: bool) -> tuple[int, int]:
     """The node with which the remembered part of a request's first `most` pages ends, and how many pages these are.
 
@@ -116,14 +141,7 @@ def walk(cache: Cache, b: np.ndarray, job: int, most: int, leaf: bool) -> tuple[
         below = seek_child(cache, b, job, page)
         if below == 0:
             break
-        owner, page = nodes[below, OWNER], page + 1
-        high = min(nodes[below, END], most)
-        while page < high:  # the first `page` pages are the same
-            middle = (page + high + 1) // 2
-            if owner == job or content(cache, b, owner, middle - 1) == content(cache, b, job, middle - 1):
-                page = middle
-            else:
-                high = middle - 1
+        owner, page = nodes[below, OWNER], alike(cache, b, below, job, page + 1, most)
         if page < nodes[below, END]:
             use(cache, b, below)
             unhang(cache, b, below)
@@ -146,17 +164,20 @@ def walk(cache: Cache, b: np.ndarray, job: int, most: int, leaf: bool) -> tuple[
 
 
 def mark(cache: Cache, b: np.ndarray, node: int, there: bool) -> None:
-    """Tell the router which ids end in a node that is there, or is no longer."""
-    if len(cache.holders) == 0:
+    """Tell the router which ids end in a node that is there, or is no longer, as far as they have rows."""
+    if len(cache.rows) == 0:
         return
     job, parts = cache.nodes[node, OWNER], b[PARTS]
     first = cache.place[job]
     end = min(cache.nodes[node, END] // parts, cache.place[job + 1] - first)
     for k in range(cache.nodes[node, BEGIN] // parts, end):
+        row = cache.rows[cache.ids[first + k]]
+        if row < 0:
+            break
         if there:
-            cache.holders[cache.ids[first + k], b[NUMBER] // BITS] |= 1 << b[NUMBER] % BITS
+            cache.holders[row, b[NUMBER] // BITS] |= 1 << b[NUMBER] % BITS
         else:
-            cache.holders[cache.ids[first + k], b[NUMBER] // BITS] &= ~(1 << b[NUMBER] % BITS)
+            cache.holders[row, b[NUMBER] // BITS] &= ~(1 << b[NUMBER] % BITS)
 
 
 def lock(cache: Cache, b: np.ndarray, node: int) -> None:

@@ -62,7 +62,7 @@ from ridgeline.simulate.engine import (
     queue,
 )
 from ridgeline.simulate.following import pop, push, sink
-from ridgeline.simulate.pool import BLOCK, Cache
+from ridgeline.simulate.pool import BLOCK, found
 from ridgeline.simulate.ticks import FAR, Tables
 from ridgeline.simulate.upkeep import (
     EVENT,
@@ -104,21 +104,25 @@ def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarra
     return wanted
 
 
-def remembered(jobs: np.ndarray, cache: Cache, block: int, job: int, deep: np.ndarray) -> None:
-    """How many blocks of a prompt each replica would find: as `caching.found`, of all at once."""
+def remembered(a: Replicas, job: int, high: int, deep: np.ndarray) -> None:
+    """How many ids of a prompt each replica up to `high` would find: of those with marks, of all at once."""
     deep[:] = 0
-    if len(cache.holders) == 0:
+    cache, parts = a.cache, a.boards[0, PARTS]
+    if len(cache.rows) == 0:
         return
-    first = cache.place[job]
-    most = min((jobs[PROMPT, job] - 1) // block, cache.place[job + 1] - first)
+    first, tokens = cache.place[job], a.jobs[PROMPT, job]
+    most = min((tokens - 1) // (a.boards[0, BLOCK] * parts), cache.place[job + 1] - first)
     for word in range(cache.holders.shape[1]):
         k, left = 0, -1
         while left != 0:
-            still = left & cache.holders[cache.ids[first + k], word] if k < most else 0
+            row = cache.rows[cache.ids[first + k]] if k < most else -1
+            still = left & cache.holders[row, word] if row >= 0 else 0
             if still != left and k > 0:
-                for bit in range(min(BITS, len(deep) - word * BITS)):
-                    if (left ^ still) >> bit & 1:
-                        deep[word * BITS + bit] = k
+                for r in range(word * BITS, min((word + 1) * BITS, high)):
+                    if (left ^ still) >> (r - word * BITS) & 1:
+                        deep[r] = k
+                        if k < most and row < 0:
+                            deep[r] = found(memory_of(a, r), a.boards[r], job, tokens) // parts
             left = still
             k += 1
 
@@ -158,7 +162,7 @@ def chosen(
     best, least = -1, FAR
     if router == PREFIX:
         parts = boards[0, PARTS]
-        remembered(a.jobs, a.cache, boards[0, BLOCK] * parts, job, deep)
+        remembered(a, job, high, deep)
         for r in range(low, high):
             load = fleet[LOAD, r] - deep[r] * parts
             if load < least and fleet[STATE, r] == UP:
