@@ -97,7 +97,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             "host": engine.host + engine.sequence * self.sequences,
         }
 
-    def __mul__(self, count: float) -> Terms:
+    def __mul__(self, count: Array) -> Terms:
         """The same step `count` times over, by one host."""
         names = ("work", "attended", "fixed", "narrow", "sent", "staged", "meetings", "streamed", "layers")
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})

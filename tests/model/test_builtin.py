@@ -15,6 +15,8 @@ from ridgeline.model.store import load_spec
 
 NAMES = BUILT_IN.names("models")
 OFF = {
+    "gpt-20b": "20B is rounded: 44 layers of 6,144 give 20.26B",
+    "gpt-89b": "89B is rounded: half the layers of GPT-3 give 87.6B",
     "kimi-k2": "1T is rounded: 61 layers of 384 experts give 1.026T",
     "kimi-k2.5": "as Kimi K2",
     "kimi-linear-48b-a3b": "48B is rounded: the dimensions give 49.1B",

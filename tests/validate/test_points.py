@@ -99,7 +99,7 @@ def test_every_refusal_is_one_row() -> None:
     """What is wrong with a row is said in it, and stops no other."""
     good = made(1)[0]
     changes = {
-        "unknown model": {"model": "GPT-20B"},
+        "unknown model": {"model": "GPT-21B"},
         "unknown system": {"chip": "Cray-1"},
         "unknown number format": {"weight_dtype": "fp12"},
         "batch": {"batch": "nan"},

@@ -5,7 +5,7 @@ of like rows together. A row that cannot be predicted says why and does not stop
 
     decode_step   one step at `batch` sequences with `context` cached tokens
     prefill       one step of `batch` prompts of `isl` tokens
-    static        prefill of all prompts, then osl decode steps, in waves of what memory holds
+    static        prefill of all prompts, then osl - 1 decode steps, in waves of what memory holds
     online        `serving.online`: mean latencies at `batch` open requests, or at all that memory holds
     disaggregated `pools.py`: prefill and decode workers apart
 """
@@ -114,7 +114,7 @@ def _answers(
             ("prefill", "in_tok_s"): batch * isl / prefill,
         }
     if "static" in modes:
-        whole = prefill + osl * decode * waves
+        whole = prefill + (osl - 1.0) * decode * waves
         out |= {
             ("static", "ttft_s"): prefill,
             ("static", "tpot_s"): decode,

@@ -28,6 +28,7 @@ from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
 from ridgeline.validate.benchmarks import attention_dp, campaign, equal, gathering, requests
+from ridgeline.validate.passes import cut
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
 from ridgeline.validate.single import MODES as SINGLE
@@ -272,11 +273,21 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
             return result, terms(part, found.model, found.system, layout, kernels) * turns
         return result, terms(result, found.model, found.system, layout, kernels)
 
-    decode_step, decode = run(Segment(seqs=batch, new=1, past=context))
+    # A piece for every stage, so that each holds one.
+    steps, whole_prompts = (
+        cut(kernels, seqs, new, layout.pp, online) for seqs, new in ((batch, np.ones_like(isl)), (prompts, isl))
+    )
+    decode_step, decode = run(Segment(seqs=steps.seqs * layout.pp, new=1, past=context))
+    decode = _times(decode, steps.steady(layout.pp), batch / layout.dp)
     # Full prefill steps and those of one prompt, in one call.
-    seqs, twice = np.concatenate([prompts, np.ones_like(isl)]), _twice(layout)
-    both_steps, both = run(Segment(seqs=seqs, new=np.tile(isl, 2), past=0.0, prefill=True), twice)
+    columns = (whole_prompts.seqs * layout.pp, whole_prompts.new, whole_prompts.past)
+    lone = (np.ones_like(isl), isl, np.zeros_like(isl))
+    seqs, new, past = (np.concatenate(both) for both in zip(columns, lone, strict=True))
+    both_steps, both = run(Segment(seqs=seqs, new=new, past=past, prefill=True), _twice(layout))
     prefill, alone = (_part(both, at, len(isl)) for at in (0, len(isl)))
+    prefill = _times(prefill, whole_prompts.filled(layout.pp), prompts / layout.dp)
+    prefill_time = _part(both_steps.time, 0, len(isl))
+    prefill_time = msgspec.structs.replace(prefill_time, math=prefill_time.math * whole_prompts.steady(layout.pp))
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
     n["alone"], n["full"] = np.zeros_like(batch), np.ones_like(batch)
@@ -298,7 +309,7 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
         alone=alone,
         prompts=prompts,
         decode_time=decode_step.time,
-        prefill_time=_part(both_steps.time, 0, len(isl)),
+        prefill_time=prefill_time,
         capacity=capacity,
         fits=held.most_sequences >= 1,
         found=found,
@@ -323,6 +334,11 @@ def _group(whole: Prepared, source: str, start: int, count: int) -> Prepared:
         number={name: column[start : start + count] for name, column in whole.number.items()},
         **{name: _part(getattr(whole, name), start, count) for name in parts},
     )
+
+
+def _times(one: Terms, times: np.ndarray, sequences: np.ndarray) -> Terms:
+    """Terms of as many pieces one after another, of a pass with so many sequences of each rank."""
+    return msgspec.structs.replace(one * times, sequences=sequences)
 
 
 def _layout(number: Mapping[str, np.ndarray]) -> Layout:
