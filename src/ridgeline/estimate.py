@@ -8,9 +8,10 @@ attention apart, since engines whose kernels nobody measured read caches worse t
 fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which engines
 keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent` is
 `efficiency.link_time` of every message that the engine's own kernels send, `staged` of those through the host's memory,
-which all engines leave to NCCL; `streamed` the bytes of norms and residuals. A step adds what single kernels do not
-show, by engine: `host` seconds per step and `sequence` seconds per sequence that nothing hides, `layer` seconds for the
-small kernels of a layer, and `sync` seconds per message in which ranks wait for the last one.
+which all engines leave to NCCL; `streamed` the bytes of norms and residuals, and of matrices that are written out in a
+wider format. A step adds what single kernels do not show, by engine: `host` seconds per step and `sequence` seconds per
+sequence that nothing hides, `layer` seconds for the small kernels of a layer, and `sync` seconds per message in which
+ranks wait for the last one.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`engines.OVERLAPPED`): then the
 step is computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -54,6 +55,9 @@ EXCHANGES, ONE_SIDED, NODE = ("dispatch", "combine"), "trtllm", 8
 """Messages between experts' ranks that an engine sends with kernels of its own, inside domains of more chips than a
 node has: TensorRT-LLM writes into memory that an NVL72 shares. All else takes NCCL's constants: what DeepEP's authors
 measured across nodes is nearer to these (-14 to +38%) than to DeepEP's inside a node (+23 to +54%)."""
+EXPANDED = {("llama.cpp", "NVIDIA")}
+"""Engines that write packed matrices out in 16 bits before they multiply prompts with them, by the chip's vendor: the
+packed one is read, the wide one written, and read by the multiplication (ggml_cuda_op_mul_mat_cublas)."""
 UNEVEN = 2.0
 """Variance of the popularity of routed experts about its mean of 1, in the traffic of the measurements."""
 WHOLE = {("vllm", "fp8", "hopper")}
@@ -116,6 +120,8 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     sent: Array = 0.0
     meetings: Array = 0.0
     layers: Array = 0.0
+    expanded: Array = 0.0
+    expands = step.prefill and (engine, chip.vendor) in EXPANDED
     resting: set[str] = set()
     heads = [heads_held(kind, layout, chip) for kind, _ in model.kinds]
     for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
@@ -135,7 +141,10 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 math, memory, depth = math * busiest, memory * read, depth * read
             streamed = operation.activations * (busiest / chip.hbm_bandwidth)
             launches, wide = 0.0 if operation.joined else layer.count, constants.fixed
-            if operation.family == "gemm" and format_bytes(operation.stored) < 2:
+            if operation.family == "gemm" and (packed := format_bytes(operation.stored)) < 2:
+                if expands:
+                    memory = memory * (2.0 / packed)
+                    expanded = expanded + layer.count * (1.0 + 2.0 / packed) * operation.weights / chip.hbm_bandwidth
                 wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, wide)
                 narrow = narrow + (launches * (constants.fixed - wide) + layer.count * constants.passes * streamed)
                 streamed = 0.0
@@ -166,7 +175,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         sent=sent * uneven if system.domain.peer_access else 0.0 * sent,
         staged=0.0 * sent if system.domain.peer_access else sent * uneven,
         meetings=meetings * uneven,
-        streamed=STREAMS * layers * hidden * uneven,
+        streamed=(STREAMS * layers * hidden + expanded) * uneven,
         layers=layers * uneven,
         sequences=step.seqs / layout.dp,
         provenance=max(resting, key=LEVELS.index, default=LEVELS[0]),

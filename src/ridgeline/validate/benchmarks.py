@@ -25,6 +25,13 @@ class Gather(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     steps: int
 
 
+class Holds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tokens that the cache of a replica holds on a chip, where the benchmark publishes it."""
+
+    chip: str
+    tokens: int
+
+
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A benchmark whose rows have a `source` that begins with its own."""
 
@@ -39,6 +46,7 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Rounds of a run in which all prompts have one length and all answers too, of rows without `decimal`; 0: they
     do not, or nobody knows."""
     gather: tuple[Gather, ...] = ()
+    holds: tuple[Holds, ...] = ()
     attention_dp: bool = False
     """Whether models with experts ran attention-data and expert parallel on all chips of a stage, where a row has only
     their number."""
@@ -102,6 +110,19 @@ def gathering(source: str, engine: str, model: str, isl: float, osl: float, tp: 
     runs = {(each.engine, each.model, each.isl, each.osl): each for each in known}
     found = runs.get((engine, model, int(isl), int(osl)))
     return float(found.steps) if found and tp <= found.tp else 0.0
+
+
+@lru_cache(maxsize=1024)
+def holding(source: str, chip: str) -> float:
+    """Tokens that the cache of a replica holds in a source's runs on a chip; 0 where nothing is known.
+
+    Examples
+    --------
+    >>> holding("dstack H100 vs MI300X Llama-405B", "h100"), holding("somebody", "h100")
+    (91680.0, 0.0)
+    """
+    known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.holds]
+    return next((float(each.tokens) for each in known if each.chip == chip), 0.0)
 
 
 @lru_cache(maxsize=4096)

@@ -82,7 +82,7 @@ LEAST = 15
 """Rows below which an engine or a benchmark has no constants of its own."""
 MANY = 100
 """Rows from which an engine has constants of its own on a generation of chips."""
-FEW = 8
+FEW = 6
 """Rows from which an engine with kernels of its own has factors on them by generation of chips."""
 PLACED = 8
 """Rows from which a place has constants of its own."""

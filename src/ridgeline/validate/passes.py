@@ -5,6 +5,11 @@
     a static batch                              prefill, then osl - 1 decode steps: prefill gives the first token
 
 Pieces of decode steps follow each other without a gap once every stage has one; a prefill has to fill the pipeline.
+    waves, where n of the batch B fit          t = osl (B / n + 1/2)      n at the mean context isl + osl / 2
+
+An engine that admits what its cache holds at that moment, and preempts when it is full, keeps the cache full of
+sequences of all ages; when the last have come in, it drains for one more lifetime, half full on average.
+
 Pieces are whole sequences, or tokens of a prompt where an engine computes no more at a time. Knows no second.
 """
 
@@ -84,3 +89,16 @@ def halved(batch: float, tokens: float, stages: float, most: float) -> float:
     while each * tokens > most and each % 2 == 0:
         each = each / 2
     return each
+
+
+def waves(batch: np.ndarray, tokens: np.ndarray, isl: np.ndarray, osl: np.ndarray) -> np.ndarray:
+    """Lifetimes of `osl` steps that `batch` sequences take in a cache of so many tokens: 1 if all fit to their end.
+
+    Examples
+    --------
+    >>> row = (np.array([8.0, 64.0, 256.0]), np.array(91680.0), np.array(2048.0), np.array(2048.0))
+    >>> [round(each, 2) for each in waves(*row).tolist()]  # a scheduler step by step: 1, 2.89, 9.17
+    [1.0, 2.64, 9.08]
+    """
+    held = np.maximum(tokens / np.maximum(isl + osl / 2, 1.0), 1.0)
+    return np.where(batch * (isl + osl) <= tokens, 1.0, batch / held + 0.5)

@@ -27,8 +27,8 @@ from ridgeline.serving.online import met, ranks_apart
 from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import attention_dp, campaign, equal, gathering, requests
-from ridgeline.validate.passes import cut
+from ridgeline.validate.benchmarks import attention_dp, campaign, equal, gathering, holding, requests
+from ridgeline.validate.passes import cut, waves
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
 from ridgeline.validate.single import MODES as SINGLE
@@ -66,6 +66,8 @@ SGLang: 0.5 GB, 1.5 MB per token of a chunk of 8,192, 2 MB per captured batch (`
 server_args)."""
 PROMPTS_FIRST = {"sglang"}
 """Engines whose decodes wait while there are prompts: of equal requests that begin together all end together."""
+PREEMPTS = {"vllm"}
+"""Engines that admit a request when its prompt fits, and put the last ones back when the cache is full."""
 OF_FREE = {"trtllm": 0.9}
 """Engines whose cache fills a share of what weights leave, and which reserve room for a request's whole output before
 they admit it (TensorRT-LLM: free_gpu_memory_fraction, and the scheduler policy GUARANTEED_NO_EVICT)."""
@@ -251,13 +253,15 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     sent = np.array([requests(*of) for of in zip(who, n["isl"].tolist(), n["osl"].tolist(), strict=True)])
     n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
     capacity = np.minimum(np.where(n["places"] > 0, n["places"], capacity), n["requests"])
-    waves = [equal(source) if kernels in PROMPTS_FIRST else 0.0 for source in who]
+    rounds = [equal(source) if kernels in PROMPTS_FIRST else 0.0 for source in who]
     runs = zip(who, n["isl"].tolist(), n["osl"].tolist(), n["tp"].tolist(), strict=True)
     n["gather"] = np.array([gathering(of, kernels, found.model.name, *run) for of, *run in runs])
-    n["waves"] = np.maximum(np.array(waves), 1.0)
+    n["waves"] = np.maximum(np.array(rounds), 1.0)
     n["batch"] = np.where(n["rate"] > 0, met(n["batch"], np.minimum(n["requests"], MOST)), n["batch"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
     batch = np.where(online | static, np.minimum(asked, capacity), n["batch"])
+    if kernels in PREEMPTS:
+        batch = np.where(static, np.minimum(n["batch"] / _lives(n, who, found, fits * layout.dp), most), batch)
     batch = np.maximum(batch, 1.0)
     isl = np.maximum(n["isl"], 1.0)
     chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
@@ -334,6 +338,13 @@ def _group(whole: Prepared, source: str, start: int, count: int) -> Prepared:
         number={name: column[start : start + count] for name, column in whole.number.items()},
         **{name: _part(getattr(whole, name), start, count) for name in parts},
     )
+
+
+def _lives(n: Mapping[str, np.ndarray], who: list[str], found: Subject, fits: np.ndarray) -> np.ndarray:
+    """Lifetimes that static batches take in the cache that their benchmark tells, else in that for `fits` sequences."""
+    told = np.array([holding(source, found.system.chip.name) for source in who])
+    tokens = np.where(told > 0, told, fits * (n["isl"] + n["osl"]))
+    return waves(n["batch"], tokens, n["isl"], n["osl"])
 
 
 def _times(one: Terms, times: np.ndarray, sequences: np.ndarray) -> Terms:
