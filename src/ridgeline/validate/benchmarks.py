@@ -26,7 +26,7 @@ class Gather(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Holds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tokens that the cache of a replica holds on a chip, where the benchmark publishes it."""
+    """Tokens that the cache of a replica holds on a chip, where the benchmark's settings tell."""
 
     chip: str
     tokens: int
