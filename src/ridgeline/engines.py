@@ -1,14 +1,17 @@
 """Constants of engines: what steps add to kernels, how clients drive engines, and how far measurements lie off.
 
 They are fitted level by level (`validate.fit`): all engines ("any"), an engine, the engine on a generation of chips or
-at a place, which is a model on a system. The stored file has a line for each, with what differs from the level above.
-Knows no step.
+at a place, which is a model on a system. The stored file has a line for each, with what differs from the level above;
+errors and intervals are lists in the order of HeldOut's fields and of SPREAD, and places with constants of their own
+are not named again. Knows no step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -26,6 +29,8 @@ FITTED = "fitted"
 """Key of the interval where constants were fitted to this model on this system by this engine."""
 LEVELS = ("measured kernels", "measured steps", "pooled", "spec sheet only")
 """What an estimate rests on, best first."""
+SPREAD = (*LEVELS, "any", FITTED)
+"""Levels of an interval, in the order of the stored file."""
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +44,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Own prefill over that of a prompt alone: it shares its steps with decodes and other prompts."""
     burst: float
     """Share of the others' prefills that come before a request's own first token."""
+    launch: float = 0.0
+    """Seconds in which the host launches a layer of a step with prompts, which no captured graph holds."""
     missing: float = 0.0
     """Places of the engine, 0 to 1, that no request gets: clients keep one more open than are let in."""
 
@@ -60,12 +67,13 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     attention: float = 1.0
     """Further factor on that of attention; 1 likewise."""
     prefill: float
-    """Further factor on it in prefill steps; 1 likewise."""
+    """Further factor on it in prefill steps: kernels are timed one by one, and power limits many."""
     launches: float
     quantise: float
     sync: float
     messages: float
     layer: float
+    """Small kernels of a layer, each as long as the fixed part of a bf16 matrix."""
     host: float
     sequence: float
     client: Client
@@ -104,6 +112,8 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """All fitted engines, and how far measurements lie from estimates."""
 
     source: str
+    notice: str = ""
+    """Whose measurements the constants were fitted to, and their licence."""
     engines: tuple[EngineConstants, ...]
     places: tuple[str, ...]
     """Model, system and engine of all rows that constants were fitted to, as `place` names them."""
@@ -157,6 +167,11 @@ def write_engines(found: Engines) -> str:
     tables: dict[str, Any] = msgspec.to_builtins(found)
     levels = {_name(each): each for each in tables["engines"]}
     tables["engines"] = [_less(each, levels.get(_above(each), {})) for each in tables["engines"]]
+    tables["places"] = _other_places(found)
+    tables["clients"] = _clients_less(tables["clients"])
+    for name in ("held_out", "near"):
+        tables[name] = {key: list(each.values()) for key, each in tables[name].items()}
+    tables["spread"] = {key: [each.get(level) for level in SPREAD] for key, each in tables["spread"].items()}
     parts = []
     for name, table in tables.items():
         pairs = table.items() if isinstance(table, dict) else [("", each) for each in table]
@@ -172,9 +187,20 @@ def read_engines(text: bytes) -> Engines:
     tables = msgspec.json.decode(text)
     levels: dict[tuple[str, str, str], dict[str, Any]] = {}
     for each in tables["engines"]:
+        each.setdefault("engine", each.get("place", "").partition(", ")[0])
         above = levels.get(_above(each), {})
         levels[_name(each)] = above | each | {"client": above.get("client", {}) | each.get("client", {})}
-    return msgspec.convert(tables | {"engines": list(levels.values())}, Engines)
+    tables["engines"] = list(levels.values())
+    own = {each["place"] for each in tables["engines"]} - {""}
+    others = {f"{engine}, {where}" for engine, places in tables["places"].items() for where in places}
+    tables["places"] = sorted(own | others)
+    for key, each in tables["clients"].items():
+        tables["clients"][key] = tables["clients"].get(_client_above(key, tables["clients"]), {}) | each
+    for name in ("held_out", "near"):
+        tables[name] = {k: dict(zip(HeldOut.__struct_fields__, e, strict=True)) for k, e in tables[name].items()}
+    for key, each in tables["spread"].items():
+        tables["spread"][key] = {level: pair for level, pair in zip(SPREAD, each, strict=True) if pair}
+    return msgspec.convert(tables, Engines)
 
 
 def _name(engine: dict[str, Any]) -> tuple[str, str, str]:
@@ -188,12 +214,37 @@ def _above(engine: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _less(engine: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """What differs from the level above; the name stays."""
-    kept = {key: each for key, each in engine.items() if each != above.get(key) or key == "engine"}
+    """What differs from the level above; the name stays, once."""
+    name = "place" if engine.get("place") else "engine"
+    kept = {key: each for key, each in engine.items() if each != above.get(key) or key == name}
     if "client" in kept and above:
         was = above["client"]
         kept["client"] = {key: each for key, each in kept["client"].items() if each != was[key]}
     return kept
+
+
+def _other_places(found: Engines) -> dict[str, list[str]]:
+    """By engine, model and system of the places that have no constants of their own."""
+    own = {each.place for each in found.engines}
+    out: dict[str, list[str]] = {}
+    for engine, _, where in (each.partition(", ") for each in found.places if each not in own):
+        out.setdefault(engine, []).append(where)
+    return out
+
+
+def _clients_less(clients: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Of each client what differs from the one above."""
+    out: dict[str, dict[str, float]] = {}
+    for key, each in clients.items():
+        above = clients.get(_client_above(key, clients), {})
+        out[key] = {name: value for name, value in each.items() if value != above.get(name)}
+    return out
+
+
+def _client_above(key: str, clients: Iterable[str]) -> str:
+    """The longest key before `key` that it begins with, or whose benchmark it is of; empty if there is none."""
+    before = takewhile(lambda other: other != key, clients)
+    return max((k for k in before if key.startswith(k) or (k.startswith(", ") and k in key)), key=len, default="")
 
 
 def _json(value: Any) -> str:

@@ -1,6 +1,6 @@
 """What a step takes on a real engine: the floor's operations and messages with measured constants.
 
-    t = host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed
+    t = host + sequence * sequences + layer * small + kernels * (work + attention * attended) + launches * fixed
         + quantise * narrow + messages * sent + staged + sync * meetings + streamed
 
 `work`, `attended`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, of
@@ -10,8 +10,9 @@ keep the share `quantise`, since the quantisation that is timed with single kern
 `efficiency.link_time` of every message that the engine's own kernels send, `staged` of those through the host's memory,
 which all engines leave to NCCL; `streamed` the bytes of norms and residuals, and of matrices that are written out in a
 wider format. A step adds what single kernels do not show, by engine: `host` seconds per step and `sequence` seconds per
-sequence that nothing hides, `layer` seconds for the small kernels of a layer, and `sync` seconds per message in which
-ranks wait for the last one.
+sequence that nothing hides, `layer` small kernels of each layer, which take `small` if there is one, as long as the
+fixed part of a bf16 matrix on that chip, and `sync` seconds per message in which ranks wait for the last one. Kernels
+are timed one by one, with pauses: a whole prefill, which a chip's power limits, has a factor `prefill` on its kernels.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`engines.OVERLAPPED`): then the
 step is computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -66,7 +67,7 @@ the same time from 4 to 48 sequences (Qwen3-235B on H200, vLLM 0.12)."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of a step by what they are, and counts of sequences and layers: linear in an engine's constants."""
+    """Seconds of a step by what they are, and counts of sequences and messages: linear in an engine's constants."""
 
     work: Array
     attended: Array
@@ -79,7 +80,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     meetings: Array
     """Messages, one after another."""
     streamed: Array
-    layers: Array
+    small: Array
+    """The fixed part of a bf16 matrix, once for each layer."""
     sequences: Array
     provenance: str
     prefill: bool
@@ -92,7 +94,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def parts(self, engine: EngineConstants) -> dict[str, Array]:
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
         kernels = engine.work_factor(self.prefill) * (self.work + engine.attention * self.attended) + self.streamed
-        launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.layers
+        launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.small
         device, sent = kernels + launches, engine.messages * self.sent + self.staged + engine.sync * self.meetings
         return {
             "kernels": kernels,
@@ -103,7 +105,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def __mul__(self, count: Array) -> Terms:
         """The same step `count` times over, by one host."""
-        names = ("work", "attended", "fixed", "narrow", "sent", "staged", "meetings", "streamed", "layers")
+        names = ("work", "attended", "fixed", "narrow", "sent", "staged", "meetings", "streamed", "small")
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
@@ -164,6 +166,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             meetings = meetings + layer.count * (wire > 0)
         if layer.operations:
             layers = layers + layer.count
+    each = kernel_constants("gemm", chip, "bf16", MATRICES_OF).fixed
     hidden = step.rank_tokens * (model.hidden * 2.0 / chip.hbm_bandwidth)
     depth = len(model.layers)
     uneven = namespace(layout.pp).ceil(depth / layout.pp) * layout.pp / depth
@@ -176,7 +179,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
         staged=0.0 * sent if system.domain.peer_access else sent * uneven,
         meetings=meetings * uneven,
         streamed=(STREAMS * layers * hidden + expanded) * uneven,
-        layers=layers * uneven,
+        small=layers * each * uneven,
         sequences=step.seqs / layout.dp,
         provenance=max(resting, key=LEVELS.index, default=LEVELS[0]),
         prefill=step.prefill,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,7 +91,7 @@ def test_equal_requests_stay_together_where_prompts_go_first(concurrency: int) -
         between[scheduler] = float(((run.finish - run.first_token) / (osl - 1)).mean())
     prefill = law.seconds(0, 0, [(isl, 0)] * together) / together
     found = served(
-        Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.5 / waves),
+        Client(frontend=0.0, per_request=0.0, first=1.0, burst=0.03),
         decode=law.seconds(concurrency, 0, []),
         prefill=prefill,
         alone=0.5 * (together + 1) * prefill,
@@ -114,7 +115,38 @@ def test_prompts_that_an_engine_gathers(concurrency: int) -> None:
     assert served(**values, gather=steps).ttft == pytest.approx(1e-3 * np.mean(waits), rel=0.05)
 
 
-@pytest.mark.parametrize(("come", "ranks"), [(0.02, 8), (0.4, 4), (3.0, 8), (80.0, 16)])
+@pytest.mark.parametrize("concurrency", [4, 64, 512])
+def test_prompts_of_an_engine_that_looks_for_them_now_and_then(concurrency: int) -> None:
+    """Each waits half of the steps between two looks and is computed with all that came meanwhile: drawn one by one."""
+    steps, osl, decode, prefill = 30, 1024, 1e-3, 2e-3
+    came = np.cumsum(np.random.default_rng(1).exponential(osl / concurrency, 20_000))
+    looks = np.ceil(came / steps)
+    with_it = np.bincount(looks.astype(int))[looks.astype(int)] - 1
+    waits = decode * (looks * steps - came) + prefill * with_it
+    values = {"decode": decode, "prefill": prefill, "alone": prefill, "concurrency": concurrency, "osl": osl}
+    assert served(**values, poll=steps).ttft - served(**values).ttft == pytest.approx(waits.mean(), rel=0.05)
+
+
+def test_a_step_with_prompts_takes_at_least_what_the_host_needs_to_launch_it() -> None:
+    """However fast the device: the own first token waits for it, and so do the next ones of who share the step."""
+    host = msgspec.structs.replace(STEADY, launch=1e-3)
+    slow, fast = served(), served(host, prefill=1e-4, alone=1e-4, layers=80, shared=1, apart=(1.0, 0.0))
+    assert fast.ttft == pytest.approx(80e-3)
+    assert fast.tpot == pytest.approx(0.02 + 31 * (80e-3 - 0.02) / 512)
+    assert served(host, layers=1) == slow
+
+
+@given(group=st.floats(1.5, 64), decode=seconds, prefill=seconds, alone=seconds)
+def test_equal_requests_that_come_back_together_share_their_steps(
+    group: float, decode: float, prefill: float, alone: float
+) -> None:
+    """They take no longer than prompts in steps of their own, and no shorter than in full ones."""
+    values = {"decode": decode, "prefill": prefill, "alone": max(alone, prefill)}
+    found = served(**values, group=group).tpot
+    assert served(**values).tpot * (1 - 1e-12) <= found <= served(**values, apart=(1.0, 0.0)).tpot * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(("come", "ranks"), [(0.02, 8), (0.4, 1), (0.4, 4), (3.0, 8), (80.0, 16)])
 def test_ranks_that_wait_for_the_busiest(come: float, ranks: int) -> None:
     """Prompts drawn step by step: the first of the busiest rank takes a step alone, each further one its rank."""
     prefill, alone = 1.0, 3.0
@@ -125,7 +157,7 @@ def test_ranks_that_wait_for_the_busiest(come: float, ranks: int) -> None:
     assert one * alone + full * prefill == pytest.approx(spent, rel=0.02 if come < 50 else 0.06)
 
 
-@given(come=st.floats(1e-6, 40), ranks=st.integers(2, 256), prefill=seconds)
+@given(come=st.floats(1e-6, 40), ranks=st.integers(1, 256), prefill=seconds)
 def test_ranks_apart_take_no_less_than_ranks_filled_alike(come: float, ranks: int, prefill: float) -> None:
     """Nor more than if every prompt came to a step of its own."""
     apart, alone = ranks_apart(come, float(ranks)), ranks * prefill

@@ -154,12 +154,12 @@ def _constants(columns: list[str], rows: Sequence[tuple[tuple[str, ...], msgspec
 
 
 _UNITS: dict[str, str] = dict.fromkeys(
-    ("sync", "layer", "host", "sequence", "frontend", "per_request", "fixed", "hop", "switch"), "s"
+    ("sync", "host", "sequence", "frontend", "per_request", "launch", "fixed", "hop", "switch"), "s"
 )
 _UNITS |= dict.fromkeys(
-    ("kernels", "attention", "prefill", "launches", "quantise", "messages", "first", "burst", "missing", "passes"), "1"
+    ("kernels", "attention", "prefill", "launches", "quantise", "messages", "layer", "first", "burst", "missing"), "1"
 )
-_UNITS |= dict.fromkeys(("compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
+_UNITS |= dict.fromkeys(("passes", "compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
 """Units of constants; `serial` and `softmax` are seconds too short to have a name."""
 
 

@@ -17,7 +17,7 @@ from ridgeline.subject import Subject
 from ridgeline.timing import Step
 
 TERM_FORMULA = (
-    "host + sequence * sequences + layer * layers + kernels * (work + attention * attended) + launches * fixed"
+    "host + sequence * sequences + layer * small + kernels * (work + attention * attended) + launches * fixed"
     " + quantise * narrow"
     " + messages * sent + staged + sync * meetings + streamed"
 )
@@ -203,15 +203,18 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     """What a step takes on a real engine and between which bounds; names start with `prefix`."""
     e, t = found.engine, found.terms
     fitted = f"constants of {'all engines' if e.engine == 'any' else e.engine}, fitted to {e.rows} measured numbers"
-    given = {name: Given(getattr(e, name), "s", fitted) for name in ("host", "sequence", "layer", "sync")}
-    given |= {name: Given(getattr(e, name), "1", fitted) for name in ("launches", "quantise", "messages", "attention")}
+    given = {name: Given(getattr(e, name), "s", fitted) for name in ("host", "sequence", "sync")}
+    given |= {
+        name: Given(getattr(e, name), "1", fitted)
+        for name in ("layer", "launches", "quantise", "messages", "attention")
+    }
     given["kernels"] = Given(e.work_factor(t.prefill), "1", fitted)
     kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
     given |= {
         name: Given(getattr(t, name), "s", kernels)
-        for name in ("work", "attended", "fixed", "narrow", "sent", "staged", "streamed")
+        for name in ("work", "attended", "fixed", "narrow", "small", "sent", "staged", "streamed")
     }
-    given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "layers", "meetings")}
+    given |= {name: Given(getattr(t, name), "1", "counted") for name in ("sequences", "meetings")}
     given["floor"] = Given(found.floor, "s", f"see {prefix}floor_s")
     for side in ("low", "high"):
         given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")

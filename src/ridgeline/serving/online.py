@@ -5,27 +5,39 @@ gets its osl tokens, the engine does for it osl / accepted decode steps of d sec
 the replica in full prefill steps) for each of the others. Of these prefills the share `burst` comes before the
 request's own first token, because prompts arrive together or go first, and the rest between its tokens:
 
-    tpot = d / accepted + (1 - burst) (B - 1) p / osl
-    ttft = frontend + per_request (C - 1) + first * alone + burst (B - 1) p + waiting + gathered
-    waiting = (C - B + missing) (p + osl d / (accepted B))                for a place, beyond what the engine lets in
+    tpot = d / accepted + (1 - burst) (B - 1) p' / osl
+    ttft = frontend + per_request (C - 1) + first * alone + burst (B - 1) p + waiting + gathered + seen
+    waiting = (C - B + missing) (p' + osl d / (accepted B))               for a place, beyond what the engine lets in
     gathered = G d (1 + g / 2) / (1 + g), g = G B accepted / osl         if the engine waits G steps for more prompts
+    seen = P d / 2 + P B accepted p / osl                               if it looks for prompts every P steps only
 
 `first` is the own prefill over that of a prompt alone: it shares its steps with decodes and other prompts. What enters
 one time leaves the other: ttft + osl * tpot does not depend on `burst`. With 1/2 all prompts come together; if clients
 send n requests one after another and only the first come together, it is 1 / (2 n). An engine whose decodes wait while
 there are prompts keeps together who came together: they decode in the same steps, and if their lengths are equal they
-end in the same one. Every wave is then like the first, and burst n times as large (`waves`, at most 1/2). `missing` is
-1 where the engine lets in one request less than the clients keep open, so that one always waits for the next to end.
-Of the 1 + g prompts that an engine gathers the first waits G steps, the others half of them in the mean.
+end in the same one. Every wave is then like the first: `burst` is 1/2. `missing` is 1 where the engine lets in one
+request less than the clients keep open, so that one always waits for the next to end. Of the 1 + g prompts that an
+engine gathers the first waits G steps, the others half of them in the mean. Prompts that are seen together are
+computed together.
 
-Where `ranks` of attention data share experts, each batches its own prompts, and all wait in every step for the one that
-prefills most. A step brings a rank l = pieces B accepted / (ranks osl) prompts or pieces of them, and the busiest of
-all m(l), the mean of the largest of `ranks` Poisson numbers. With the chance c = 1 - exp(-ranks l) that anybody has
-one, and p of prompts that fill all ranks alike, a prompt costs the replica
+Captured graphs hold decode steps only: the host launches every kernel of a step with prompts, `launch` seconds for each
+of its L layers, and what is left of the device's time is idle:
 
-    p' = max( (c alone + (m - c) ranks p) / (ranks l) , p )                          `apart` has the factors
+    alone = max( alone on the device , launch L )
 
-but for prompts of a burst, which fill all ranks.
+The first prompt of a step therefore costs more than those that join it. A step brings each of `ranks` of attention data
+l = pieces B accepted / (ranks osl) prompts or pieces of them, at random, so with a chance c = 1 - exp(-ranks l) anybody
+has one. Ranks that share experts wait in every step for the one that prefills most, with m(l) prompts, the mean of the
+largest of `ranks` Poisson numbers (m = l for one rank). With p of prompts that fill all ranks, a prompt costs
+
+    p' = max( (c (alone - shared d) + (m - c) ranks p) / (ranks l) , p )             `apart` has the factors
+
+but for prompts of a burst, which fill all ranks. `shared` is 0, and d left out, where decodes wait for prompts and do
+not share their steps, or where ranks wait for each other. Equal requests whose prompts shared a step end in one step,
+and come back together but for the SPACING in which clients take and send them. Of at most `group` that a step holds,
+n = d / SPACING share one again, and
+
+    p' = max( (alone - shared d + (n - 1) p) / n , p )
 
 A run of N requests on B places ends with a round that is not full. Requests of one length that begin together end
 together; a prefill at a time keeps them apart. With s = B p / (B p + osl d) and x = N / B = whole + part,
@@ -60,6 +72,8 @@ TOGETHER = 0.5
 """`burst` where all prompts come at once: half of the others' are before one's own."""
 MANY_PROMPTS = 50.0
 """Prompts of a rank and step beyond which a Poisson number is taken as normal."""
+SPACING = 4e-3
+"""Seconds between equal requests that end in one step and come back."""
 MANY = 1e6
 """Rounds of requests of a run without end."""
 
@@ -92,7 +106,11 @@ def online(
     prompts: Array = 1.0,
     waves: Array = 1.0,
     gather: Array = 0.0,
+    poll: Array = 0.0,
     apart: tuple[Array, Array] = (0.0, 1.0),
+    group: Array = 1.0,
+    layers: Array = 0.0,
+    shared: Array = 0.0,
 ) -> Online:
     """Mean latencies of `concurrency` open requests on one replica.
 
@@ -111,20 +129,31 @@ def online(
     prompts
         Prompts in a full prefill step.
     waves
-        Waves of prompts in which those of the first stay together; 1: they part.
+        Waves of prompts, in which those of the first stay together; 1: they part.
     gather
         Steps that the engine waits for more prompts before it computes one.
+    poll
+        Steps after which it looks for new ones.
     apart
-        Factors on `alone` and `prefill` of what a prompt costs attention ranks that wait for each other
-        (`ranks_apart`).
+        Factors on the first prompt of a step and on further ones in the mean cost of a prompt (`ranks_apart`); (0, 1):
+        all fill their steps.
+    group
+        Most prompts that come together, where requests are equal; 1: they come at random.
+    layers
+        Layers of a prompt's steps that the host launches one by one.
+    shared
+        Steps of a prompt that decodes share; 0: they wait.
     """
     xp = namespace(decode, prefill, concurrency, capacity, osl)
     batch = xp.minimum(concurrency + 0.0 * capacity, capacity + 0.0 * concurrency)
-    together, prefill = prefill, xp.maximum(apart[0] * alone + apart[1] * prefill, prefill)
+    alone = xp.maximum(alone, client.launch * layers + 0.0 * alone)
+    share, more = _sharing(decode, batch, group, apart)
+    single = xp.maximum(alone - shared * decode, prefill)
+    together, prefill = prefill, xp.maximum(share * single + more * prefill, prefill)
     others = xp.maximum(batch - 1.0, 0.0 * batch)
     per_request = prefill + osl * decode / (accepted * batch)
     front = client.frontend + client.per_request * (concurrency - 1.0)
-    burst = xp.minimum(client.burst * waves, xp.maximum(client.burst + 0.0 * waves, TOGETHER + 0.0 * waves))
+    burst = xp.where(waves > 1.0, TOGETHER, client.burst + 0.0 * waves)
     waiting = burst * others * together + (concurrency - batch + client.missing) * per_request
     finished = _full(batch, requests, prefill / per_request) / per_request
     given = rate > 0
@@ -132,9 +161,10 @@ def online(
         least = xp.minimum(requests + 0.0 * batch, MANY * batch)
         behind, queue = _arriving(rate, least, prefill + decode / prompts, per_request, capacity, concurrency)
         waiting, burst = xp.where(given, queue, waiting), xp.where(given, behind, burst)
-    others_come = gather * batch * accepted / osl
-    gathered = gather * decode * (1.0 + 0.5 * others_come) / (1.0 + others_come)
-    ttft = front + client.first * alone + waiting + gathered
+    come = batch * accepted / osl
+    gathered = gather * decode * (1.0 + 0.5 * gather * come) / (1.0 + gather * come)
+    seen = poll * (0.5 * decode + come * together)
+    ttft = front + client.first * alone + waiting + gathered + seen
     tpot = decode / accepted + (1.0 - burst) * others * prefill / osl
     e2e = ttft + (osl - 1.0) * tpot
     if _any(given):
@@ -142,15 +172,22 @@ def online(
     return Online(ttft=ttft, tpot=tpot, e2e=e2e, request_rate=finished, batch=batch)
 
 
-def ranks_apart(prompts: Array, ranks: Array) -> tuple[Array, Array]:
-    """Factors on the prefill alone, and on that of full ranks, of what a prompt costs `ranks` that wait for each other.
+def _sharing(decode: Array, batch: Array, group: Array, apart: tuple[Array, Array]) -> tuple[Array, Array]:
+    """`apart`, or where equal prompts come in groups what they share."""
+    xp = namespace(decode, batch, group)
+    together = xp.maximum(xp.minimum(decode / SPACING, xp.minimum(group + 0.0 * batch, batch + 0.0 * group)), 1.0)
+    return xp.where(group > 1.0, 1.0 / together, apart[0]), xp.where(group > 1.0, 1.0 - 1.0 / together, apart[1])
 
-    `prompts`: those, or pieces of them, that come to a rank in a step.
+
+def ranks_apart(prompts: Array, ranks: Array) -> tuple[Array, Array]:
+    """Factors on a prefill alone, and on that of full ranks, of what a prompt costs `ranks` that wait for each other.
+
+    `prompts`: those, or pieces of them, that come to a rank in a step, at random.
     """
     xp = namespace(prompts, ranks)
     somebody = -xp.expm1(-ranks * prompts)
     more = xp.maximum(busiest(prompts, ranks) - somebody, 0.0 * somebody)
-    return xp.where(ranks > 1, somebody / (ranks * prompts), 0.0), xp.where(ranks > 1, more / prompts, 1.0)
+    return somebody / (ranks * prompts), more / prompts
 
 
 def busiest(mean: Array, ranks: Array) -> Array:

@@ -32,12 +32,25 @@ class Holds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tokens: int
 
 
+class Poll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Runs in which an engine looks for new requests every so many decode steps."""
+
+    engine: str
+    generation: str
+    """Of chips."""
+    open: int
+    """Requests that are kept open, at least."""
+    steps: int
+
+
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A benchmark whose rows have a `source` that begins with its own."""
 
     source: str
     reference: str
     date: str
+    licence: str = ""
+    """Of what it publishes."""
     requests: tuple[tuple[int, int, int], ...] = ()
     """Prompt tokens, output tokens, and the requests that are sent at these lengths."""
     decimal: str = ""
@@ -47,6 +60,7 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     do not, or nobody knows."""
     gather: tuple[Gather, ...] = ()
     holds: tuple[Holds, ...] = ()
+    poll: tuple[Poll, ...] = ()
     attention_dp: bool = False
     """Whether models with experts ran attention-data and expert parallel on all chips of a stage, where a row has only
     their number."""
@@ -92,6 +106,18 @@ def equal(source: str) -> float:
 
 
 @lru_cache(maxsize=1024)
+def licence(source: str) -> str:
+    """Licence of what a source publishes; empty where nobody looked it up.
+
+    Examples
+    --------
+    >>> licence("TRT-LLM performance.md"), licence("somebody")
+    ('Apache-2.0', '')
+    """
+    return next((each.licence for each in benchmarks() if source.startswith(each.source) and each.licence), "")
+
+
+@lru_cache(maxsize=1024)
 def attention_dp(source: str) -> bool:
     """`Benchmark.attention_dp` of a source."""
     return any(each.attention_dp for each in benchmarks() if source.startswith(each.source))
@@ -123,6 +149,20 @@ def holding(source: str, chip: str) -> float:
     """
     known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.holds]
     return next((float(each.tokens) for each in known if each.chip == chip), 0.0)
+
+
+@lru_cache(maxsize=4096)
+def polling(source: str, engine: str, generation: str, batch: float) -> float:
+    """Decode steps after which an engine looks for new requests, with `batch` of them open; 0 where nothing is known.
+
+    Examples
+    --------
+    >>> polling("InferenceX", "sglang", "blackwell", 4), polling("InferenceX", "sglang", "hopper", 4)
+    (10.0, 0.0)
+    """
+    known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.poll]
+    found = [each for each in known if (each.engine, each.generation) == (engine, generation) and batch >= each.open]
+    return float(max((each.steps for each in found), default=0))
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import msgspec
 from ridgeline.engines import FITTED, Engines, write_engines
 from ridgeline.errors import InputError
 from ridgeline.validate.ablation import FLOOR, TERMS, error, floor_error
+from ridgeline.validate.benchmarks import licence
 from ridgeline.validate.fit import LEAST, MEASURED, learn, place_of
 from ridgeline.validate.heldout import Errors, add_errors, held_out, spread
 from ridgeline.validate.pools import PreparedPools
@@ -41,6 +43,7 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
             f"at least {LEAST} rows with mtp=0, a value, and an engine of {', '.join(MEASURED)}",
         )
     found = learn(groups, pools, ", ".join(path.name for path in paths))
+    found = msgspec.structs.replace(found, notice=notice(rows[i] for group in (*groups, *pools) for i in group.rows))
     errors: Errors = {}
     near: Errors = {}
     halves = [_prepared(half, catalog) for half in _halves(rows)]
@@ -59,6 +62,13 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
     return msgspec.structs.replace(
         found, ablation=bought, held_out=held_out(errors), near=held_out(near), spread=spread(errors, near)
     )
+
+
+def notice(rows: Iterable[dict[str, str]]) -> str:
+    """Whose measurements are fitted, how many numbers of each, and under which licence, where it is known."""
+    sources = Counter(row.get("source", "") for row in rows)
+    known = [f"{source} {n}{f' ({licence(source)})' if licence(source) else ''}" for source, n in sources.most_common()]
+    return f"fitted to numbers published by others, none of which is contained: {'; '.join(known)}"
 
 
 def calibration_rows(*paths: Path, catalog: str = "") -> tuple[list[Prepared], list[PreparedPools]]:

@@ -26,6 +26,7 @@ from ridgeline.serving.online import online
 from ridgeline.validate.points import metrics
 from ridgeline.validate.pools import PreparedPools, pool_metrics
 from ridgeline.validate.prepared import EAGER, Prepared
+from ridgeline.validate.scheduling import ONLINE
 
 
 class Range(NamedTuple):
@@ -44,11 +45,12 @@ UNMEASURED = {
 }
 """Factors on kernels' work, for engines whose kernels nobody measured."""
 STEPS = {
+    "prefill": Range(0.7, 1.1, 1.6, 0.04),
     "launches": Range(0.4, 0.9, 1.3, 0.15),
     "quantise": Range(0.0, 0.3, 1.0, 0.2),
     "sync": Range(0.0, 2e-6, 20e-6, 3e-6),
     "messages": Range(0.6, 1.0, 2.5, 0.12),
-    "layer": Range(0.0, 20e-6, 60e-6, 8e-6),
+    "layer": Range(0.0, 6.0, 18.0, 2.5),
     "host": Range(0.0, 0.5e-3, 4e-3, 0.3e-3),
     "sequence": Range(0.0, 6e-6, 60e-6, 4e-6),
 }
@@ -57,23 +59,25 @@ CLIENTS = {
     "per_request": Range(0.0, 1e-3, 4e-3, 0.7e-3),
     "first": Range(1.0, 2.0, 4.0, 0.5),
     "burst": Range(0.0, 0.05, 0.6, 0.1),
+    "launch": Range(0.0, 0.4e-3, 2e-3, 0.15e-3),
 }
 OF_PLACES = {"missing": Range(0.0, 0.0, 1.0, 0.3)}
 """What only a place's own clients show: 0 elsewhere."""
 RANGES = UNMEASURED | STEPS | CLIENTS | OF_PLACES
 OWN = {
     "messages": Range(0.4, 1.0, 5.0, 0.5),
-    "layer": Range(0.0, 20e-6, 400e-6, 40e-6),
+    "prefill": UNMEASURED["prefill"],
+    "layer": Range(0.0, 6.0, 120.0, 12.0),
     "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
 }
 """The ranges of steps that are wider for engines with kernels of their own."""
-SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05, "missing": 0.0}
+SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05, "launch": 0.0, "missing": 0.0}
 """Clients of separate pools: the own prefill meets no decodes, and of ten rounds of requests the first comes together.
 Only `frontend`, which includes the handshake of the pools, is fitted."""
 TOGETHER = 0.5
 """`burst` where all prompts come at once: the second place from which a fit starts."""
-LAUNCHED = Range(0.0, 0.4e-3, 1.2e-3, 0.4e-3)
-"""Seconds per layer where the host launches every kernel."""
+LAUNCHED = Range(0.0, 120.0, 400.0, 120.0)
+"""Small kernels of a layer where the host launches every kernel, which takes longer than they do."""
 WEIGHT = 2.0
 """Rows that a group of n counts as are WEIGHT sqrt(n), against a prior of one."""
 SCALE, LIMIT = 0.1, 0.7
@@ -275,12 +279,13 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants,
         decode, prefill, alone = (each.total(engine) for each in (group.decode, group.prefill, group.alone))
         osl, weight = np.maximum(n["osl"], 1.0), WEIGHT / np.sqrt(max(rows.sum(), 1))
         values = (decode, prefill / group.prompts, alone, np.maximum(n["batch"], 1.0), group.capacity, osl, n["value"])
-        known = [n[name] for name in ("requests", "rate", "waves", "gather", "alone", "full")]
-        values += (group.prompts, *known, kind == "ttft_s", weight)
+        known = [n[name] for name in ("alone", "full", *ONLINE)]
+        values += (group.prompts, kind == "ttft_s", weight, *known)
         columns.append([np.broadcast_to(v, len(kind))[rows] for v in values])
     joined = [np.concatenate(each) for each in zip(*columns, strict=True)]
-    decode, prefill, alone, batch, capacity, osl, value, prompts, *joined = joined
-    requests, rate, waves, gather, single, full, first, weight = joined
+    decode, prefill, alone, batch, capacity, osl, value, prompts, first, weight, *apart = joined
+    single, full, *known = apart
+    given = dict(zip(ONLINE, known, strict=True))
     if first.sum() < LEAST:
         return parent
 
@@ -293,12 +298,9 @@ def _fit_client(groups: Sequence[Prepared], engines: Engines, parent: Constants,
             capacity=capacity,
             osl=osl,
             client=_client(constants, digits=17),
-            requests=requests,
-            rate=rate,
             prompts=prompts,
-            waves=waves,
-            gather=gather,
             apart=(single, full),
+            **given,
         )
         return np.log(np.where(first > 0, served.ttft, served.tpot) / value)
 

@@ -26,6 +26,7 @@ from ridgeline.serving.online import Online, online
 from ridgeline.validate.pools import PreparedPools, pool_floors, pool_metrics
 from ridgeline.validate.prepared import Prepared, Refusal, prepare
 from ridgeline.validate.row import single_numbers
+from ridgeline.validate.scheduling import ONLINE
 from ridgeline.validate.single import MODES as SINGLE
 from ridgeline.validate.single import interval, single
 
@@ -59,12 +60,9 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
         capacity=group.capacity,
         osl=osl,
         client=engine.client,
-        requests=n["requests"],
-        rate=n["rate"],
         prompts=group.prompts,
-        waves=n["waves"],
-        gather=n["gather"],
         apart=(n["alone"], n["full"]),
+        **{name: n[name] for name in ONLINE},
     )
     return _answers(modes, n, decode, prefill, waves, served)
 

@@ -23,14 +23,15 @@ from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import Time
 from ridgeline.scenario import Scenario
-from ridgeline.serving.online import met, ranks_apart
+from ridgeline.serving.online import met
 from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import attention_dp, campaign, equal, gathering, holding, requests
+from ridgeline.validate.benchmarks import attention_dp, campaign, holding, requests
 from ridgeline.validate.passes import cut, waves
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
+from ridgeline.validate.scheduling import scheduled
 from ridgeline.validate.single import MODES as SINGLE
 from ridgeline.work import Segment
 
@@ -64,8 +65,6 @@ RESERVED = {"vllm": (0.1, 4e9), "sglang": (0.0, 14e9)}
 gpu_memory_utilization leaves, captured graphs, communicators and the sampler of 1,024 sequences that it profiles;
 SGLang: 0.5 GB, 1.5 MB per token of a chunk of 8,192, 2 MB per captured batch (`mem_fraction_static` in its
 server_args)."""
-PROMPTS_FIRST = {"sglang"}
-"""Engines whose decodes wait while there are prompts: of equal requests that begin together all end together."""
 PREEMPTS = {"vllm"}
 """Engines that admit a request when its prompt fits, and put the last ones back when the cache is full."""
 OF_FREE = {"trtllm": 0.9}
@@ -253,10 +252,6 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     sent = np.array([requests(*of) for of in zip(who, n["isl"].tolist(), n["osl"].tolist(), strict=True)])
     n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
     capacity = np.minimum(np.where(n["places"] > 0, n["places"], capacity), n["requests"])
-    rounds = [equal(source) if kernels in PROMPTS_FIRST else 0.0 for source in who]
-    runs = zip(who, n["isl"].tolist(), n["osl"].tolist(), n["tp"].tolist(), strict=True)
-    n["gather"] = np.array([gathering(of, kernels, found.model.name, *run) for of, *run in runs])
-    n["waves"] = np.maximum(np.array(rounds), 1.0)
     n["batch"] = np.where(n["rate"] > 0, met(n["batch"], np.minimum(n["requests"], MOST)), n["batch"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
     batch = np.where(online | static, np.minimum(asked, capacity), n["batch"])
@@ -294,12 +289,7 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     prefill_time = msgspec.structs.replace(prefill_time, math=prefill_time.math * whole_prompts.steady(layout.pp))
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
-    n["alone"], n["full"] = np.zeros_like(batch), np.ones_like(batch)
-    together = online & (n["dp"] > 1) & bool(Divisors.of(found.model).experts)
-    if together.any():
-        ranks, pieces = n["dp"][together], np.maximum(n["isl"] / CHUNK, 1.0)[together]
-        come = pieces * batch[together] / (ranks * np.maximum(n["osl"], 1.0)[together])
-        n["alone"][together], n["full"][together] = ranks_apart(come, ranks)
+    n |= scheduled(n, online, who, kernels, found, batch)
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))
     whole = Prepared(
