@@ -67,7 +67,7 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     attention: float = 1.0
     """Further factor on that of attention; 1 likewise."""
     prefill: float
-    """Further factor on it in prefill steps: kernels are timed one by one, and power limits many."""
+    """Further factor on it in prefill steps; 1 likewise."""
     launches: float
     quantise: float
     sync: float

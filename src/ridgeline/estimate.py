@@ -11,8 +11,7 @@ keep the share `quantise`, since the quantisation that is timed with single kern
 which all engines leave to NCCL; `streamed` the bytes of norms and residuals, and of matrices that are written out in a
 wider format. A step adds what single kernels do not show, by engine: `host` seconds per step and `sequence` seconds per
 sequence that nothing hides, `layer` small kernels of each layer, which take `small` if there is one, as long as the
-fixed part of a bf16 matrix on that chip, and `sync` seconds per message in which ranks wait for the last one. Kernels
-are timed one by one, with pauses: a whole prefill, which a chip's power limits, has a factor `prefill` on its kernels.
+fixed part of a bf16 matrix on that chip, and `sync` seconds per message in which ranks wait for the last one.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`engines.OVERLAPPED`): then the
 step is computed twice at half the size, and messages hide behind kernels. Knows no queue.

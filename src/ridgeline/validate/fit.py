@@ -45,7 +45,6 @@ UNMEASURED = {
 }
 """Factors on kernels' work, for engines whose kernels nobody measured."""
 STEPS = {
-    "prefill": Range(0.7, 1.1, 1.6, 0.04),
     "launches": Range(0.4, 0.9, 1.3, 0.15),
     "quantise": Range(0.0, 0.3, 1.0, 0.2),
     "sync": Range(0.0, 2e-6, 20e-6, 3e-6),
@@ -66,7 +65,6 @@ OF_PLACES = {"missing": Range(0.0, 0.0, 1.0, 0.3)}
 RANGES = UNMEASURED | STEPS | CLIENTS | OF_PLACES
 OWN = {
     "messages": Range(0.4, 1.0, 5.0, 0.5),
-    "prefill": UNMEASURED["prefill"],
     "layer": Range(0.0, 6.0, 120.0, 12.0),
     "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
 }
