@@ -193,13 +193,15 @@ def ranks_apart(prompts: Array, ranks: Array) -> tuple[Array, Array]:
 def busiest(mean: Array, ranks: Array) -> Array:
     """Mean of the largest of `ranks` Poisson numbers of a mean: the sum over k of 1 - P(number <= k)^ranks.
 
-    Beyond a mean of MANY_PROMPTS, mean + sqrt(2 mean ln(ranks)), up to 6% too much.
+    Of one it is the mean. Beyond a mean of MANY_PROMPTS, mean + sqrt(2 mean ln(ranks)), up to 6% too much.
 
     Examples
     --------
     >>> round(float(busiest(0.375, 1.0)), 3), round(float(busiest(0.375, 8.0)), 2)
     (0.375, 1.37)
     """
+    if not _any(ranks > 1):
+        return mean + 0.0 * ranks
     xp = namespace(mean, ranks)
     few = xp.minimum(mean, MANY_PROMPTS + 0.0 * mean)
     chance = xp.exp(-few)
