@@ -47,7 +47,13 @@ def test_what_enters_the_first_token_leaves_the_others(
 ) -> None:
     """The sum ttft + osl * tpot does not depend on how prompts arrive: prefills are moved, not lost."""
     client = Client(frontend=0.0, per_request=0.0, first=1.0, burst=burst)
-    values = {"decode": decode, "prefill": prefill, "alone": prefill, "concurrency": concurrency, "osl": osl}
+    values: dict[str, Any] = {
+        "decode": decode,
+        "prefill": prefill,
+        "alone": prefill,
+        "concurrency": concurrency,
+        "osl": osl,
+    }
     burst_sum = served(client, **values).ttft + osl * served(client, **values).tpot
     steady_sum = served(**values).ttft + osl * served(**values).tpot
     assert burst_sum == pytest.approx(steady_sum)
@@ -123,7 +129,13 @@ def test_prompts_of_an_engine_that_looks_for_them_now_and_then(concurrency: int)
     looks = np.ceil(came / steps)
     with_it = np.bincount(looks.astype(int))[looks.astype(int)] - 1
     waits = decode * (looks * steps - came) + prefill * with_it
-    values = {"decode": decode, "prefill": prefill, "alone": prefill, "concurrency": concurrency, "osl": osl}
+    values: dict[str, Any] = {
+        "decode": decode,
+        "prefill": prefill,
+        "alone": prefill,
+        "concurrency": concurrency,
+        "osl": osl,
+    }
     assert served(**values, poll=steps).ttft - served(**values).ttft == pytest.approx(waits.mean(), rel=0.05)
 
 
@@ -141,7 +153,7 @@ def test_equal_requests_that_come_back_together_share_their_steps(
     group: float, decode: float, prefill: float, alone: float
 ) -> None:
     """They take no longer than prompts in steps of their own, and no shorter than in full ones."""
-    values = {"decode": decode, "prefill": prefill, "alone": max(alone, prefill)}
+    values: dict[str, Any] = {"decode": decode, "prefill": prefill, "alone": max(alone, prefill)}
     found = served(**values, group=group).tpot
     assert served(**values).tpot * (1 - 1e-12) <= found <= served(**values, apart=(1.0, 0.0)).tpot * (1 + 1e-12)
 
