@@ -45,7 +45,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     burst: float
     """Share of the others' prefills that come before a request's own first token."""
     launch: float = 0.0
-    """Seconds in which the host launches a layer of a step with prompts, which no captured graph holds."""
+    """Seconds of a layer that a step with prompts takes at least: as if the host launched its kernels one by one."""
     missing: float = 0.0
     """Places of the engine, 0 to 1, that no request gets: clients keep one more open than are let in."""
 

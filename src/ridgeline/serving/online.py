@@ -20,8 +20,8 @@ request less than the clients keep open, so that one always waits for the next t
 engine gathers the first waits G steps, the others half of them in the mean. Prompts that are seen together are
 computed together.
 
-Captured graphs hold decode steps only: the host launches every kernel of a step with prompts, `launch` seconds for each
-of its L layers, and what is left of the device's time is idle:
+A step with prompts takes at least `launch` seconds for each of its L layers, as if the host launched its kernels one by
+one, since captured graphs hold decode steps only (fitted, not shown: the simulator follows real runs without it):
 
     alone = max( alone on the device , launch L )
 

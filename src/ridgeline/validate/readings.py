@@ -228,15 +228,15 @@ def link_readings(folder: Path) -> Iterator[Readings]:
         for name, width in (("dispatch", 1.0), ("combine", 2.0)):
             many = _fastest(file, shape, "num_token >= 256", f"{name}_transmit_us")
             few = _fastest(quick, shape, "num_token <= 256", f"{name}_avg_t_us")
-            for data, per_expert in ((few, True), (many, False)):
+            for data, routing in ((few, "experts"), (many, "random")):
                 ranks = np.full(len(data["latency"]), 4.0 if system == "gb200" else 8.0)
-                yield _exchange(name, system, engine, data, ranks, width, per_expert, 1e-6)
+                yield _exchange(name, system, engine, data, ranks, width, routing, 1e-6)
     shape = ["num_tokens", "hidden_size", "topk", "num_experts", "moe_ep_size"]
     for system, engine, file in _newest(folder, "trtllm_alltoall_perf"):
         for name, width in (("dispatch", format_bytes("nvfp4")), ("combine", 2.0)):
             where = f"op_name = 'alltoall_{name}' and moe_dtype = 'nvfp4' and kernel_source = '{ONE_SIDED}'"
             data = _fastest(file, shape, where)
-            yield _exchange(name, system, engine, data, data["moe_ep_size"], width, False, 1e-3, balanced=True)
+            yield _exchange(name, system, engine, data, data["moe_ep_size"], width, "balanced", 1e-3)
 
 
 def _captured(file: Path) -> Columns:
@@ -245,19 +245,12 @@ def _captured(file: Path) -> Columns:
 
 
 def _exchange(
-    name: str,
-    system: str,
-    engine: str,
-    r: Columns,
-    ranks: Any,
-    width: float,
-    per_expert: bool,
-    unit: float,
-    balanced: bool = False,
+    name: str, system: str, engine: str, r: Columns, ranks: Any, width: float, routing: str, unit: float
 ) -> Readings:
+    """`routing`: a token goes to all its `experts`, to as many ranks as it can, or to those of experts at random."""
     tokens, hidden, topk, experts = list(r.values())[:4]
-    copies = np.minimum(topk, ranks) if balanced else topk
-    if not (per_expert or balanced):
+    copies = np.minimum(topk, ranks) if routing == "balanced" else topk
+    if routing == "random":
         copies = np.array([distinct_groups(n, e, int(k)) for n, e, k in zip(ranks, experts, topk, strict=True)])
     sent = tokens * copies * hidden * width * (1 - 1 / ranks)
     return _reading(name, system, engine, _wire("all_to_all", system, ranks, sent), ranks, r["latency"] * unit)
