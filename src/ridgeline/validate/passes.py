@@ -80,8 +80,10 @@ def halved(batch: float, tokens: float, stages: float, most: float) -> float:
 
     Examples
     --------
-    >>> halved(64, 20, 3, 2048), halved(128, 20, 3, 2048), halved(12, 20, 3, 2048), halved(128, 20, 1, 2048)
-    (64, 64.0, 4.0, 128)
+    >>> halved(64.0, 20.0, 3.0, 2048.0), halved(128.0, 20.0, 3.0, 2048.0), halved(12.0, 20.0, 3.0, 2048.0)
+    (64.0, 64.0, 4.0)
+    >>> halved(128.0, 20.0, 1.0, 2048.0)  # no other stage waits
+    128.0
     """
     if stages == 1:
         return batch
