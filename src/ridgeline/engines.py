@@ -67,13 +67,15 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     attention: float = 1.0
     """Further factor on that of attention; 1 likewise."""
     prefill: float
-    """Further factor on it in prefill steps; 1 likewise."""
+    """Further factor on both in prefill steps; 1 likewise."""
+    scores: float = 0.0
+    """Times that the scores of prompts are written or read; 0 where one kernel computes attention."""
     launches: float
     quantise: float
     sync: float
     messages: float
     layer: float
-    """Small kernels of a layer, each as long as the fixed part of a bf16 matrix."""
+    """Small kernels of a layer."""
     host: float
     sequence: float
     client: Client

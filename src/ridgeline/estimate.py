@@ -1,17 +1,18 @@
 """What a step takes on a real engine: the floor's operations and messages with measured constants.
 
-    t = host + sequence * sequences + layer * small + kernels * (work + attention * attended) + launches * fixed
-        + quantise * narrow + messages * sent + staged + sync * meetings + streamed
+    t = host + sequence * sequences + layer * small + kernels * (work + attention * attended) + scores * scored
+        + launches * fixed + quantise * narrow + messages * sent + staged + sync * meetings + streamed
 
 `work`, `attended`, `fixed` and `narrow` are `efficiency.kernel_time` of every operation: what grows with its work, of
 attention apart, since engines whose kernels nobody measured read caches worse than weights; the fixed part, for fp8 and
 fp4 matrices that of a bf16 one; and what those have beyond it, with their passes over activations, of which engines
-keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `sent` is
+keep the share `quantise`, since the quantisation that is timed with single kernels is fused elsewhere. `scored` are the
+scores of prompts, which engines without one kernel for attention write down and read `scores` times. `sent` is
 `efficiency.link_time` of every message that the engine's own kernels send, `staged` of those through the host's memory,
 which all engines leave to NCCL; `streamed` the bytes of norms and residuals, and of matrices that are written out in a
 wider format. A step adds what single kernels do not show, by engine: `host` seconds per step and `sequence` seconds per
-sequence that nothing hides, `layer` small kernels of each layer, which take `small` if there is one, as long as the
-fixed part of a bf16 matrix on that chip, and `sync` seconds per message in which ranks wait for the last one.
+sequence that nothing hides, `layer` small kernels of each layer, which take `small` if there is one, and `sync` seconds
+per message in which ranks wait for the last one.
 
 Everything runs one after another, unless an engine lets two micro-batches take turns (`engines.OVERLAPPED`): then the
 step is computed twice at half the size, and messages hide behind kernels. Knows no queue.
@@ -32,6 +33,7 @@ from ridgeline.efficiency import (
     link_constants,
     link_time,
     provenance,
+    small_kernel,
 )
 from ridgeline.engines import FITTED, LEVELS, EngineConstants, engine_constants, engines, place, spread
 from ridgeline.errors import UnknownNameError
@@ -46,15 +48,25 @@ KERNEL_OF = {"recurrence": "decode attention"}
 """Families without measurements of their own, and those whose kernels stand in for them."""
 ATTENTION = {"prefill attention", "decode attention", "prefill latent", "decode latent"}
 """Families of kernels that read a cache."""
+PROMPTS = {"prefill attention", "prefill latent"}
+"""Those of them that compute the scores of prompts."""
 MATRICES_OF = "sglang"
 """Engine whose tables of matrices stand for all engines: they take such kernels from the same libraries, and these
 tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
+SCORE = 8.0
+"""Bytes that the score of a query and a key it may see takes where scores are written down: in 32 bits, and twice, for
+as many that it may not see are computed with them."""
 STREAMS = 8
 """Times that a layer's norms and residuals read or write its hidden vectors (two of each, in and out)."""
 EXCHANGES, ONE_SIDED, NODE = ("dispatch", "combine"), "trtllm", 8
 """Messages between experts' ranks that an engine sends with kernels of its own, inside domains of more chips than a
 node has: TensorRT-LLM writes into memory that an NVL72 shares. All else takes NCCL's constants: what DeepEP's authors
 measured across nodes is nearer to these (-14 to +38%) than to DeepEP's inside a node (+23 to +54%)."""
+LIBRARIES = {"FasterTransformer": "nccl", "LMDeploy": "nccl"}
+"""Whose collectives an engine sends its messages with, where it has none of its own."""
+COPIED = {"Transformers NeuronX"}
+"""Engines that copy keys and values to every query head where their heads cannot be divided among cores (GQA:
+`REPLICATED_HEADS`, what its check_gqa_fallback falls back to)."""
 EXPANDED = {("llama.cpp", "NVIDIA")}
 """Engines that write packed matrices out in 16 bits before they multiply prompts with them, by the chip's vendor: the
 packed one is read, the wide one written, and read by the multiplication (ggml_cuda_op_mul_mat_cublas)."""
@@ -71,6 +83,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     work: Array
     attended: Array
     """The work of attention, which `work` leaves out."""
+    scored: Array
+    """Scores of prompts, written to HBM or read from it once."""
     fixed: Array
     narrow: Array
     sent: Array
@@ -80,7 +94,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Messages, one after another."""
     streamed: Array
     small: Array
-    """The fixed part of a bf16 matrix, once for each layer."""
+    """A small kernel (`efficiency.small_kernel`), once for each layer."""
     sequences: Array
     provenance: str
     prefill: bool
@@ -92,7 +106,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self, engine: EngineConstants) -> dict[str, Array]:
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
-        kernels = engine.work_factor(self.prefill) * (self.work + engine.attention * self.attended) + self.streamed
+        kernels = engine.work_factor(self.prefill) * (self.work + engine.attention * self.attended)
+        kernels = kernels + engine.scores * self.scored + self.streamed
         launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.small
         device, sent = kernels + launches, engine.messages * self.sent + self.staged + engine.sync * self.meetings
         return {
@@ -104,7 +119,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def __mul__(self, count: Array) -> Terms:
         """The same step `count` times over, by one host."""
-        names = ("work", "attended", "fixed", "narrow", "sent", "staged", "meetings", "streamed", "small")
+        names = ("work", "attended", "scored", "fixed", "narrow", "sent", "staged", "meetings", "streamed", "small")
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
@@ -116,6 +131,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     chip = system.chip
     work: Array = 0.0
     attended: Array = 0.0
+    scored: Array = 0.0
     fixed: Array = 0.0
     narrow: Array = 0.0
     sent: Array = 0.0
@@ -124,7 +140,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     expanded: Array = 0.0
     expands = step.prefill and (engine, chip.vendor) in EXPANDED
     resting: set[str] = set()
-    heads = [heads_held(kind, layout, chip) for kind, _ in model.kinds]
+    heads = [heads_held(kind, layout, chip, engine, step.prefill) for kind, _ in model.kinds]
     for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
         for operation, time in layer.operations:
             if operation.family == "lookup":
@@ -153,6 +169,8 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             seconds = layer.count * kernel_work(constants, math, memory, streamed, depth, operation.scores)
             if family in ATTENTION:
                 attended = attended + held * seconds
+                if family in PROMPTS:
+                    scored = scored + operation.scores * (held * layer.count * SCORE / chip.hbm_bandwidth)
             else:
                 work = work + seconds
         for (message, _), wire in zip(layer.messages, layer.wires, strict=True):
@@ -160,18 +178,19 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 continue
             own = message.name in EXCHANGES and engine == ONE_SIDED and system.domain.size > NODE
             kind = message.name if own else message.kind
-            constants = link_constants(kind, chip, engine, system.domain.peer_access)
+            constants = link_constants(kind, chip, LIBRARIES.get(engine, engine), system.domain.peer_access)
             sent = sent + layer.count * link_time(constants, wire, message.ranks)
             meetings = meetings + layer.count * (wire > 0)
         if layer.operations:
             layers = layers + layer.count
-    each = kernel_constants("gemm", chip, "bf16", MATRICES_OF).fixed
+    each = small_kernel(chip, MATRICES_OF)
     hidden = step.rank_tokens * (model.hidden * 2.0 / chip.hbm_bandwidth)
     depth = len(model.layers)
     uneven = namespace(layout.pp).ceil(depth / layout.pp) * layout.pp / depth
     return Terms(
         work=work * uneven,
         attended=attended * uneven,
+        scored=scored * uneven,
         fixed=fixed * uneven,
         narrow=narrow * uneven,
         sent=sent * uneven if system.domain.peer_access else 0.0 * sent,
@@ -185,17 +204,25 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     )
 
 
-def heads_held(layer: Layer, layout: Layout, chip: Chip) -> Array:
-    """Key-value heads that the fullest core of a chip holds, over an even share of a chip of a single core.
+def heads_held(layer: Layer, layout: Layout, chip: Chip, engine: str, prefill: bool) -> Array:
+    """Heads on the fullest core of a chip, times its cores, over those that are counted for a chip of a single core.
 
     With c cores and h heads c ceil(h / (c tp)) / max(h / tp, 1): heads are padded or copied until every core has one.
+    Prompts compute heads of queries; decodes read those of keys and values, or their copies (COPIED).
     """
     if chip.cores == 1:
         return 1.0
-    heads = next((getattr(mixer, "kv_heads", 1) for mixer in layer.mixers), 1)
-    each = heads / layout.tp
+    mixer = next(iter(layer.mixers), None)
+    queries, counted = getattr(mixer, "heads", 1), getattr(mixer, "kv_heads", 1)
+    cores = chip.cores * layout.tp
+    held = counted
+    if prefill:
+        held = counted = queries
+    elif engine in COPIED:
+        held = counted + (queries - counted) * (counted % cores > 0)
+    each = counted / layout.tp
     xp = namespace(each)
-    return chip.cores * xp.ceil(each / chip.cores) / xp.maximum(each, 1.0 + 0.0 * each)
+    return chip.cores * xp.ceil(held / cores) / xp.maximum(each, 1.0 + 0.0 * each)
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ PLACES = (
     ("llama-3-8b", "tpu-v6e", "vLLM TPU", "bf16", "bf16", {"tp": "4", "chips": "4"}),
 )
 """Model, chip, engine, formats and layout."""
+NEURON = "Transformers NeuronX"
 ONE_POOL = tuple(mode for mode in MODES if mode != "disaggregated")
 ENGINE = {"vLLM": "vllm", "SGLang": "sglang", "TensorRT-LLM": "trtllm"}
 
@@ -177,11 +178,16 @@ def test_what_engines_keep_of_memory() -> None:
 
 
 def test_heads_of_a_core() -> None:
-    """A NeuronCore holds whole key-value heads: 8 on the 24 cores of 12 chips are three copies, and read as such."""
+    """A NeuronCore holds whole heads: 8 of keys on the 24 cores of 12 chips are three copies, and read as such.
+
+    Neuron's own engine copies them to each of 64 query heads, three a core, of which prompts compute 72.
+    """
     chip, layer = load_system("inf2-12").value.chip, load_model("llama-3-70b").layers[0]
     single = msgspec.structs.replace(chip, cores=1)
-    assert [heads_held(layer, Layout(tp=tp), chip) for tp in (1, 4, 12)] == [1.0, 1.0, 2.0]
-    assert heads_held(layer, Layout(tp=12), single) == 1.0
+    assert [heads_held(layer, Layout(tp=tp), chip, "vllm", False) for tp in (1, 4, 12)] == [1.0, 1.0, 2.0]
+    assert [heads_held(layer, Layout(tp=tp), chip, NEURON, False) for tp in (1, 4, 12)] == [1.0, 1.0, 6.0]
+    assert [heads_held(layer, Layout(tp=tp), chip, NEURON, True) for tp in (1, 4, 12)] == [1.0, 1.0, 1.125]
+    assert heads_held(layer, Layout(tp=12), single, NEURON, False) == 1.0
 
 
 def test_layouts_that_a_benchmark_tells_elsewhere() -> None:

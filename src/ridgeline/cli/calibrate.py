@@ -157,7 +157,20 @@ _UNITS: dict[str, str] = dict.fromkeys(
     ("sync", "host", "sequence", "frontend", "per_request", "launch", "fixed", "hop", "switch"), "s"
 )
 _UNITS |= dict.fromkeys(
-    ("kernels", "attention", "prefill", "launches", "quantise", "messages", "layer", "first", "burst", "missing"), "1"
+    (
+        "kernels",
+        "attention",
+        "prefill",
+        "scores",
+        "launches",
+        "quantise",
+        "messages",
+        "layer",
+        "first",
+        "burst",
+        "missing",
+    ),
+    "1",
 )
 _UNITS |= dict.fromkeys(("passes", "compute", "bandwidth", "overlap", "eager", "bulk", "serial", "softmax"), "1")
 """Units of constants; `serial` and `softmax` are seconds too short to have a name."""

@@ -219,6 +219,11 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
     for side in ("low", "high"):
         given[side] = Given(math.exp(getattr(found, f"log_{side}")), "1", f"held-out error, {found.provenance}")
     rows = ESTIMATE
+    if positive(e.scores * t.scored):
+        given |= {"scores": Given(e.scores, "1", fitted), "scored": Given(t.scored, "s", kernels)}
+        rows = tuple(
+            (name, unit, f.replace("+ streamed", "+ streamed + scores * scored"), text) for name, unit, f, text in rows
+        )
     if positive(e.overlap):
         hidden = e.messages * t.sent + t.staged + e.sync * t.meetings - t.parts(e)["messages"]
         given["hidden"] = Given(hidden, "s", "messages behind the kernels of the other half of the batch")

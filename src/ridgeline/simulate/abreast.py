@@ -62,7 +62,7 @@ class Replicas(NamedTuple):
     held: np.ndarray
     """int32[pools, ids]."""
     nodes: np.ndarray
-    """int32[nodes + 1, replicas, NODE]: nodes of which few are used lie together, whoever has them."""
+    """int32[replicas, nodes + 1, NODE]."""
     tables: np.ndarray
     """int32[replicas, power of two]."""
     g: np.ndarray
@@ -76,10 +76,7 @@ def memory_of(a: Replicas, r: int) -> Cache:
     """What replica r remembers; a request may be in two pools at once."""
     cache, mine = a.cache, a.held[a.boards[r, SENDS]]
     below = lower_of(cache.lower, r)
-    return Cache(
-        cache.place, cache.ends, cache.ids, mine, a.nodes[:, r], a.tables[r], cache.holders, cache.rows, cache.hits,
-        below,
-    )  # fmt: skip
+    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.rows, cache.hits, below)
 
 
 def state_of(a: Replicas, law: Tables, jobs: np.ndarray, r: int) -> State:

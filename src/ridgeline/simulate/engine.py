@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, ask_again, found, give, occupy, queued, remember, take
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, take
 from ridgeline.simulate.ticks import (
     BASE,
     BINDS,
@@ -205,7 +205,6 @@ def preempt_last(s: State) -> None:
     jobs, seats, calendar, cache, b = s.jobs, s.seats, s.calendar, s.cache, s.b
     seat = b[NEWEST]
     job = seats[JOB, seat]
-    ask_again(cache, job)
     if seat == b[PARTIAL]:
         give(cache, b, job, b[DONE])
         b[PARTIAL] = -1

@@ -21,19 +21,14 @@ FEW = 8
 """Requests with an id from which on a router keeps it in mind which replicas remember it."""
 
 
-def cache_of(requests: Requests, block: int, blocks: int, *, again: bool) -> Cache:
-    """What a pool of `blocks` blocks of `block` tokens needs to remember the prefixes of some requests.
-
-    `again`: of all, not only of ids that several requests have: requests may come to several pools, or tiers count.
-    """
+def cache_of(requests: Requests, block: int, blocks: int) -> Cache:
+    """What a pool of `blocks` blocks of `block` tokens needs to remember the prefixes of some requests."""
     place, ids = block_ids(requests, block)
     known = int(ids.max(initial=-1)) + 1
     nodes = min(blocks, 2 * known + 1) if known else 0
-    ids = ids.astype(np.int32)
     return Cache(
         place=place,
-        ends=place[1:].copy() if again or not known else asked_again(place, ids),
-        ids=ids,
+        ids=ids.astype(np.int32),
         held=np.zeros(len(ids), np.int32),
         nodes=np.zeros((nodes + 1, NODE), np.int32),
         table=np.zeros(1 << nodes.bit_length() if known else 0, np.int32),
@@ -58,7 +53,6 @@ def tree_of(requests: Requests, page: int, pages: int, chunk: int) -> tuple[Cach
     n = len(requests) if len(ids) else 0
     cache = Cache(
         place=place,
-        ends=place[1:].copy(),
         ids=ids.astype(np.int32),
         held=np.zeros(3 * n, np.int32),
         nodes=np.zeros((nodes + 1, radix.NODE), np.int32),
@@ -75,55 +69,25 @@ def watched(cache: Cache, replicas: int) -> Cache:
     prompt the first.
 
     Only who remembers that one can find any behind it, and few do: so many requests had it. The router asks them.
-    Nobody is asked for what is behind `ends`.
     """
     place, ids = cache.place, cache.ids
-    known, some = int(ids.max()) + 1, cache.ends > place[:-1]
+    known, begins = int(ids.max()) + 1, place[:-1][np.diff(place) > 0]
     wanted = np.zeros(known, bool)
     if known < len(ids):
-        at, first, last = _stretches(place, ids)
-        requests = _requests(first, last, known)
-        common = requests >= FEW
+        breaks = _breaks(ids)
+        breaks[begins] = True
+        at = np.flatnonzero(breaks)
+        first, last = ids[at], ids[np.append(at[1:], len(ids)) - 1]
+        change = np.bincount(first, minlength=known + 1) - np.bincount(last + 1, minlength=known + 1)
+        common = np.cumsum(change[:known]) >= FEW
         wanted[1:] = common[:-1]
         wanted |= common
         wanted[first] = common[first] | common[ids[at - 1]]
-        if (cache.ends < place[1:]).any():
-            wanted &= requests > 1
-    wanted[ids[place[:-1][some]]] = True
+    wanted[ids[begins]] = True
     names = np.flatnonzero(wanted)
-    if not len(names):
-        return cache
     rows = np.full(known, -1, np.int32)
     rows[names] = np.arange(len(names))
     return cache._replace(rows=rows, holders=np.zeros((len(names), -(-replicas // BITS)), np.int64))
-
-
-def asked_again(place: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Where those ids of each request end that other requests have too: all before one that others have, they have."""
-    known, ends = int(ids.max()) + 1, place[:-1].copy()
-    if known == len(ids):
-        return ends
-    at, first, last = _stretches(place, ids)
-    below = np.append(0, np.cumsum(_requests(first, last, known) > 1))
-    some = np.flatnonzero(np.diff(place))
-    ends[some] += np.add.reduceat(below[last + 1] - below[first], np.searchsorted(at, place[some]))
-    return ends
-
-
-def _stretches(
-    place: np.ndarray, ids: np.ndarray, breaks: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where stretches of ids begin of which each is one more than that before it, in a request; their ends' ids."""
-    breaks = _breaks(ids) if breaks is None else breaks
-    breaks[place[:-1][np.diff(place) > 0]] = True
-    at = np.flatnonzero(breaks)
-    return at, ids[at], ids[np.append(at[1:], len(ids)) - 1]
-
-
-def _requests(first: np.ndarray, last: np.ndarray, known: int) -> np.ndarray:
-    """How many requests have each id, of stretches."""
-    change = np.bincount(first, minlength=known + 1) - np.bincount(last + 1, minlength=known + 1)
-    return np.cumsum(change[:known])
 
 
 def block_ids(requests: Requests, block: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,8 +163,9 @@ def _in_order(place: np.ndarray, ids: np.ndarray) -> bool:
     if ids[0] == 0 and np.count_nonzero(breaks) == 1:
         return True
     begins = place[:-1][np.diff(place) > 0]
-    at, first, last = _stretches(place, ids, breaks)
-    before = ids[at - 1]
+    breaks[begins] = True
+    at = np.flatnonzero(breaks)
+    first, last, before = ids[at], ids[np.append(at[1:], len(ids)) - 1], ids[at - 1]
     before[np.searchsorted(at, begins)] = -1
     most = np.maximum.accumulate(np.append(-1, last[:-1]))
     if first.min() < 0 or (first > most + 1).any():

@@ -40,19 +40,9 @@ class Replica:
     """A replica's arrays, and the loop that hands them to the compiled engine."""
 
     def __init__(
-        self,
-        requests: Requests,
-        law: StepLaw,
-        settings: Engine,
-        *,
-        series: bool = False,
-        fewest: int = 0,
-        again: bool = False,
+        self, requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False, fewest: int = 0
     ) -> None:
-        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws.
-
-        `again`: requests may come to several replicas of a fleet.
-        """
+        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws."""
         self.requests, self.law, self.settings = requests, law, settings
         if not fewest:
             check_law(law, settings)
@@ -98,7 +88,7 @@ class Replica:
                 given, settings.block_size, blocks, 1 if settings.mixed_chunk else chunk
             )
         else:
-            self.cache = cache_of(given, settings.block_size, blocks, again=again or bool(settings.tiers))
+            self.cache = cache_of(given, settings.block_size, blocks)
         if settings.tiers:
             self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
         self.chained = bool(requests.concurrency or requests.after is not None)
@@ -153,7 +143,7 @@ class Replica:
         """
         arrays = (self.jobs, self.seats[None], self.calendar[None], self.links, self.heap)
         own = self.cache
-        memory = (own, own.held[None], own.nodes[:, None], own.table[None], self.shared, self.board[None])
+        memory = (own, own.held[None], own.nodes[None], own.table[None], self.shared, self.board[None])
         alone = np.zeros((abreast.FLEET_ROWS, 1), np.int64)
         while True:
             made = (compiled if (self.quick if quick is None else quick) else assembled)(*self.modules)

@@ -111,7 +111,7 @@ def remembered(a: Replicas, job: int, high: int, deep: np.ndarray) -> None:
     if len(cache.rows) == 0:
         return
     first, tokens = cache.place[job], a.jobs[PROMPT, job]
-    most = min((tokens - 1) // (a.boards[0, BLOCK] * parts), cache.ends[job] - first)
+    most = min((tokens - 1) // (a.boards[0, BLOCK] * parts), cache.place[job + 1] - first)
     for word in range(cache.holders.shape[1]):
         k, left = 0, -1
         while left != 0:

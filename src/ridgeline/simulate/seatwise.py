@@ -86,19 +86,7 @@ from ridgeline.simulate.engine import (
     sit,
     unlink,
 )
-from ridgeline.simulate.pool import (
-    BLOCK,
-    FREE,
-    Cache,
-    ask_again,
-    found,
-    give,
-    give_run,
-    queued,
-    remember,
-    share,
-    take,
-)
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, give_run, queued, remember, share, take
 from ridgeline.simulate.ticks import BASE, BINDS, FAR, SLOPE, Tables, chunk_ticks, decode_piece, mixed_ticks
 
 KIND, DRAW = 9, 10
@@ -215,7 +203,6 @@ def throw_out(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray, 
     """Preempt a request: its blocks are free, and it goes back to the queue."""
     job = seats[JOB, seat]
     jobs[FINISH, job] = seats[SINCE, seat]
-    ask_again(cache, job)
     free(cache, b, job, seats[NAMED, seat], seats[HELD, seat])
     unlink(seats, b, seat)
     jobs[PREEMPTIONS, job] += 1

@@ -42,8 +42,9 @@ UNMEASURED = {
     "kernels": Range(0.7, 1.0, 2.5, 0.5),
     "prefill": Range(0.4, 1.0, 4.0, 0.5),
     "attention": Range(0.7, 1.0, 8.0, 1.0),
+    "scores": Range(0.0, 0.0, 100.0, 10.0),
 }
-"""Factors on kernels' work, for engines whose kernels nobody measured."""
+"""Factors on kernels' work, and scores written down, for engines whose kernels nobody measured."""
 STEPS = {
     "launches": Range(0.4, 0.9, 1.3, 0.15),
     "quantise": Range(0.0, 0.3, 1.0, 0.2),
@@ -66,7 +67,7 @@ RANGES = UNMEASURED | STEPS | CLIENTS | OF_PLACES
 OWN = {
     "messages": Range(0.4, 1.0, 5.0, 0.5),
     "layer": Range(0.0, 6.0, 120.0, 12.0),
-    "sequence": Range(0.0, 6e-6, 2e-3, 100e-6),
+    "sequence": Range(0.0, 6e-6, 2e-3, 30e-6),
 }
 """The ranges of steps that are wider for engines with kernels of their own."""
 SEPARATE = {"frontend": 0.03, "per_request": 0.0, "first": 1.0, "burst": 0.05, "launch": 0.0, "missing": 0.0}
@@ -81,11 +82,11 @@ WEIGHT = 2.0
 SCALE, LIMIT = 0.1, 0.7
 """|ln error| beyond which a row counts linearly, and beyond which hardly more: it ran unlike its columns say."""
 LEAST = 15
-"""Rows below which an engine or a benchmark has no constants of its own."""
+"""Rows below which a benchmark, or an engine whose kernels were measured, has no constants of its own."""
 MANY = 100
 """Rows from which an engine has constants of its own on a generation of chips."""
 FEW = 6
-"""Rows from which an engine with kernels of its own has factors on them by generation of chips."""
+"""Rows from which an engine with kernels of its own has constants, and factors on kernels by generation of chips."""
 PLACED = 8
 """Rows from which a place has constants of its own."""
 LOOSE = 3.0
@@ -126,7 +127,7 @@ def learn(
     if any(isinstance(group, PreparedPools) for group in wanted):
         needed |= set(by_engine)
     for name, own in sorted(by_engine.items()):
-        if _size(own) < LEAST or name not in needed:
+        if _size(own) < (LEAST if name in MEASURED else FEW) or name not in needed:
             continue
         free = unheld(*(() if name in MEASURED else UNMEASURED), *STEPS, *CLIENTS)
         theta = _fit(own, pool, free)
