@@ -64,12 +64,15 @@ node has: TensorRT-LLM writes into memory that an NVL72 shares. All else takes N
 measured across nodes is nearer to these (-14 to +38%) than to DeepEP's inside a node (+23 to +54%)."""
 LIBRARIES = {"FasterTransformer": "nccl", "LMDeploy": "nccl"}
 """Whose collectives an engine sends its messages with, where it has none of its own."""
+ONE_RING = {"Transformers NeuronX"}
+"""Engines whose collectives go round a torus in one ring: of each chip's links a pair, 1 / dims of its bandwidth."""
 COPIED = {"Transformers NeuronX"}
 """Engines that copy keys and values to every query head where their heads cannot be divided among cores (GQA:
 `REPLICATED_HEADS`, what its check_gqa_fallback falls back to)."""
 EXPANDED = {("llama.cpp", "NVIDIA")}
 """Engines that write packed matrices out in 16 bits before they multiply prompts with them, by the chip's vendor: the
-packed one is read, the wide one written, and read by the multiplication (ggml_cuda_op_mul_mat_cublas)."""
+packed one is read, the wide one written, and read by the multiplication (ggml_cuda_op_mul_mat_cublas). That is a kernel
+of 16 bits, and those that read packed matrices for a single vector have nothing in common with other engines'."""
 UNEVEN = 2.0
 """Variance of the popularity of routed experts about its mean of 1, in the traffic of the measurements."""
 WHOLE = {("vllm", "fp8", "hopper")}
@@ -139,6 +142,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     layers: Array = 0.0
     expanded: Array = 0.0
     expands = step.prefill and (engine, chip.vendor) in EXPANDED
+    rings = max(system.domain.dims, 1) if engine in ONE_RING else 1
     resting: set[str] = set()
     heads = [heads_held(kind, layout, chip, engine, step.prefill) for kind, _ in model.kinds]
     for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
@@ -148,7 +152,8 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
                 continue
             family = KERNEL_OF.get(operation.family, operation.family)
             whose = MATRICES_OF if operation.family == "gemm" else engine
-            constants = kernel_constants(family, chip, operation.stored, whose)
+            dense = operation.family == "gemm" and (engine, chip.vendor) in EXPANDED
+            constants = kernel_constants(family, chip, "bf16" if dense else operation.stored, whose)
             resting.add(provenance(constants, chip))
             math, memory, depth, busiest = time.math, time.memory, operation.depth, 1.0
             if operation.routing:
@@ -179,7 +184,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             own = message.name in EXCHANGES and engine == ONE_SIDED and system.domain.size > NODE
             kind = message.name if own else message.kind
             constants = link_constants(kind, chip, LIBRARIES.get(engine, engine), system.domain.peer_access)
-            sent = sent + layer.count * link_time(constants, wire, message.ranks)
+            sent = sent + layer.count * link_time(constants, wire * rings, message.ranks)
             meetings = meetings + layer.count * (wire > 0)
         if layer.operations:
             layers = layers + layer.count

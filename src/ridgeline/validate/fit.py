@@ -42,9 +42,11 @@ UNMEASURED = {
     "kernels": Range(0.7, 1.0, 2.5, 0.5),
     "prefill": Range(0.4, 1.0, 4.0, 0.5),
     "attention": Range(0.7, 1.0, 8.0, 1.0),
-    "scores": Range(0.0, 0.0, 100.0, 10.0),
 }
-"""Factors on kernels' work, and scores written down, for engines whose kernels nobody measured."""
+"""Factors on kernels' work, for engines whose kernels nobody measured."""
+SCORES = {"scores": Range(0.0, 10.0, 100.0, 10.0)}
+WRITTEN = {"FasterTransformer", "Transformers NeuronX", "llama.cpp"}
+"""Engines whose SCORES are fitted, 0 for all others: their code computes the attention of prompts kernel by kernel."""
 STEPS = {
     "launches": Range(0.4, 0.9, 1.3, 0.15),
     "quantise": Range(0.0, 0.3, 1.0, 0.2),
@@ -63,7 +65,7 @@ CLIENTS = {
 }
 OF_PLACES = {"missing": Range(0.0, 0.0, 1.0, 0.3)}
 """What only a place's own clients show: 0 elsewhere."""
-RANGES = UNMEASURED | STEPS | CLIENTS | OF_PLACES
+RANGES = UNMEASURED | SCORES | STEPS | CLIENTS | OF_PLACES
 OWN = {
     "messages": Range(0.4, 1.0, 5.0, 0.5),
     "layer": Range(0.0, 6.0, 120.0, 12.0),
@@ -118,7 +120,7 @@ def learn(
     for group in groups:
         by_engine.setdefault(group.engine, []).append(group)
     profiled = [group for name in MEASURED for group in by_engine.get(name, [])]
-    start = {name: each.start for name, each in RANGES.items()} | dict(held)
+    start = {name: each.start for name, each in RANGES.items()} | {"scores": 0.0} | dict(held)
     pool = _fit(profiled, start, unheld(*STEPS, *CLIENTS)) if profiled else start
     fitted = [_constants("any", "", pool, groups, ())]
     benchmarks = {_benchmark(group) for group in wanted or groups}
@@ -129,14 +131,14 @@ def learn(
     for name, own in sorted(by_engine.items()):
         if _size(own) < (LEAST if name in MEASURED else FEW) or name not in needed:
             continue
-        free = unheld(*(() if name in MEASURED else UNMEASURED), *STEPS, *CLIENTS)
-        theta = _fit(own, pool, free)
+        free = unheld(*(() if name in MEASURED else _factors(name)), *STEPS, *CLIENTS)
+        theta = _fit(own, pool | {key: SCORES[key].start for key in unheld(*SCORES) if name in WRITTEN}, free)
         fitted.append(_constants(name, "", theta, own, own))
         for alike in sorted({_generation(group) for group in own} - {""}):
             here = [group for group in own if _generation(group) == alike]
             known = name in MEASURED and here[0].decode.provenance != LEVELS[-1]
             if _size(here) >= (MANY if known else LEAST if name in MEASURED else FEW):
-                free = unheld(*STEPS, *CLIENTS) if known else list(UNMEASURED)
+                free = unheld(*STEPS, *CLIENTS) if known else unheld(*_factors(name))
                 fitted.append(_constants(name, alike, _fit(here, theta, free), here, own))
     engines = Engines(source=source, engines=tuple(fitted), places=(), clients={}, held_out={}, spread={})
     places = tuple(sorted({_place(group) for group in (*groups, *pools)}))
@@ -161,7 +163,7 @@ def _placed(groups: Sequence[Prepared], engines: Engines, unheld: Callable[..., 
         name, chip = own[0].engine, own[0].found.system.chip.name
         parent = engines.constants(name)  # on all chips: those of a generation may stand on this place alone
         known = name in MEASURED and own[0].decode.provenance != LEVELS[-1]
-        free = unheld(*(() if known else UNMEASURED), *STEPS)
+        free = unheld(*(() if known else _factors(name)), *STEPS)
         theta = _fit(own, _theta(parent), free, engines, LOOSE)
         fitted = _constants(name, "", theta, own, own, where=here)
         placed = msgspec.structs.replace(placed, engines=(*placed.engines, fitted))
@@ -172,6 +174,11 @@ def _placed(groups: Sequence[Prepared], engines: Engines, unheld: Callable[..., 
             if after is not before:
                 clients[f"{here}, {source}"] = _client(after)
     return msgspec.structs.replace(placed, clients=clients)
+
+
+def _factors(engine: str) -> tuple[str, ...]:
+    """Constants of kernels that nobody measured."""
+    return (*UNMEASURED, *(SCORES if engine in WRITTEN else ()))
 
 
 def _place(group: Prepared | PreparedPools) -> str:
@@ -395,7 +402,7 @@ def _constants(
     where: str = "",
 ) -> EngineConstants:
     """Constants of an engine, fitted to `groups`, which stands on measured steps on the chips of `measured`."""
-    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in (*UNMEASURED, *STEPS)}
+    values: dict[str, Any] = {key: _digits(theta[key], digits) for key in (*UNMEASURED, *SCORES, *STEPS)}
     chips = tuple(sorted({group.found.system.chip.name for group in measured}))
     client = _client(theta, digits)
     return EngineConstants(
@@ -405,7 +412,7 @@ def _constants(
 
 def _theta(engine: EngineConstants) -> Constants:
     """The constants of an engine and its client by name."""
-    steps = {name: getattr(engine, name) for name in (*UNMEASURED, *STEPS)}
+    steps = {name: getattr(engine, name) for name in (*UNMEASURED, *SCORES, *STEPS)}
     return steps | {name: getattr(engine.client, name) for name in Client.__struct_fields__}
 
 
