@@ -126,9 +126,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **{name: getattr(self, name) * count for name in names})
 
 
-def terms(step: Step, model: Architecture, system: System, layout: Layout, engine: str) -> Terms:
+def terms(
+    step: Step, model: Architecture, system: System, layout: Layout, engine: str, uneven: float = UNEVEN
+) -> Terms:
     """What the operations and messages of a step take on `system` with the kernels of `engine`.
 
+    `uneven` is the variance of experts' popularity; 0: routing is simulated, with all alike.
     All pipeline stages keep the pace of the longest, which has ceil(layers / pp) layers.
     """
     chip = system.chip
@@ -157,7 +160,7 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
             resting.add(provenance(constants, chip))
             math, memory, depth, busiest = time.math, time.memory, operation.depth, 1.0
             if operation.routing:
-                read, busiest = routed(operation.routing, UNEVEN)
+                read, busiest = routed(operation.routing, uneven)
                 if (engine, operation.stored, generation(chip.name)) in WHOLE:
                     read = operation.routing.experts / (operation.routing.ranks * depth)
                 math, memory, depth = math * busiest, memory * read, depth * read
@@ -191,18 +194,18 @@ def terms(step: Step, model: Architecture, system: System, layout: Layout, engin
     each = small_kernel(chip, MATRICES_OF)
     hidden = step.rank_tokens * (model.hidden * 2.0 / chip.hbm_bandwidth)
     depth = len(model.layers)
-    uneven = namespace(layout.pp).ceil(depth / layout.pp) * layout.pp / depth
+    longest = namespace(layout.pp).ceil(depth / layout.pp) * layout.pp / depth
     return Terms(
-        work=work * uneven,
-        attended=attended * uneven,
-        scored=scored * uneven,
-        fixed=fixed * uneven,
-        narrow=narrow * uneven,
-        sent=sent * uneven if system.domain.peer_access else 0.0 * sent,
-        staged=0.0 * sent if system.domain.peer_access else sent * uneven,
-        meetings=meetings * uneven,
-        streamed=(STREAMS * layers * hidden + expanded) * uneven,
-        small=layers * each * uneven,
+        work=work * longest,
+        attended=attended * longest,
+        scored=scored * longest,
+        fixed=fixed * longest,
+        narrow=narrow * longest,
+        sent=sent * longest if system.domain.peer_access else 0.0 * sent,
+        staged=0.0 * sent if system.domain.peer_access else sent * longest,
+        meetings=meetings * longest,
+        streamed=(STREAMS * layers * hidden + expanded) * longest,
+        small=layers * each * longest,
         sequences=step.seqs / layout.dp,
         provenance=max(resting, key=LEVELS.index, default=LEVELS[0]),
         prefill=step.prefill,

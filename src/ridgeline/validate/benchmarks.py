@@ -64,6 +64,10 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     attention_dp: bool = False
     """Whether models with experts ran attention-data and expert parallel on all chips of a stage, where a row has only
     their number."""
+    overlapped: bool = False
+    """Whether two micro-batches take turns."""
+    redundant: int = 0
+    """Redundant copies of popular experts."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +125,24 @@ def licence(source: str) -> str:
 def attention_dp(source: str) -> bool:
     """`Benchmark.attention_dp` of a source."""
     return any(each.attention_dp for each in benchmarks() if source.startswith(each.source))
+
+
+@lru_cache(maxsize=1024)
+def overlapped(source: str) -> bool:
+    """`Benchmark.overlapped` of a source."""
+    return any(each.overlapped for each in benchmarks() if source.startswith(each.source))
+
+
+@lru_cache(maxsize=1024)
+def redundant(source: str) -> int:
+    """`Benchmark.redundant` of a source.
+
+    Examples
+    --------
+    >>> redundant("SGLang large-scale EP blog"), redundant("somebody")
+    (32, 0)
+    """
+    return next((each.redundant for each in benchmarks() if source.startswith(each.source)), 0)
 
 
 @lru_cache(maxsize=4096)

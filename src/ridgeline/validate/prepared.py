@@ -18,7 +18,7 @@ import numpy as np
 from ridgeline.efficiency import generation
 from ridgeline.engines import OVERLAPPED, VERSION
 from ridgeline.errors import InputError
-from ridgeline.estimate import Terms, terms
+from ridgeline.estimate import UNEVEN, Terms, terms
 from ridgeline.layout import Divisors, Layout
 from ridgeline.memory import device_memory
 from ridgeline.roofline import Time
@@ -27,7 +27,7 @@ from ridgeline.serving.online import met
 from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import attention_dp, campaign, holding, requests
+from ridgeline.validate.benchmarks import attention_dp, campaign, holding, overlapped, redundant, requests
 from ridgeline.validate.passes import cut, waves
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
@@ -41,6 +41,8 @@ ENGINES = {"TensorRT-LLM": "trtllm", "vLLM": "vllm", "SGLang": "sglang"}
 """Engines whose kernels were measured, by the name that sources use."""
 EAGER = " eager"
 """Added to an engine's name where it ran without captured graphs: every kernel is then launched by the host."""
+BALANCED = ("balanced routing", "perfect EPLB")
+"""Notes of rows whose routing was simulated: every expert is as popular as any other."""
 KV_OF = {
     ("trtllm", "fp8"): "fp8",
     ("vllm", "fp8"): "fp8",
@@ -107,8 +109,9 @@ Columns = TypeVar("Columns", bound=msgspec.Struct)
 """Numbers of rows: a column of each field."""
 Member = tuple[int, tuple[str, str], dict[str, float]]
 """A row's place, its mode and metric, its numbers."""
-Key = tuple[str, str, str, str, str, str, bool]
-"""Model, chip, engine and its manner, formats of weights and cache, source, campaign and version, separate pools."""
+Key = tuple[str, str, str, str, str, str, bool, bool]
+"""Model, chip, engine and its manner, formats of weights and cache, source, campaign and version, balanced routing,
+separate pools."""
 DEGREES = ("tp", "pp", "dp", "ep", "cp")
 """Columns of a layout."""
 PLACE = (*NAMES, "notes", "source", "engine_version", "mode", "isl")
@@ -132,7 +135,7 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             places[cells] = groups.setdefault(_key(row, number["isl"]), [])
         places[cells].append((i, (row["mode"], row["metric"]), number))
     read = lru_cache(maxsize=None)(partial(_subject, catalog))
-    alike: dict[tuple[int, str, bool], tuple[Subject, list[tuple[str, list[Member]]]]] = {}
+    alike: dict[tuple[int, str, bool, int, bool], tuple[Subject, list[tuple[str, list[Member]]]]] = {}
     for key, members in groups.items():
         try:
             found = _group_subject(key, read)
@@ -150,15 +153,16 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             except InputError as error:
                 yield Refusal(row=i, reason=str(error))
         if kept:
-            alike.setdefault((id(found), key[2], key[-1]), (found, []))[1].append((key[5], kept))
-    for (_, engine, apart), (found, by_source) in alike.items():
+            copies = redundant(key[5]) if can.experts else 0
+            alike.setdefault((id(found), key[2], key[6], copies, key[-1]), (found, []))[1].append((key[5], kept))
+    for (_, engine, balanced, copies, apart), (found, by_source) in alike.items():
         try:
             if apart:
                 most, used = MOST_SEQUENCES.get(engine, np.inf), _utilisation(engine, found)
                 kept = [member for _, members in by_source for member in members]
                 yield evaluate_pools(kept, found, engine, most=most, utilisation=used)
             else:
-                yield from _evaluate(by_source, found, engine)
+                yield from _evaluate(by_source, found, engine, 0.0 if balanced else UNEVEN, copies)
         except InputError as error:
             yield from (Refusal(row=i, reason=str(error)) for _, members in by_source for i, _, _ in members)
 
@@ -168,24 +172,28 @@ def _subject(catalog: str, model: str, chip: str, weights: str, kv: str) -> Subj
     return subject(Scenario.read({"model": model, "system": chip, "catalog": catalog, "weights": weights, "kv": kv}))
 
 
-def _manner(notes: str) -> str:
-    """How an engine ran, where a row's notes say so."""
-    return EAGER if "launch bound" in notes else OVERLAPPED if "two micro-batches overlapped" in notes else ""
+def _manner(notes: str, source: str) -> str:
+    """How an engine ran, where a row's notes or its benchmark say so."""
+    if "launch bound" in notes:
+        return EAGER
+    return OVERLAPPED if "two micro-batches overlapped" in notes or overlapped(source) else ""
 
 
 def _key(row: Mapping[str, str], isl: float) -> Key:
     """What rows of a group have in common."""
     model, chip, engine, weights, kv = [row.get(name, "") for name in NAMES]
-    engine = ENGINES.get(engine, engine) + _manner(row.get("notes", ""))
+    notes = row.get("notes", "")
+    engine = ENGINES.get(engine, engine) + _manner(notes, row.get("source", ""))
     source = campaign(row.get("source", ""), isl) + (
         f"{VERSION}{version}" if (version := row.get("engine_version")) else ""
     )
-    return model, chip, engine, weights, kv, source, row["mode"] == MODE
+    balanced = any(each in notes for each in BALANCED)
+    return model, chip, engine, weights, kv, source, balanced, row["mode"] == MODE
 
 
 def _group_subject(key: Key, read: Callable[..., Subject]) -> Subject:
     """Model, chip and formats of a group of rows (InputError)."""
-    model, chip, engine, weights, kv, _, _ = key
+    model, chip, engine, weights, kv, *_ = key
     cache = FORMATS.get(kv, kv) or KV_OF.get((engine, weights), "")
     found = read(model, chip, FORMATS.get(weights, weights), cache)
     if not kv and cache and (engine, generation(found.system.chip.name)) in WIDE_CACHE:
@@ -221,7 +229,9 @@ def _attention_dp(number: dict[str, float]) -> dict[str, float]:
     return number | {"tp": 1.0, "dp": ranks, "ep": ranks} if ranks > 1.0 else number
 
 
-def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine: str) -> Iterator[Prepared]:
+def _evaluate(
+    by_source: list[tuple[str, list[Member]]], found: Subject, engine: str, uneven: float, copies: int
+) -> Iterator[Prepared]:
     """Steps of like rows of several sources as arrays, then a group for each source."""
     members = [member for _, rows in by_source for member in rows]
     at, keys, given = map(list, zip(*members, strict=True))
@@ -230,7 +240,7 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
     mode = np.array([mode for mode, _ in keys])
     kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
     online, static = mode == "online", mode == "static"
-    layout = _layout(n)
+    layout = msgspec.structs.replace(_layout(n), redundant=copies)
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
     context = np.maximum(context, 1.0)
     held = device_memory(
@@ -269,8 +279,8 @@ def _evaluate(by_source: list[tuple[str, list[Member]]], found: Subject, engine:
         if turns > 1:
             half = msgspec.structs.replace(segment, seqs=np.maximum(segment.seqs / turns, 1.0))
             part = step(found.model, found.system, layout, [half], found.precision)
-            return result, terms(part, found.model, found.system, layout, kernels) * turns
-        return result, terms(result, found.model, found.system, layout, kernels)
+            return result, terms(part, found.model, found.system, layout, kernels, uneven) * turns
+        return result, terms(result, found.model, found.system, layout, kernels, uneven)
 
     # A piece for every stage, so that each holds one.
     steps, whole_prompts = (
@@ -354,7 +364,8 @@ def _layout(number: Mapping[str, np.ndarray]) -> Layout:
 def _twice(layout: Layout) -> Layout:
     """The layouts of rows, one after another twice."""
     degrees = {name: getattr(layout, name) for name in DEGREES}
-    return Layout(**{name: d if isinstance(d, int) else np.tile(d, 2) for name, d in degrees.items()})
+    twice = {name: d if isinstance(d, int) else np.tile(d, 2) for name, d in degrees.items()}
+    return Layout(**twice, redundant=layout.redundant)
 
 
 def _part(values: Columns, start: int, count: int) -> Columns:

@@ -167,7 +167,7 @@ def routed(routing: Routing, variance: float) -> tuple[Array, Array]:
     """
     a, g = routing.crowd, routing.ranks
     xp = namespace(a, g)
-    met = -xp.expm1(-xp.log1p(variance * a) / variance) / -xp.expm1(-a)
+    met = -xp.expm1(-xp.log1p(variance * a) / variance) / -xp.expm1(-a) if variance else 1.0 + 0.0 * a
     largest = xp.sqrt(2.0 * xp.log(xp.maximum(g, 1.0 + 0.0 * g))) - 0.6
     left = 1.0 - routing.copies / (COPIED * routing.experts)
     placed = variance * xp.maximum(left + 0.0 * g, 0.0 * left)
