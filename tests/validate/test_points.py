@@ -236,3 +236,20 @@ def test_deepseek_s_own_profile_with_balanced_routing() -> None:
     for published, here, there in zip(rows, even, real, strict=True):
         assert here.estimate == pytest.approx(float(published["value"]), rel=0.1)
         assert there.estimate < 0.8 * here.estimate
+
+
+def test_steps_without_a_batch_are_full_ones() -> None:
+    """A decode step holds what memory does, and prompts come as an engine schedules them; nobody beats these bounds."""
+    row = {"model": "llama-3-70b", "chip": "h200", "engine": "vLLM", "weight_dtype": "fp8", "tp": "4", "chips": "4"}
+    decode = row | {"mode": "decode_step", "metric": "out_tok_s", "context": "2000", "batch_kind": "kv_limit"}
+    prefill = row | {"mode": "prefill", "metric": "in_tok_s", "isl": "2048", "batch_kind": "saturated"}
+    whole = prefill | {"metric": "total_tok_s", "osl": "1"}
+    numbered = prefill | {"batch": "4"}, decode | {"batch": "64"}, decode | {"batch": "4096"}
+    found = predict([decode, prefill, whole, *numbered])
+    full, prompts, counted, four, few, many = found
+    assert not any(each.refused for each in found)
+    assert prompts.estimate == pytest.approx(four.estimate)
+    assert counted.estimate == pytest.approx(prompts.estimate * 2049 / 2048)
+    assert few.estimate < full.estimate < full.floor
+    assert max(few.floor, four.floor) <= max(full.floor, prompts.floor)
+    assert many.floor == pytest.approx(full.floor, rel=0.6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ridgeline.errors import InputError
-from ridgeline.validate.row import numbers, read_points
+from ridgeline.validate.row import FULL, numbers, read_points
 
 ROW = {"model": "llama-3-8b", "chip": "h100", "weight_dtype": "bf16", "mode": "online", "metric": "tpot_s"}
 ROW |= {"isl": "1000", "osl": "100", "batch": "8"}
@@ -46,6 +46,20 @@ def test_refused_by_name(case: str) -> None:
     change, told = BAD[case]
     with pytest.raises(InputError, match=told.replace("*", "[*]")):
         numbers(ROW | change)
+
+
+@pytest.mark.parametrize("kind", ["kv_limit", "saturated", "fixed", ""])
+def test_steps_that_need_no_batch(kind: str) -> None:
+    """A step that fills memory or the engine's budget says so; a static batch has a number whatever it says."""
+    blank = ROW | {"batch": "", "batch_kind": kind}
+    for mode in ("decode_step", "prefill"):
+        if kind in FULL:
+            assert numbers(blank | {"mode": mode})["batch"] == 0
+            continue
+        with pytest.raises(InputError, match="batch: missing"):
+            numbers(blank | {"mode": mode})
+    with pytest.raises(InputError, match="batch: missing"):
+        numbers(blank | {"mode": "static"})
 
 
 @pytest.mark.parametrize("name", ["model", "chip", "weight_dtype", "mode", "metric"])

@@ -24,7 +24,7 @@ from ridgeline.validate.fit import LEAST, MEASURED, learn, place_of
 from ridgeline.validate.heldout import Errors, add_errors, held_out, spread
 from ridgeline.validate.pools import PreparedPools
 from ridgeline.validate.prepared import Prepared, prepare
-from ridgeline.validate.row import read_points
+from ridgeline.validate.row import STEPS, read_points
 
 
 def calibrate(*paths: Path, catalog: str = "") -> Engines:
@@ -77,9 +77,10 @@ def calibration_rows(*paths: Path, catalog: str = "") -> tuple[list[Prepared], l
 
 
 def _usable(paths: Sequence[Path]) -> list[dict[str, str]]:
-    """Rows whose speculation is known to be off and that have a value."""
+    """Rows whose speculation is known to be off, and that have a value and, if they are single steps, a batch."""
     every = (row for path in paths for row in read_points(path))
-    return [row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0.")]
+    known = (row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0."))
+    return [row for row in known if row.get("mode") not in STEPS or row.get("batch", "").strip()]
 
 
 def _prepared(rows: Sequence[dict[str, str]], catalog: str) -> tuple[list[Prepared], list[PreparedPools]]:

@@ -70,12 +70,15 @@ def metrics(group: Prepared, engine: EngineConstants) -> dict[tuple[str, str], n
 def floors(group: Prepared) -> dict[tuple[str, str], np.ndarray]:
     """Bounds of every metric of the modes of a group: least seconds, or most tokens per second.
 
-    Rates are bounded with memory filled to the last byte: they grow at most as the batch does.
+    Rates are bounded with memory filled to the last byte: they grow at most as the batch does. Those of prompts without
+    number are bounded by their math.
     """
     n, osl, modes = group.number, np.maximum(group.number["osl"], 1.0), _modes(group)
     decode, prefill, once = group.decode_time.lower, group.prefill_time.lower, np.ones_like(osl)
     if "online" not in modes:
-        return _answers(modes, n, decode, prefill, once)
+        full = n["unnumbered"] > 0
+        decode = np.where(full, decode * n["inside"] / n["most"], decode)
+        return _answers(modes, n, decode, np.where(full, group.prefill_time.math, prefill), once)
     first = prefill / group.prompts
     request = group.prefill_time * (1.0 / group.prompts) + group.decode_time * (osl / n["inside"])
     served = Online(
@@ -110,6 +113,7 @@ def _answers(
             ("prefill", "ttft_s"): prefill,
             ("prefill", "e2e_s"): prefill,
             ("prefill", "in_tok_s"): batch * isl / prefill,
+            ("prefill", "total_tok_s"): batch * (isl + osl) / prefill,
         }
     if "static" in modes:
         whole = prefill + (osl - 1.0) * decode * waves

@@ -264,13 +264,14 @@ def _evaluate(
     capacity = np.minimum(np.where(n["places"] > 0, n["places"], capacity), n["requests"])
     n["batch"] = np.where(n["rate"] > 0, met(n["batch"], np.minimum(n["requests"], MOST)), n["batch"])
     asked = np.where(n["batch"] > 0, n["batch"], np.inf)
-    batch = np.where(online | static, np.minimum(asked, capacity), n["batch"])
+    isl = np.maximum(n["isl"], 1.0)
+    chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
+    full = np.where(mode == "prefill", chunk, capacity)
+    batch = np.where(online | static, np.minimum(asked, capacity), np.where(n["batch"] > 0, n["batch"], full))
     if kernels in PREEMPTS:
         batch = np.where(static, np.minimum(n["batch"] / _lives(n, who, found, fits * layout.dp), most), batch)
     batch = np.maximum(batch, 1.0)
-    isl = np.maximum(n["isl"], 1.0)
-    chunk = np.maximum(CHUNK / isl, 1.0) * layout.dp * layout.pp
-    prompts = np.where(online, chunk, np.maximum(n["batch"], 1.0))
+    prompts = np.where(online, chunk, np.where(mode == "prefill", batch, np.maximum(n["batch"], 1.0)))
 
     turns = 2 if engine.endswith(OVERLAPPED) else 1
 
@@ -299,6 +300,7 @@ def _evaluate(
     prefill_time = msgspec.structs.replace(prefill_time, math=prefill_time.math * whole_prompts.steady(layout.pp))
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
+    n["unnumbered"] = np.where((asked == np.inf) & ~online, 1.0, 0.0)
     n |= scheduled(n, online, who, kernels, found, batch)
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))

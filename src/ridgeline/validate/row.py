@@ -33,6 +33,9 @@ POOL_DEGREES = ("workers", "tp", "pp", "dp", "ep")
 """Columns of a worker of each pool, with the pool's name in front; blank: 1."""
 COUNTS = ("isl", "osl", "context", "batch", "requests", "rate", "places")
 """Columns of numbers that are 0 where they are blank, as `value` is."""
+FULL, STEPS = ("kv_limit", "saturated"), ("decode_step", "prefill")
+"""Kinds of batch that a row need not give, and modes of single steps: as many sequences as the cache holds in decode
+steps, prompts as an engine schedules them in prefills."""
 MOST = 1e12
 """Beyond it a number is a slip."""
 
@@ -79,23 +82,24 @@ def numbers(row: Mapping[str, str]) -> dict[str, float]:
         if row[name] not in known:
             raise InputError(f"{name} {row[name][:40]!r}", f"one of {', '.join(known)}")
     mode, counts = row["mode"], tuple(map(row.get, COUNTS))
+    full = row.get("batch_kind") in FULL
     run = (
-        _run(mode, counts, tuple(map(row.get, DEGREES)))
+        _run(mode, counts, tuple(map(row.get, DEGREES)), full)
         if mode != "disaggregated"
-        else _complete(mode, _counts(counts) | _pools(row))
+        else _complete(mode, _counts(counts) | _pools(row), full)
     )
     return {**run, "value": _number(row, "value", 0.0)}
 
 
 @lru_cache(maxsize=4096)
-def _run(mode: str, counts: tuple[str | None, ...], degrees: tuple[str | None, ...]) -> Mapping[str, float]:
+def _run(mode: str, counts: tuple[str | None, ...], degrees: tuple[str | None, ...], full: bool) -> Mapping[str, float]:
     """The numbers in the cells of COUNTS and DEGREES, which the metrics of one run share."""
-    return _complete(mode, _counts(counts) | _degrees(degrees))
+    return _complete(mode, _counts(counts) | _degrees(degrees), full)
 
 
-def _complete(mode: str, out: dict[str, float]) -> dict[str, float]:
+def _complete(mode: str, out: dict[str, float], full: bool) -> dict[str, float]:
     """The numbers of a run if none is missing that its mode needs."""
-    if mode != "online" and not out["batch"]:
+    if not out["batch"] and not (mode == "online" or (full and mode in STEPS)):
         raise InputError("batch", "missing")
     if out["rate"] and not (out["requests"] and out["batch"]):
         missing = "batch" if out["requests"] else "requests"
