@@ -185,7 +185,7 @@ def test_a_fleet_looks_up_what_its_replicas_remember(policy: str) -> None:
     holders, rows, found = fleet.base.cache.holders[:, 0], fleet.base.cache.rows, 0
     assert 0 < len(holders) < len(rows)
     for r in range(3):
-        mine = fleet.base.cache._replace(nodes=fleet.nodes[r], table=fleet.tables[r])
+        mine = fleet.base.cache._replace(nodes=fleet.nodes[:, r], table=fleet.tables[r])
         parts, remembered = int(fleet.boards[r, source.PARTS]), set()
         for owner, begin, end in mine.nodes[1 : fleet.boards[r, pool.MADE] + 1, [radix.OWNER, radix.BEGIN, radix.END]]:
             if owner >= 0:

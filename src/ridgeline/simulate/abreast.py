@@ -14,13 +14,17 @@ import numpy as np
 from ridgeline.simulate.engine import (
     ARRIVAL,
     ASKED,
+    ASYNC,
     BLOCKS,
     DECODES,
+    EARLIER,
+    ENDS,
     FULL,
     GAPS,
     HEAD,
     IDLE,
     JOB,
+    LAST,
     NEXT_END,
     NOW,
     PARTIAL,
@@ -32,6 +36,7 @@ from ridgeline.simulate.engine import (
     State,
     advance,
     plans_at,
+    steady,
 )
 from ridgeline.simulate.pool import FREE, Cache, lower_of
 from ridgeline.simulate.ticks import FAR, Tables
@@ -41,7 +46,10 @@ PLANS, DUE, LOAD, HANDLED, LEAST_STEP, LEAST_OUTPUT, STATE, READY, SINCE_ON, PAI
 prefix router, blocks in use and of the prompts in its queue; requests handed to each; shortest step in ticks and
 shortest answer in tokens, the same for all of a pool; whether it is up, when it will be, since when it is paid for, and
 ticks that were paid for before; rows of gaps filled by then, by it and those before it (`batch.py`)."""
-FLEET_ROWS = 11
+STEADY, REACHED, LATEST, ENDED, BEFORE_IT = range(11, 16)
+"""Until when LOAD can only grow; up to when steps have been made; time of the latest end, and how many have ended, with
+it and before."""
+FLEET_ROWS = 16
 
 
 class Replicas(NamedTuple):
@@ -62,7 +70,7 @@ class Replicas(NamedTuple):
     held: np.ndarray
     """int32[pools, ids]."""
     nodes: np.ndarray
-    """int32[replicas, nodes + 1, NODE]."""
+    """int32[nodes + 1, replicas, NODE]: nodes of which few are used lie together, whoever has them."""
     tables: np.ndarray
     """int32[replicas, power of two]."""
     g: np.ndarray
@@ -76,7 +84,10 @@ def memory_of(a: Replicas, r: int) -> Cache:
     """What replica r remembers; a request may be in two pools at once."""
     cache, mine = a.cache, a.held[a.boards[r, SENDS]]
     below = lower_of(cache.lower, r)
-    return Cache(cache.place, cache.ids, mine, a.nodes[r], a.tables[r], cache.holders, cache.rows, cache.hits, below)
+    return Cache(
+        cache.place, cache.ends, cache.ids, mine, a.nodes[:, r], a.tables[r], cache.holders, cache.rows, cache.hits,
+        below,
+    )  # fmt: skip
 
 
 def state_of(a: Replicas, law: Tables, jobs: np.ndarray, r: int) -> State:
@@ -106,11 +117,17 @@ def bound(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray, fleet: np.ndarray,
 
 def look_at(b: np.ndarray, fleet: np.ndarray, r: int, idle: bool) -> None:
     """Note what the router asks of a replica, side by side with the others'."""
-    fleet[PLANS, r] = FAR if idle else b[NOW]
+    fleet[PLANS, r] = fleet[STEADY, r] = FAR if idle else b[NOW]
     fleet[LOAD, r] = b[BLOCKS] - b[FREE] + b[ASKED]
+    fleet[LATEST, r], fleet[ENDED, r], fleet[BEFORE_IT, r] = b[LAST], b[ENDS], b[EARLIER]
 
 
 def go(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip: bool) -> int:
+    """The same as `side_by_side`, to be called."""
+    return side_by_side(law, a, key, low, high, until, skip)
+
+
+def side_by_side(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip: bool) -> int:
     """Make all steps planned before `until` of replicas from `low` to `high` whose `key`, a row, is not behind it.
 
     FULL if the rows of gaps or samples are: it must be called again with more. Without `skip` each step is made for
@@ -123,12 +140,17 @@ def go(law: Tables, a: Replicas, key: int, low: int, high: int, until: int, skip
         s = state_of(a, law, a.jobs, r)
         planned, plans = s.b[NOW] < until, fleet[PLANS, r]
         code = advance(s, until, skip)
+        fleet[REACHED, r] = until
         fleet[DUE, r] = bound(s.jobs, s.seats, s.b, fleet, r)
         look_at(s.b, fleet, r, code == IDLE)
         if code == PAUSED:
             fleet[PLANS, r] = plans_at(s.cache, s.b) if planned else plans
+            fleet[STEADY, r] = fleet[PLANS, r]
+            if steady(s.b):  # what ends with a step is free from its plan on, or, of async scheduling, from the next on
+                fleet[STEADY, r] = fleet[DUE, r] - (0 if s.b[ASYNC] else fleet[LEAST_STEP, r])
         fleet[KEPT, r] = s.g[GAPS]
         if code == FULL:
             fleet[DUE, r] = min(fleet[DUE, r], until)
+            fleet[REACHED, r] = 0
             return FULL
     return PAUSED

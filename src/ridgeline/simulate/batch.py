@@ -52,10 +52,10 @@ def serve_batch(batch: Sequence[Requests], law: StepLaw, settings: Engine) -> tu
     boards[some, engine.HEAD] = kept[place[:-1][some]]
     boards[some, engine.TAIL] = last = kept[place[1:][some] - 1]
     jobs[engine.BEHIND, last] = -1
-    seats, nodes, table, calendars = (
-        np.repeat(each[None], n, axis=0)
-        for each in (base.seats, base.cache.nodes, base.cache.table, calendar(columns[2][kept]))
+    seats, table, calendars = (
+        np.repeat(each[None], n, axis=0) for each in (base.seats, base.cache.table, calendar(columns[2][kept]))
     )
+    nodes = np.repeat(base.cache.nodes[:, None], n, axis=1)
     room = ROWS * jobs.shape[1] + 2 * most + 64
     gaps, counts = np.empty((2, room), np.int64), np.empty((2, room), np.int32)
     fleet = np.zeros((abreast.FLEET_ROWS, n), np.int64)

@@ -12,8 +12,8 @@ are, and those of a prompt follow each other: one comparison tells whether all o
 how much. Blocks without an id, or whose id is remembered elsewhere already, are nodes of the queue too: runs of a
 length. There are never more nodes than blocks, nor than twice the ids, so that memory is that of what lives, however
 many ids there are. Without ids the pool is a number. Blocks of generated tokens get their ids when the request gives
-its blocks back. This file is plain Python that `compiled.py` compiles in place of functions of `pool.py`. Knows no
-time.
+its blocks back; so do, if it is thrown out, those whose ids no other request has: if it ends, nobody will ask for them.
+This file is plain Python that `compiled.py` compiles in place of functions of `pool.py`. Knows no time.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
         b[FREE] += blocks
         return
     first = cache.place[job]
-    last = first + min(blocks, cache.place[job + 1] - first)
+    last = first + min(blocks, cache.ends[job] - first)
     full = min(first + tokens // b[BLOCK], last)
     run = blocks - (last - first)
     at = k = first
@@ -258,7 +258,7 @@ def found(cache: Cache, b: np.ndarray, job: int, tokens: int) -> int:
     if len(cache.ids) == 0:
         return 0
     first = cache.place[job]
-    k, end = first, first + min((tokens - 1) // b[BLOCK], cache.place[job + 1] - first)
+    k, end = first, first + min((tokens - 1) // b[BLOCK], cache.ends[job] - first)
     while k < end:
         node = seek(cache, int(cache.ids[k]))
         if node == 0:
@@ -298,6 +298,12 @@ def share(cache: Cache, b: np.ndarray, job: int, count: int) -> None:
         k += part
 
 
+def ask_again(cache: Cache, job: int) -> None:
+    """A request that is thrown out will ask for its own blocks, also for those that nobody else can have."""
+    if len(cache.ids):
+        cache.ends[job] = cache.place[job + 1]
+
+
 def remember(cache: Cache, b: np.ndarray, job: int, begin: int, end: int) -> None:
     """Let others find blocks `begin` to `end` of a request, which it just filled.
 
@@ -307,7 +313,7 @@ def remember(cache: Cache, b: np.ndarray, job: int, begin: int, end: int) -> Non
     if len(cache.ids) == 0 or begin == end:
         return
     k = first = cache.place[job]
-    last = min(first + end, cache.place[job + 1])
+    last = min(first + end, cache.ends[job])
     mark = upto = k  # ids between them are those of nodes that the request uses
     own = 0  # the last of these nodes, if it ends where they end and nobody else uses it
     while k < last:

@@ -26,10 +26,10 @@ from typing import Any
 
 from ridgeline.simulate.native import Entry
 
-ENTRIES = ("go", "route", "stream", "gather_gaps")
+ENTRIES = ("go", "route", "stream", "gather_gaps", "number", "tally")
 """Functions that are called as such: their arguments are many, and their work is long."""
 CALLED = (
-    *ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "chosen", "remembered", "in_order", "walk", "fell",
+    *ENTRIES, "join", "free_sent", "upkeep", "fail", "clear", "remembered", "in_order", "walk", "fell",
     "keep", "drop", "know", "rank", "retract", "keep_each",
 )  # fmt: skip
 """Functions that are not inlined: those, and some that few runs need."""

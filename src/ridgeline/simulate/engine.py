@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, occupy, queued, remember, take
+from ridgeline.simulate.pool import BLOCK, FREE, Cache, ask_again, found, give, occupy, queued, remember, take
 from ridgeline.simulate.ticks import (
     BASE,
     BINDS,
@@ -205,6 +205,7 @@ def preempt_last(s: State) -> None:
     jobs, seats, calendar, cache, b = s.jobs, s.seats, s.calendar, s.cache, s.b
     seat = b[NEWEST]
     job = seats[JOB, seat]
+    ask_again(cache, job)
     if seat == b[PARTIAL]:
         give(cache, b, job, b[DONE])
         b[PARTIAL] = -1
@@ -298,6 +299,14 @@ def next_plan(s: State, freed: bool) -> int:
 def plans_at(cache: Cache, b: np.ndarray) -> int:
     """When a replica plans next, unless somebody comes before; `tiers.py` knows when a fetch is done."""
     return b[NOW]
+
+
+def steady(b: np.ndarray) -> bool:
+    """Whether what a replica holds can only grow until a request ends: all decode, and there are blocks until then."""
+    if b[HEAD] >= 0 or b[PARTIAL] >= 0 or b[PENDING] > 0 or b[SENDS]:
+        return False
+    most = max(b[NEXT_END] - b[STEP], 1)
+    return b[DECODES] == 0 or b[DECODES] * ((most + b[BLOCK] - 1) // b[BLOCK]) <= b[FREE]
 
 
 def take_along(cache: Cache, b: np.ndarray, steps: int, first: int, rise: int) -> None:

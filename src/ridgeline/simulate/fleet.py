@@ -17,7 +17,6 @@ from ridgeline.simulate import abreast, engine, pool, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.hierarchy import tiered
 from ridgeline.simulate.law import StepLaw
-from ridgeline.simulate.prefixes import watched
 from ridgeline.simulate.replica import NO_LIMIT, PORTIONS, Replica, under_way
 from ridgeline.simulate.run import Operation, Run
 from ridgeline.simulate.settings import Engine, check_law
@@ -118,7 +117,9 @@ class Fleet:
         self.modules = (*settings.modules(), upkeep, routing)
         total = replicas + first
         largest, fewest = _largest(settings, prefill.engine) if prefill else (settings, 0)
-        self.base = base = Replica(requests, self.law, largest, fewest=fewest)
+        self.moved = prefill is not None or not keeping.fixed
+        asked = total if router == "prefix" else 0
+        self.base = base = Replica(requests, self.law, largest, fewest=fewest, again=self.moved, routed=asked)
         self.refused = base.refused
         base.board[[engine.HEAD, engine.TAIL]] = -1
         base.board[engine.ROUTED] = 1
@@ -126,17 +127,15 @@ class Fleet:
         self.boards, self.seats, self.calendars = (_copies(a, total) for a in (base.board, base.seats, base.calendar))
         self.boards[:, pool.NUMBER] = np.arange(total)
         cache = base.cache
-        self.nodes, self.tables = (np.zeros((total, *a.shape), a.dtype) for a in (cache.nodes, cache.table))
-        self.nodes[:, :2] = cache.nodes[:2]  # the run of all blocks; the rest is memory that was never touched
+        self.nodes = np.zeros((len(cache.nodes), total, cache.nodes.shape[1]), np.int32)
+        self.tables = np.zeros((total, len(cache.table)), np.int32)
+        self.nodes[:2] = cache.nodes[:2, None]  # the run of all blocks; the rest is memory that was never touched
         self.held = _copies(cache.held, 2) if first else cache.held[None]
-        if router == "prefix" and len(cache.ids):
-            base.cache = watched(cache, total)
         if settings.tiers:
             given = settings.tiers, settings.path, settings.fetch, self.law.tick, len(requests)
             base.cache = tiered(base.cache, *given, total)
         n, kept = len(requests), np.delete(np.arange(len(requests)), base.refused)
         self.kept = np.zeros(0, np.int64) if base.chained else kept
-        self.moved = prefill is not None or not keeping.fixed
         if self.moved:
             moved = np.full((engine.MOVED_ROWS - engine.JOB_ROWS, n), -1)
             moved[engine.LOADED - engine.JOB_ROWS] = 0
@@ -144,8 +143,9 @@ class Fleet:
                 moved[engine.SEND - engine.JOB_ROWS] = np.rint(prefill.seconds / tick)
             base.jobs = np.concatenate([base.jobs, moved])
             base.heap = base.heap if base.chained else np.zeros(n, np.int64)
-        session = np.zeros(n, np.int64) if requests.session is None else requests.session
-        _, self.session = np.unique(session, return_inverse=True)
+        self.session = np.zeros(n, np.int64)
+        if requests.session is not None:
+            _, self.session = np.unique(requests.session, return_inverse=True)
         self.home = np.full(int(self.session.max()) + 1, -1)
         self.replica = np.full(n, -1, np.int32)
         self.fleet = np.zeros((abreast.FLEET_ROWS, total), np.int64)

@@ -19,6 +19,8 @@ class Cache(NamedTuple):
 
     place: np.ndarray
     """int64[n + 1]: where each request's ids begin."""
+    ends: np.ndarray
+    """int64[n]: where those of each request end that anybody can ask for again: see `prefixes.cache_of`."""
     ids: np.ndarray
     """int32[m]: of successive blocks, from 0."""
     held: np.ndarray
@@ -73,6 +75,10 @@ def queued(cache: Cache, job: int, count: int) -> int:
 
 def share(cache: Cache, b: np.ndarray, job: int, count: int) -> None:
     """Use the first blocks of a request, all remembered, together with others."""
+
+
+def ask_again(cache: Cache, job: int) -> None:
+    """A request that is thrown out will ask for its own blocks."""
 
 
 def occupy(cache: Cache, b: np.ndarray, job: int, hit: int) -> None:

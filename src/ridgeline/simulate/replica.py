@@ -17,9 +17,10 @@ from ridgeline.roofline import TERMS
 from ridgeline.simulate import abreast, engine, pool, retraction, seatwise, sglang
 from ridgeline.simulate.compiled import assembled, compiled, worthwhile
 from ridgeline.simulate.gaps import Gaps
+from ridgeline.simulate.hashes import named
 from ridgeline.simulate.hierarchy import tiered, uses
 from ridgeline.simulate.law import StepLaw
-from ridgeline.simulate.prefixes import cache_of, tree_of
+from ridgeline.simulate.prefixes import cache_of, tree_of, watched
 from ridgeline.simulate.run import Run, Series
 from ridgeline.simulate.settings import Engine, check_law
 from ridgeline.simulate.ticks import FAR
@@ -40,9 +41,21 @@ class Replica:
     """A replica's arrays, and the loop that hands them to the compiled engine."""
 
     def __init__(
-        self, requests: Requests, law: StepLaw, settings: Engine, *, series: bool = False, fewest: int = 0
+        self,
+        requests: Requests,
+        law: StepLaw,
+        settings: Engine,
+        *,
+        series: bool = False,
+        fewest: int = 0,
+        again: bool = False,
+        routed: int = 0,
     ) -> None:
-        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws."""
+        """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws.
+
+        `again`: requests may come to several replicas of a fleet. `routed`: replicas of one whose router asks what
+        each remembers.
+        """
         self.requests, self.law, self.settings = requests, law, settings
         if not fewest:
             check_law(law, settings)
@@ -80,15 +93,18 @@ class Replica:
         ids = 0 if requests.hash_ids is None else len(requests.hash_ids)
         self.quick = worthwhile(n + ids)
         given = requests if settings.prefix_caching else msgspec.structs.replace(requests, **NO_HASHES)
+        own = named(given, settings.block_size, self.quick)
         b[engine.PARTS] = 1
         if trees:
             b[engine.LPM], b[engine.MIXES] = settings.policy == "lpm", settings.mixed_chunk
             chunk = settings.max_num_batched_tokens
-            self.cache, b[engine.PARTS] = tree_of(
-                given, settings.block_size, blocks, 1 if settings.mixed_chunk else chunk
-            )
+            b[engine.PARTS] = own.parts
+            self.cache = tree_of(given, own, settings.block_size, blocks, 1 if settings.mixed_chunk else chunk)
         else:
-            self.cache = cache_of(given, settings.block_size, blocks)
+            own = own.cut()
+            self.cache = cache_of(own, blocks, again=again or bool(settings.tiers))
+        if routed and own.known:
+            self.cache = watched(self.cache, own, routed)
         if settings.tiers:
             self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
         self.chained = bool(requests.concurrency or requests.after is not None)
@@ -143,7 +159,7 @@ class Replica:
         """
         arrays = (self.jobs, self.seats[None], self.calendar[None], self.links, self.heap)
         own = self.cache
-        memory = (own, own.held[None], own.nodes[None], own.table[None], self.shared, self.board[None])
+        memory = (own, own.held[None], own.nodes[:, None], own.table[None], self.shared, self.board[None])
         alone = np.zeros((abreast.FLEET_ROWS, 1), np.int64)
         while True:
             made = (compiled if (self.quick if quick is None else quick) else assembled)(*self.modules)

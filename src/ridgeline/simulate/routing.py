@@ -11,7 +11,9 @@ loaded of those that decode (in turn with round-robin).
 
 The router knows the exact state at the time of arrival. A replica is advanced only when its state may matter: not
 before the earliest time at which one of its requests can end, of which `DUE` is a lower bound; for `prefix` as soon as
-it has planned a step that begins before. Which replicas remember a block is kept by block, a bit for each, so that all
+it has planned a step that begins before. While all of its requests decode, and there are blocks until one ends, its
+load only grows and what it remembers only shrinks: then it is advanced if it would be chosen for what was known of it,
+until somebody is chosen of whom all is known. Which replicas remember a block is kept by block, a bit for each, so that all
 prompts' hits are found at once.
 Where ends start other requests, replicas are advanced in the order of their bounds, so that nobody is ahead of an
 arrival that he could see. Where they share a KV tier, steps are made in the order in which they are planned. The router
@@ -26,18 +28,23 @@ from typing import Any
 import numpy as np
 
 from ridgeline.simulate.abreast import (
+    BEFORE_IT,
     DUE,
+    ENDED,
     HANDLED,
+    LATEST,
     LEAST_OUTPUT,
     LEAST_STEP,
     LOAD,
     PLANS,
+    REACHED,
     READY,
     STATE,
+    STEADY,
     Replicas,
-    go,
     look_at,
     memory_of,
+    side_by_side,
 )
 from ridgeline.simulate.caching import BITS
 from ridgeline.simulate.engine import (
@@ -68,6 +75,7 @@ from ridgeline.simulate.upkeep import (
     EVENT,
     FAILED,
     FAILURE,
+    HAND,
     MOVED,
     PREFILLS,
     SHORT,
@@ -104,27 +112,86 @@ def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarra
     return wanted
 
 
+def lowest(bits: int) -> int:
+    """The place of the lowest bit, of a positive number of 62 bits."""
+    place, width = 0, 32
+    while width > 0:
+        if bits & ((1 << width) - 1) == 0:
+            bits >>= width
+            place += width
+        width >>= 1
+    return place
+
+
 def remembered(a: Replicas, job: int, high: int, deep: np.ndarray) -> None:
     """How many ids of a prompt each replica up to `high` would find: of those with marks, of all at once."""
-    deep[:] = 0
     cache, parts = a.cache, a.boards[0, PARTS]
-    if len(cache.rows) == 0:
-        return
+    deep[:] = 0
     first, tokens = cache.place[job], a.jobs[PROMPT, job]
-    most = min((tokens - 1) // (a.boards[0, BLOCK] * parts), cache.place[job + 1] - first)
+    most = min((tokens - 1) // (a.boards[0, BLOCK] * parts), cache.ends[job] - first)
+    if most == 0:
+        return
     for word in range(cache.holders.shape[1]):
-        k, left = 0, -1
+        left = cache.holders[cache.rows[cache.ids[first]], word]
+        k = 1
         while left != 0:
             row = cache.rows[cache.ids[first + k]] if k < most else -1
             still = left & cache.holders[row, word] if row >= 0 else 0
-            if still != left and k > 0:
-                for r in range(word * BITS, min((word + 1) * BITS, high)):
-                    if (left ^ still) >> (r - word * BITS) & 1:
-                        deep[r] = k
-                        if k < most and row < 0:
-                            deep[r] = found(memory_of(a, r), a.boards[r], job, tokens) // parts
+            gone = left ^ still
+            while gone != 0:
+                r = word * BITS + lowest(int(gone))
+                gone &= gone - 1
+                if r < high:
+                    deep[r] = k
+                    if k < most and row < 0:
+                        deep[r] = found(memory_of(a, r), a.boards[r], job, tokens) // parts
             left = still
             k += 1
+
+
+def still_remembered(a: Replicas, job: int, r: int, deep: int) -> int:
+    """How many of the ids that a replica remembered it has not forgotten since."""
+    cache, parts = a.cache, a.boards[0, PARTS]
+    for k in range(deep):
+        row = cache.rows[cache.ids[cache.place[job] + k]]
+        if row < 0:
+            return found(memory_of(a, r), a.boards[r], job, a.jobs[PROMPT, job]) // parts
+        if not cache.holders[row, r // BITS] >> r % BITS & 1:
+            return k
+    return deep
+
+
+def least_load(fleet: np.ndarray, deep: np.ndarray, parts: int, low: int, high: int) -> int:
+    """The first of the replicas that are up whose load less what it remembers is least; -1: none is up."""
+    least = FAR
+    for r in range(low, high):
+        load = fleet[LOAD, r] - deep[r] * parts
+        least = min(least, load if fleet[STATE, r] == UP else FAR)
+    if least == FAR:
+        return -1
+    r = low
+    while fleet[LOAD, r] - deep[r] * parts != least or fleet[STATE, r] != UP:
+        r += 1
+    return r
+
+
+def fewest_open(fleet: np.ndarray, when: int, low: int, high: int) -> int:
+    """The first of the replicas that are up with the fewest open requests; -1: none is up.
+
+    All were advanced to the time that may have had an end before.
+    """
+    least = FAR
+    for r in range(low, high):
+        load = fleet[HANDLED, r] - (fleet[ENDED, r] if fleet[LATEST, r] <= when else fleet[BEFORE_IT, r])
+        least = min(least, load if fleet[STATE, r] == UP else FAR)
+    if least == FAR:
+        return -1
+    r = low
+    while fleet[STATE, r] != UP or least != (
+        fleet[HANDLED, r] - (fleet[ENDED, r] if fleet[LATEST, r] <= when else fleet[BEFORE_IT, r])
+    ):
+        r += 1
+    return r
 
 
 def chosen(
@@ -146,6 +213,8 @@ def chosen(
         router = ROUND_ROBIN if router == ROUND_ROBIN else LEAST_LOADED
     elif policy[PREFILLS]:
         high = int(policy[PREFILLS])
+    if router == PREFIX:
+        return least_load(fleet, deep, int(boards[0, PARTS]), low, high)
     if router == ROUND_ROBIN:
         for _ in range(high - low):
             turn = policy[TURN] if loaded else g[HANDED]
@@ -159,19 +228,7 @@ def chosen(
         return -1
     if router == STICKY and home[session[job]] >= 0 and fleet[STATE, home[session[job]]] == UP:
         return int(home[session[job]])
-    best, least = -1, FAR
-    if router == PREFIX:
-        parts = boards[0, PARTS]
-        remembered(a, job, high, deep)
-        for r in range(low, high):
-            load = fleet[LOAD, r] - deep[r] * parts
-            if load < least and fleet[STATE, r] == UP:
-                best, least = r, load
-        return best
-    for r in range(low, high):
-        load = open_requests(boards[r], fleet[HANDLED, r], when)
-        if load < least and fleet[STATE, r] == UP:
-            best, least = r, load
+    best = fewest_open(fleet, when, low, high)
     if router == STICKY and best >= 0:
         home[session[job]] = best
     return best
@@ -236,40 +293,81 @@ def route(
     policy[EVENT] = next_event(fleet, policy, failures)
     for r in range(replicas):
         look_at(boards[r], fleet, r, False)
+    asked = -1
     while True:
-        when, own = FAR, False
-        if g[NEXT] < len(kept):
-            when, own = jobs[ARRIVAL, kept[g[NEXT]]], True
-        if g[COMING] > 0 and jobs[ARRIVAL, heap[0]] < when:
-            when, own = jobs[ARRIVAL, heap[0]], False
-        if failing and policy[FAILURE] == failures.shape[1]:
-            return SHORT
-        nothing, event = when == FAR, policy[EVENT] <= when and policy[EVENT] < FAR
-        if event:
-            when: Any = policy[EVENT]
-        first, until = -1, when
-        if together:
-            first, until = plans_first(fleet, when)
-        elif chained or when == FAR:
-            first = earliest(fleet, when)
-        if when == FAR and first < 0:
-            return 0
-        alone = (chained or together) and first >= 0
-        if alone or not (blind and own and not event):
-            key = PLANS if together or ((event or router == PREFIX) and not alone) else DUE
-            if alone and not together:
-                until = fleet[DUE, first]
-            elif alone and chained:
-                until = min(until, max(fleet[DUE, first], fleet[PLANS, first] + 1))
-            low, high = (first, first + 1) if alone else (0, replicas)
-            code = PAUSED
-            if low < prefills:
-                code = go(first_law, a, key, low, min(high, prefills), until, skip)
-            if code != FULL and high > prefills:
-                code = go(law, a, key, max(low, prefills), high, until, skip)
-            if code == FULL:
-                return FULL
-        if alone:
+        job, loaded, best = int(policy[HAND]) - 1, False, -1
+        own = event = nothing = alone = False
+        if job >= 0:
+            when: Any = jobs[ARRIVAL, job]
+            loaded = moved and jobs[LOADED, job] == 1
+            if router == PREFIX and not loaded and asked != job and len(a.cache.rows):
+                remembered(a, job, prefills or replicas, deep)
+                asked = job
+            best = chosen(a, policy, session, home, deep, router, job, when, loaded)
+            lags = router == PREFIX and not loaded and best >= 0 and fleet[PLANS, best] < when
+            lags = lags and fleet[REACHED, best] < when
+            if not lags:
+                policy[HAND] = 0
+                if best < 0:
+                    low, high = prefills if loaded else 0, replicas if loaded or not prefills else prefills
+                    wait(jobs, heap, g, fleet, low, high, job)
+                    continue
+                replica[job] = best
+                fleet[HANDLED, best] += 1
+                if jobs[PREEMPTIONS, job]:
+                    boards[best, QUEUED] += 1
+                queue(jobs, boards[best], job)
+                look_at(boards[best], fleet, best, False)
+                least = fleet[LEAST_OUTPUT, best] * fleet[LEAST_STEP, best]
+                if jobs[PREEMPTIONS, job]:
+                    least = fleet[LEAST_STEP, best]
+                fleet[DUE, best] = min(fleet[DUE, best], max(boards[best, NOW], when) + least)
+                g[DEALT] += 1
+                if g[DEALT] == policy[STOP]:
+                    return PAUSED
+                continue
+            key, low, high, until = PLANS, best, best + 1, when  # the least it may have: how much is it?
+        else:
+            when = FAR
+            if g[NEXT] < len(kept):
+                when, own = jobs[ARRIVAL, kept[g[NEXT]]], True
+            if g[COMING] > 0 and jobs[ARRIVAL, heap[0]] < when:
+                when, own = jobs[ARRIVAL, heap[0]], False
+            if failing and policy[FAILURE] == failures.shape[1]:
+                return SHORT
+            nothing, event = when == FAR, policy[EVENT] <= when and policy[EVENT] < FAR
+            if event:
+                when = policy[EVENT]
+            first, until = -1, when
+            if together:
+                first, until = plans_first(fleet, when)
+            elif chained or when == FAR:
+                first = earliest(fleet, when)
+            if when == FAR and first < 0:
+                return 0
+            alone = (chained or together) and first >= 0
+            key, low, high = DUE, 0, replicas
+            if together or (event and not alone):
+                key = PLANS
+            elif router == PREFIX and not alone:
+                key = STEADY
+            if alone:
+                low, high = first, first + 1
+                if not together:
+                    until = fleet[DUE, first]
+                elif chained:
+                    until = min(until, max(fleet[DUE, first], fleet[PLANS, first] + 1))
+            elif blind and own and not event:
+                high = 0
+        for pool in range(2):
+            begin, end = (low, min(high, prefills)) if pool == 0 else (max(low, prefills), high)
+            if begin < end:
+                mine = first_law if pool == 0 else law
+                if side_by_side(mine, a, key, begin, end, until, skip) == FULL:
+                    return FULL
+        if job >= 0 and deep[best] > 0:
+            deep[best] = still_remembered(a, job, best, int(deep[best]))
+        if alone or job >= 0:
             continue
         if event:
             if nothing:
@@ -293,27 +391,9 @@ def route(
                 job = in_order(jobs, links, heap, g, job)
                 if links[PARENT, job] == -1:
                     links[PARENT, job] = -2  # it may come again
-        loaded = moved and jobs[LOADED, job] == 1
+        policy[HAND], asked = job + 1, -1
         if moved and jobs[CAME, job] < 0:
             jobs[CAME, job] = when
-        for r in range(prefills if router == PREFIX and not loaded else 0):
-            mine = memory_of(a, r)
-            free_sent(a.seats[r], mine, boards[r], when)
+        for r in range(prefills if router == PREFIX and not (moved and jobs[LOADED, job] == 1) else 0):
+            free_sent(a.seats[r], memory_of(a, r), boards[r], when)
             look_at(boards[r], fleet, r, fleet[PLANS, r] == FAR)
-        best = chosen(a, policy, session, home, deep, router, job, when, loaded)
-        if best < 0:
-            wait(jobs, heap, g, fleet, prefills if loaded else 0, replicas if loaded or not prefills else prefills, job)
-            continue
-        replica[job] = best
-        fleet[HANDLED, best] += 1
-        if jobs[PREEMPTIONS, job]:
-            boards[best, QUEUED] += 1
-        queue(jobs, boards[best], job)
-        look_at(boards[best], fleet, best, False)
-        least = fleet[LEAST_OUTPUT, best] * fleet[LEAST_STEP, best]
-        if jobs[PREEMPTIONS, job]:
-            least = fleet[LEAST_STEP, best]
-        fleet[DUE, best] = min(fleet[DUE, best], max(boards[best, NOW], when) + least)
-        g[DEALT] += 1
-        if g[DEALT] == policy[STOP]:
-            return PAUSED

@@ -86,7 +86,19 @@ from ridgeline.simulate.engine import (
     sit,
     unlink,
 )
-from ridgeline.simulate.pool import BLOCK, FREE, Cache, found, give, give_run, queued, remember, share, take
+from ridgeline.simulate.pool import (
+    BLOCK,
+    FREE,
+    Cache,
+    ask_again,
+    found,
+    give,
+    give_run,
+    queued,
+    remember,
+    share,
+    take,
+)
 from ridgeline.simulate.ticks import BASE, BINDS, FAR, SLOPE, Tables, chunk_ticks, decode_piece, mixed_ticks
 
 KIND, DRAW = 9, 10
@@ -193,6 +205,11 @@ def last_in_rank(jobs: np.ndarray, seats: np.ndarray, b: np.ndarray) -> int:
     return worst
 
 
+def steady(b: np.ndarray) -> bool:
+    """Whether what a replica holds can only grow until a request ends: that is not asked here."""
+    return False
+
+
 def free(cache: Cache, b: np.ndarray, job: int, named: int, held: int) -> None:
     """Free a request's blocks, the last first."""
     give_run(cache, b, held - (named + b[BLOCK] - 1) // b[BLOCK])
@@ -203,6 +220,7 @@ def throw_out(jobs: np.ndarray, seats: np.ndarray, cache: Cache, b: np.ndarray, 
     """Preempt a request: its blocks are free, and it goes back to the queue."""
     job = seats[JOB, seat]
     jobs[FINISH, job] = seats[SINCE, seat]
+    ask_again(cache, job)
     free(cache, b, job, seats[NAMED, seat], seats[HELD, seat])
     unlink(seats, b, seat)
     jobs[PREEMPTIONS, job] += 1

@@ -129,6 +129,11 @@ NOTHING, PROMPTS, ANSWERS = range(3)
 JOB_ROWS, SEAT_ROWS = engine.JOB_ROWS, COMPUTED + 1
 
 
+def steady(b: np.ndarray) -> bool:
+    """Whether what a replica holds can only grow until a request ends: that is not asked here."""
+    return False
+
+
 def to_end(seats: np.ndarray, b: np.ndarray, seat: int) -> None:
     """Move a seat to the end of the running list."""
     older, newer, last = seats[OLDER, seat], seats[NEWER, seat], b[NEWEST]

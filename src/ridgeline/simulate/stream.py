@@ -196,7 +196,8 @@ def _share(
     boards, seats, calendars = (
         np.repeat(each[None], len(mine), axis=0) for each in (base.board, base.seats, base.calendar)
     )
-    nodes, tables = (np.zeros((len(mine), *each.shape), each.dtype) for each in (base.cache.nodes, base.cache.table))
+    nodes = np.zeros((len(base.cache.nodes), len(mine), base.cache.nodes.shape[1]), np.int32)
+    tables = np.zeros((len(mine), len(base.cache.table)), np.int32)
     fleet = np.zeros((abreast.FLEET_ROWS, len(mine)), np.int64)
     jobs = np.zeros((len(mine), engine.JOB_ROWS, 2 * rows), np.int64)
     used = np.zeros((len(mine), 2 * rows), np.uint8)

@@ -93,6 +93,11 @@ def lower_of(lower: Lower, r: int) -> Lower:
     )
 
 
+def steady(b: np.ndarray) -> bool:
+    """Whether what a replica holds can only grow until a request ends: that is not asked here."""
+    return False
+
+
 def unlist(cache: Cache, row: int, node: int) -> None:
     """Take a block out of a tier's list."""
     older, younger = cache.lower.near[row, node]

@@ -73,14 +73,15 @@ UP, STARTING, FAILED, DRAINING, OFF = range(5)
     MOVED,
     STOP,
     TOGETHER,
-) = range(17)
+    HAND,
+) = range(18)
 """Scalars of the fleet: when something happens next; number of the next failure; next look at the load, ticks between
 two of them, open requests per replica; fewest replicas; ticks to start one, and for which fewer must be enough; when
 fewer were not; ticks until a request of a failed replica arrives anew, and how many did; replicas of the prefill pool;
 whose turn it is in the decode pool; failures that happened; whether requests may be handed
 out more than once; after how many that were given to a replica the router comes back, to tell of it; whether replicas
-share a KV tier."""
-POLICY = 17
+share a KV tier; the request and 1 that has arrived and is not given to anybody yet, 0: none."""
+POLICY = 18
 
 SHORT = 3
 """Why `route` came back: more failures must be drawn."""
