@@ -13,8 +13,8 @@ The router knows the exact state at the time of arrival. A replica is advanced o
 before the earliest time at which one of its requests can end, of which `DUE` is a lower bound; for `prefix` as soon as
 it has planned a step that begins before. While all of its requests decode, and there are blocks until one ends, its
 load only grows and what it remembers only shrinks: then it is advanced if it would be chosen for what was known of it,
-until somebody is chosen of whom all is known. Which replicas remember a block is kept by block, a bit for each, so that all
-prompts' hits are found at once.
+until somebody is chosen of whom all is known. Which replicas remember a block is kept by block, a bit for each, so that
+all prompts' hits are found at once.
 Where ends start other requests, replicas are advanced in the order of their bounds, so that nobody is ahead of an
 arrival that he could see. Where they share a KV tier, steps are made in the order in which they are planned. The router
 sees blocks in HBM only, not those in tiers. This file is plain Python that `compiled.py` compiles. Knows nothing of why
