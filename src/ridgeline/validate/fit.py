@@ -68,7 +68,7 @@ OF_PLACES = {"missing": Range(0.0, 0.0, 1.0, 0.3)}
 RANGES = UNMEASURED | SCORES | STEPS | CLIENTS | OF_PLACES
 OWN = {
     "messages": Range(0.4, 1.0, 5.0, 0.5),
-    "layer": Range(0.0, 6.0, 120.0, 12.0),
+    "layer": Range(0.0, 6.0, 120.0, 6.0),
     "sequence": Range(0.0, 6e-6, 2e-3, 30e-6),
 }
 """The ranges of steps that are wider for engines with kernels of their own."""
