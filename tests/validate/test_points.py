@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ridgeline import Scenario, step
-from ridgeline.engines import LEVELS
+from ridgeline.engines import LEVELS, engines
 from ridgeline.estimate import heads_held
 from ridgeline.hardware import load_system
 from ridgeline.layout import Layout
@@ -37,6 +37,8 @@ PLACES = (
 NEURON = "Transformers NeuronX"
 ONE_POOL = tuple(mode for mode in MODES if mode != "disaggregated")
 ENGINE = {"vLLM": "vllm", "SGLang": "sglang", "TensorRT-LLM": "trtllm"}
+ENGINE |= {each.engine: each.engine for each in engines().engines if each.engine != "any"}
+"""Engines that have constants, by the name of a row."""
 
 
 def made(count: int, seed: int = 0, modes: tuple[str, ...] = ("decode_step", "prefill")) -> list[Row]:
