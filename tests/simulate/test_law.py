@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import msgspec
@@ -66,6 +67,15 @@ def test_affine_law() -> None:
     assert law.seconds(3, 600, []) == pytest.approx(1e-2 + 3e-5 + 3e-4 + 6e-5)
     assert law.seconds(0, 0, [(10, 5)]) == pytest.approx(1e-2 + 1e-4 + 1e-4 + 1e-8 * (10 * 5 + 55))
     assert law.seconds(3, 600, [(10, 5)]) == pytest.approx(1e-2 + 13e-5 + 4e-4 + 6e-5 + 1.05e-6)
+
+
+def test_a_law_from_another_process_is_of_the_same_types() -> None:
+    """Memory that processes share is read-only, and compiled code takes other types for other code."""
+    law, parts = affine(step=1e-2, token=1e-5), list[pickle.PickleBuffer]()
+    sent = pickle.dumps(law, protocol=5, buffer_callback=parts.append)
+    came = pickle.loads(sent, buffers=[bytes(part.raw()) for part in parts])
+    assert parts
+    assert all(table.flags.writeable for table in came.tables)
 
 
 @pytest.mark.parametrize("wrong", [{"step": -1.0}, {"token": float("nan")}, {}])

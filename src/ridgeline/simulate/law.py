@@ -43,6 +43,11 @@ class StepLaw(msgspec.Struct, frozen=True, kw_only=True):
     verify: int = 1
     """Tokens that each decoding sequence computes: 1 + drafts."""
 
+    def __post_init__(self) -> None:
+        """Tables that came from another process may be read-only, which is another type to compiled code."""
+        if not all(table.flags.writeable for table in self.tables):
+            msgspec.structs.force_setattr(self, "tables", Tables(*map(np.copy, self.tables)))
+
     @property
     def most_tokens(self) -> int:
         """Tokens of the largest step it knows."""
