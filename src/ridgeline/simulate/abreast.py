@@ -85,8 +85,8 @@ def memory_of(a: Replicas, r: int) -> Cache:
     cache, mine = a.cache, a.held[a.boards[r, SENDS]]
     below = lower_of(cache.lower, r)
     return Cache(
-        cache.place, cache.ends, cache.ids, mine, a.nodes[:, r], a.tables[r], cache.holders, cache.rows, cache.hits,
-        below,
+        cache.place, cache.ends, cache.ids, mine, a.nodes[:, r], a.tables[r], cache.starts,
+        cache.holders, cache.rows, cache.hits, below,
     )  # fmt: skip
 
 

@@ -73,9 +73,14 @@ def note(cache: Cache, b: np.ndarray, name: int) -> None:
     """A block is remembered that was not; `tiers.py` writes it down."""
 
 
+def hashed(cache: Cache, name: int) -> int:
+    """The place of an id in the table: Fibonacci hashing, as first blocks may be multiples of a length."""
+    return (name * 2654435769 >> 16) & (len(cache.table) - 1)
+
+
 def seek(cache: Cache, name: int) -> int:
     """The node whose first block has an id; 0: there is none."""
-    node = cache.table[name & (len(cache.table) - 1)]
+    node = cache.table[hashed(cache, name)]
     while node > 0 and cache.nodes[node, CONTENT] != name:
         node = cache.nodes[node, CHAIN]
     return node
@@ -99,7 +104,9 @@ def matched(cache: Cache, node: int, begin: int, end: int) -> int:
 def unknown(cache: Cache, begin: int, end: int) -> int:
     """How many ids from `begin` to `end` follow each other and are not remembered; the first is not."""
     count, name = 1, int(cache.ids[begin])
-    while begin + count < end and cache.ids[begin + count] == name + count and seek(cache, name + count) == 0:
+    while begin + count < end and cache.ids[begin + count] == name + count:
+        if cache.starts[name + count] and seek(cache, name + count) > 0:
+            break
         count += 1
     return count
 
@@ -123,7 +130,8 @@ def discard(cache: Cache, b: np.ndarray, node: int) -> None:
 
 def enter(cache: Cache, b: np.ndarray, name: int, span: int, users: int) -> int:
     """A node of blocks that were not remembered."""
-    node, place = obtain(cache, b), name & (len(cache.table) - 1)
+    node, place = obtain(cache, b), hashed(cache, name)
+    cache.starts[name] = 1
     cache.nodes[node, USERS], cache.nodes[node, CONTENT], cache.nodes[node, CHAIN] = users, name, cache.table[place]
     cache.nodes[node, SPAN] = span
     cache.table[place] = node
@@ -182,7 +190,7 @@ def take(cache: Cache, b: np.ndarray, count: int) -> None:
             return
         unqueue(cache, b, node)
         if name >= 0:
-            unchain(cache, name & (len(cache.table) - 1), node)
+            unchain(cache, hashed(cache, int(name)), node)
         discard(cache, b, node)
         count -= part
 

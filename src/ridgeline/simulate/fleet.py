@@ -118,8 +118,10 @@ class Fleet:
         total = replicas + first
         largest, fewest = _largest(settings, prefill.engine) if prefill else (settings, 0)
         self.moved = prefill is not None or not keeping.fixed
-        asked = total if router == "prefix" else 0
-        self.base = base = Replica(requests, self.law, largest, fewest=fewest, again=self.moved, routed=asked)
+        asked = router == "prefix"
+        self.base = base = Replica(
+            requests, self.law, largest, fewest=fewest, again=self.moved, replicas=total, routed=asked
+        )
         self.refused = base.refused
         base.board[[engine.HEAD, engine.TAIL]] = -1
         base.board[engine.ROUTED] = 1

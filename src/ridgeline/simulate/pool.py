@@ -28,7 +28,9 @@ class Cache(NamedTuple):
     nodes: np.ndarray
     """int32[nodes + 1, NODE]."""
     table: np.ndarray
-    """int32[power of two]: the first node for each id modulo its length."""
+    """int32[power of two]: the first node for each place that `caching.hashed` gives an id."""
+    starts: np.ndarray
+    """uint8[ids]: whether any node of any replica ever began with an id."""
     holders: np.ndarray
     """int64[rows, words]: for a router, which replicas remember some ids, a bit for each."""
     rows: np.ndarray

@@ -17,10 +17,12 @@ FEW = 8
 """Requests with an id from which on a router keeps it in mind which replicas remember it."""
 
 
-def cache_of(named: Ids, blocks: int, *, again: bool) -> Cache:
+def cache_of(named: Ids, blocks: int, *, again: bool, replicas: int = 1) -> Cache:
     """What a pool of `blocks` blocks needs to remember the prefixes of some requests, with an id for each block.
 
     `again`: of all, not only of ids that several requests have: requests may come to several pools, or tiers count.
+    `replicas` have a pool each: the table of one has places for twice the nodes that prompts begin in it, if they are
+    even.
     """
     place, ids, known, *_ = named
     nodes = min(blocks, 2 * known + 1) if known else 0
@@ -30,7 +32,8 @@ def cache_of(named: Ids, blocks: int, *, again: bool) -> Cache:
         ids=ids,
         held=np.zeros(len(ids), np.int32),
         nodes=np.zeros((nodes + 1, NODE), np.int32),
-        table=np.zeros(1 << nodes.bit_length() if known else 0, np.int32),
+        table=np.zeros(1 << min(nodes, 64 + 2 * len(named.begins) // replicas).bit_length() if known else 0, np.int32),
+        starts=np.zeros(known, np.uint8),
         holders=np.zeros((0, 1), np.int64),
         rows=np.zeros(0, np.int32),
         hits=np.zeros(len(place) - 1, np.int64),
@@ -57,6 +60,7 @@ def tree_of(requests: Requests, named: Ids, page: int, pages: int, chunk: int) -
         held=np.zeros(3 * n, np.int32),
         nodes=np.zeros((nodes + 1, radix.NODE), np.int32),
         table=np.zeros(1 << min(nodes, 8 * n).bit_length() if n else 0, np.int32),
+        starts=np.zeros(0, np.uint8),
         holders=np.zeros((0, 1), np.int64),
         rows=np.zeros(0, np.int32),
         hits=np.zeros(n, np.int64),

@@ -49,12 +49,13 @@ class Replica:
         series: bool = False,
         fewest: int = 0,
         again: bool = False,
-        routed: int = 0,
+        replicas: int = 1,
+        routed: bool = False,
     ) -> None:
         """`fewest`: blocks that a request must fit into, of a fleet whose replicas differ; it has checked its laws.
 
-        `again`: requests may come to several replicas of a fleet. `routed`: replicas of one whose router asks what
-        each remembers.
+        `again`: requests may come to several replicas of a fleet. `routed`: of one whose router asks what each of
+        its `replicas` remembers.
         """
         self.requests, self.law, self.settings = requests, law, settings
         if not fewest:
@@ -102,9 +103,9 @@ class Replica:
             self.cache = tree_of(given, own, settings.block_size, blocks, 1 if settings.mixed_chunk else chunk)
         else:
             own = own.cut()
-            self.cache = cache_of(own, blocks, again=again or bool(settings.tiers))
+            self.cache = cache_of(own, blocks, again=again or bool(settings.tiers), replicas=replicas)
         if routed and own.known:
-            self.cache = watched(self.cache, own, routed)
+            self.cache = watched(self.cache, own, replicas)
         if settings.tiers:
             self.cache = tiered(self.cache, settings.tiers, settings.path, settings.fetch, law.tick, n)
         self.chained = bool(requests.concurrency or requests.after is not None)

@@ -137,14 +137,15 @@ def remembered(a: Replicas, job: int, high: int, deep: np.ndarray) -> None:
         while left != 0:
             row = cache.rows[cache.ids[first + k]] if k < most else -1
             still = left & cache.holders[row, word] if row >= 0 else 0
-            gone = left ^ still
-            while gone != 0:
-                r = word * BITS + lowest(int(gone))
+            gone, begin = left ^ still, word * BITS
+            if gone != 0:
+                for i in range(min(BITS, high - begin)):
+                    deep[begin + i] += (gone >> i & 1) * k
+            while gone != 0 and k < most and row < 0:
+                r = begin + lowest(int(gone))
                 gone &= gone - 1
                 if r < high:
-                    deep[r] = k
-                    if k < most and row < 0:
-                        deep[r] = found(memory_of(a, r), a.boards[r], job, tokens) // parts
+                    deep[r] = found(memory_of(a, r), a.boards[r], job, tokens) // parts
             left = still
             k += 1
 
