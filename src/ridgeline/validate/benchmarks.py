@@ -58,6 +58,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     equal: float = 0.0
     """Rounds of a run in which all prompts have one length and all answers too, of rows without `decimal`; 0: they
     do not, or nobody knows."""
+    shortest: float = 1.0
+    """Lengths of prompts and answers are drawn at random, all alike, between this share of what a row says and that."""
     gather: tuple[Gather, ...] = ()
     holds: tuple[Holds, ...] = ()
     poll: tuple[Poll, ...] = ()
@@ -107,6 +109,18 @@ def equal(source: str) -> float:
     """
     found = next((each for each in benchmarks() if source.startswith(each.source)), None)
     return 0.0 if found is None or (found.decimal and found.decimal in source) else found.equal
+
+
+@lru_cache(maxsize=1024)
+def mean_length(source: str) -> float:
+    """Mean length of the prompts and answers of a source over what its rows say.
+
+    Examples
+    --------
+    >>> mean_length("InferenceX"), mean_length("somebody")
+    (0.9, 1.0)
+    """
+    return next(((1.0 + each.shortest) / 2.0 for each in benchmarks() if source.startswith(each.source)), 1.0)
 
 
 @lru_cache(maxsize=1024)

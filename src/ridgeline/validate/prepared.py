@@ -27,7 +27,7 @@ from ridgeline.serving.online import met
 from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import attention_dp, campaign, holding, overlapped, redundant, requests
+from ridgeline.validate.benchmarks import attention_dp, campaign, holding, mean_length, overlapped, redundant, requests
 from ridgeline.validate.passes import cut, waves
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
@@ -240,6 +240,10 @@ def _evaluate(
     mode = np.array([mode for mode, _ in keys])
     kernels = engine.removesuffix(EAGER).removesuffix(OVERLAPPED)
     online, static = mode == "online", mode == "static"
+    who = [source for source, rows in by_source for _ in rows]
+    named = n["isl"], n["osl"]
+    drawn = np.array([mean_length(source) for source in who])
+    n |= {"isl": drawn * n["isl"], "osl": drawn * n["osl"]}
     layout = msgspec.structs.replace(_layout(n), redundant=copies)
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)
     context = np.maximum(context, 1.0)
@@ -258,8 +262,7 @@ def _evaluate(
         fits = np.floor(OF_FREE[engine] * free / (held.cache_per_sequence + held.logits_per_sequence))
     most = MOST_SEQUENCES.get(engine.removesuffix(EAGER), np.inf)
     capacity = np.maximum(np.minimum(fits, most) * layout.dp, 1.0)
-    who = [source for source, rows in by_source for _ in rows]
-    sent = np.array([requests(*of) for of in zip(who, n["isl"].tolist(), n["osl"].tolist(), strict=True)])
+    sent = np.array([requests(*of) for of in zip(who, *(each.tolist() for each in named), strict=True)])
     n["requests"] = np.maximum(np.where(n["requests"] > 0, n["requests"], sent), 1.0)
     capacity = np.minimum(np.where(n["places"] > 0, n["places"], capacity), n["requests"])
     n["batch"] = np.where(n["rate"] > 0, met(n["batch"], np.minimum(n["requests"], MOST)), n["batch"])
@@ -301,7 +304,7 @@ def _evaluate(
     n["batch"] = np.where(n["batch"] > 0, n["batch"], capacity)
     n["inside"] = batch
     n["unnumbered"] = np.where((asked == np.inf) & ~online, 1.0, 0.0)
-    n |= scheduled(n, online, who, kernels, found, batch)
+    n |= scheduled(n, named, online, who, kernels, found, batch)
     room = np.maximum((held.capacity - held.weights) / held.cache_per_sequence, 1.0) * layout.dp
     n["most"] = np.maximum(batch, np.minimum(asked, room))
     whole = Prepared(

@@ -24,6 +24,7 @@ ONLINE = ("requests", "rate", "waves", "gather", "poll", "group", "layers", "sha
 
 def scheduled(
     n: Mapping[str, np.ndarray],
+    named: tuple[np.ndarray, np.ndarray],
     online: np.ndarray,
     sources: Sequence[str],
     engine: str,
@@ -32,10 +33,11 @@ def scheduled(
 ) -> dict[str, np.ndarray]:
     """What scheduling adds to the columns `n` of rows: those of ONLINE but the first two, and `alone` and `full`.
 
-    `online`: which rows are; `inside`: requests in the engine. Attention ranks without experts do not wait for others;
-    where they do, steps are long, the host's launches hide, and the busiest's prompt comes on top of the decodes.
+    `named`: prompt and output tokens as the rows have them; `online`: which rows are; `inside`: requests in the engine.
+    Attention ranks without experts do not wait for others; where they do, steps are long, the host's launches hide, and
+    the busiest's prompt comes on top of the decodes.
     """
-    lengths = n["isl"].tolist(), n["osl"].tolist()
+    lengths = named[0].tolist(), named[1].tolist()
     generations, first = generation(found.system.chip.name), engine in PROMPTS_FIRST
     runs = zip(sources, *lengths, n["tp"].tolist(), strict=True)
     rounds = np.array([equal(source) for source in sources])
