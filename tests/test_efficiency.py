@@ -13,11 +13,13 @@ from ridgeline.efficiency import (
     ANY,
     KERNELS,
     LINKS,
+    MATRICES_OF,
     constants,
     kernel_constants,
     kernel_time,
     link_constants,
     link_time,
+    matrix_constants,
     provenance,
     small_kernel,
 )
@@ -109,6 +111,18 @@ def test_hopper_matrices_in_bf16_reach_what_is_published():
     math, memory, activations = 2 * n**3 / 989e12, 2 * n**2 / 3.35e12, 8 * n**2 / 3.35e12
     assert 0.85 * 794.5e12 < 2 * n**3 / kernel_time(row, math, memory, activations, n) < 1.03 * 794.5e12
     assert 0.75 < memory / kernel_time(row, math / n, memory, activations / n, n) < 0.95
+
+
+def test_fp8_matrices_of_trtllm_have_their_own_math():
+    """TensorRT-LLM takes cuBLASLt's, which hide math behind reading; the host's time in its table is not taken over."""
+    h100 = load_chip("h100").value
+    all_engines, own = (matrix_constants(h100, "fp8", engine) for engine in ("vllm", "trtllm"))
+    assert all_engines == kernel_constants("gemm", h100, "fp8", MATRICES_OF)
+    assert (own.fixed, own.bandwidth, own.passes) == (all_engines.fixed, all_engines.bandwidth, all_engines.passes)
+    assert own.overlap > 2 * all_engines.overlap
+    assert matrix_constants(h100, "bf16", "trtllm") == matrix_constants(h100, "bf16", "vllm")
+    amd = load_chip("mi300x").value
+    assert matrix_constants(amd, "fp8", "trtllm").compute <= 1
 
 
 def test_a_small_kernel_is_not_as_long_as_an_outlier_s_matrices():

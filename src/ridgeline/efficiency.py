@@ -44,6 +44,12 @@ ANY = "any"
 """Stands for all engines, or for all chips."""
 HOST = "host"
 """Format of messages between chips without peer access: NCCL writes them to the host's memory and reads them there."""
+MATRICES_OF = "sglang"
+"""Engine whose tables of matrices stand for all engines: they take such kernels from the same libraries, and these
+tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
+OWN_MATH = {("trtllm", "fp8")}
+"""Engines and formats whose matrices another library multiplies: cuBLASLt's take the same with 257 rows as with 256 on
+Hopper, where CUTLASS's take twice as long (and 1.6 times with 1025 instead of 1024)."""
 MEASURED_AS = {"bf16": ("bf16",), "fp8": ("fp8", "bf16"), "int8": ("fp8", "bf16"), "fp4": ("nvfp4", "fp8", "bf16")}
 """Stored formats whose kernels stand for others that are multiplied in the same format, nearest first."""
 
@@ -182,6 +188,18 @@ def small_kernel(chip: Chip, engine: str = ANY) -> float:
     """
     found, pool = kernel_constants("gemm", chip, "bf16", engine).fixed, _kernels()["gemm", "bf16", ANY, ANY]
     return found if chip.kernels else min(found, pool.fixed * exp(pool.error))
+
+
+@lru_cache(maxsize=4096)
+def matrix_constants(chip: Chip, stored: str, engine: str = ANY) -> KernelConstants:
+    """Constants of a matrix in an engine: those of MATRICES_OF, with the engine's own math where it is in OWN_MATH."""
+    found = kernel_constants("gemm", chip, stored, MATRICES_OF)
+    if (engine, stored) not in OWN_MATH:
+        return found
+    own = kernel_constants("gemm", chip, stored, engine)
+    if (own.engine, own.format) != (engine, found.format):
+        return found
+    return msgspec.structs.replace(found, compute=own.compute, overlap=own.overlap)
 
 
 @lru_cache(maxsize=4096)

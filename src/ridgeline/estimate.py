@@ -27,11 +27,13 @@ import msgspec
 
 from ridgeline.arrays import Array, is_one, namespace
 from ridgeline.efficiency import (
+    MATRICES_OF,
     generation,
     kernel_constants,
     kernel_work,
     link_constants,
     link_time,
+    matrix_constants,
     provenance,
     small_kernel,
 )
@@ -50,9 +52,6 @@ ATTENTION = {"prefill attention", "decode attention", "prefill latent", "decode 
 """Families of kernels that read a cache."""
 PROMPTS = {"prefill attention", "prefill latent"}
 """Those of them that compute the scores of prompts."""
-MATRICES_OF = "sglang"
-"""Engine whose tables of matrices stand for all engines: they take such kernels from the same libraries, and these
-tables time captured kernels only, where the others' of fp8 and fp4 have time of the host in them."""
 SCORE = 8.0
 """Bytes that the score of a query and a key it may see takes where scores are written down: in 32 bits, and twice, for
 as many that it may not see are computed with them."""
@@ -154,9 +153,11 @@ def terms(
                 work = work + layer.count * time.memory
                 continue
             family = KERNEL_OF.get(operation.family, operation.family)
-            whose = MATRICES_OF if operation.family == "gemm" else engine
-            dense = operation.family == "gemm" and (engine, chip.vendor) in EXPANDED
-            constants = kernel_constants(family, chip, "bf16" if dense else operation.stored, whose)
+            if family == "gemm":
+                dense = (engine, chip.vendor) in EXPANDED
+                constants = matrix_constants(chip, "bf16" if dense else operation.stored, engine)
+            else:
+                constants = kernel_constants(family, chip, operation.stored, engine)
             resting.add(provenance(constants, chip))
             math, memory, depth, busiest = time.math, time.memory, operation.depth, 1.0
             if operation.routing:
@@ -170,7 +171,7 @@ def terms(
                 if expands:
                     memory = memory * (2.0 / packed)
                     expanded = expanded + layer.count * (1.0 + 2.0 / packed) * operation.weights / chip.hbm_bandwidth
-                wide = min(kernel_constants("gemm", chip, "bf16", whose).fixed, wide)
+                wide = min(matrix_constants(chip, "bf16").fixed, wide)
                 narrow = narrow + (launches * (constants.fixed - wide) + layer.count * constants.passes * streamed)
                 streamed = 0.0
             fixed = fixed + launches * wide

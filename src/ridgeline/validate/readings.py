@@ -159,13 +159,15 @@ def _decode_latent(r: Columns, stored: str) -> Columns:
 
 def _routed(tokens: Any, experts: Any, active: Any) -> Any:
     """Experts that get a token where loads are drawn as the tables' power law of exponent 1 draws them: log-uniform
-    between 1 and 0.8 tokens (few visits: 0.01 and 2), scaled to the visits and rounded.
+    between 1 and 0.8 tokens (few visits: 0.01 and 2), scaled to the visits and rounded. Of visits that rounding loses
+    the busiest experts get one each.
     """
     out = np.empty_like(tokens)
     for n, e, k in sorted(set(zip(tokens, experts, active, strict=True))):
         low, high = (1.0, max(0.8 * n, 1.0)) if n * k > e else (0.01, 2.0)
         loads = low * (high / low) ** ((np.arange(e) + 0.5) / e)
-        met = np.sum(loads * (n * k / loads.sum()) >= 0.5)
+        visits = np.rint(loads * (n * k / loads.sum()))
+        met = max(np.sum(visits > 0), min(n * k - visits.sum(), e))
         out[(tokens == n) & (experts == e) & (active == k)] = min(max(met, k), n * k)
     return out
 
