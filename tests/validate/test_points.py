@@ -60,10 +60,11 @@ def alone(row: Mapping[str, str]) -> Prediction:
     """The same by the scalar way."""
     degrees: dict[str, Any] = {name: int(row[name]) for name in ("tp", "dp", "ep", "chips") if name in row}
     decode = row["mode"] == "decode_step"
+    engine = ENGINE.get(row["engine"], row["engine"] if row["engine"] in KNOWN else "")
     point = step(
         Scenario(
             model=row["model"], system=row["chip"], weights=row["weight_dtype"], kv=row["kv_dtype"],
-            engine=ENGINE.get(row["engine"], row["engine"] if row["engine"] in KNOWN else ""), batch=int(row["batch"]), phase="decode" if decode else "prefill",
+            engine=engine, batch=int(row["batch"]), phase="decode" if decode else "prefill",
             context=float(row["context"]) if decode else 0, isl=int(row["isl"]), memory_utilisation=1.0, **degrees,
         )
     )  # fmt: skip
