@@ -36,7 +36,6 @@ PLACES = (
 """Model, chip, engine, formats and layout."""
 NEURON = "Transformers NeuronX"
 ONE_POOL = tuple(mode for mode in MODES if mode != "disaggregated")
-KNOWN = {each.engine for each in engines().engines}
 ENGINE = {"vLLM": "vllm", "SGLang": "sglang", "TensorRT-LLM": "trtllm"}
 ENGINE |= {each.engine: each.engine for each in engines().engines if each.engine != "any"}
 """Engines that have constants, by the name of a row."""
@@ -60,11 +59,10 @@ def alone(row: Mapping[str, str]) -> Prediction:
     """The same by the scalar way."""
     degrees: dict[str, Any] = {name: int(row[name]) for name in ("tp", "dp", "ep", "chips") if name in row}
     decode = row["mode"] == "decode_step"
-    engine = ENGINE.get(row["engine"], row["engine"] if row["engine"] in KNOWN else "")
     point = step(
         Scenario(
             model=row["model"], system=row["chip"], weights=row["weight_dtype"], kv=row["kv_dtype"],
-            engine=engine, batch=int(row["batch"]), phase="decode" if decode else "prefill",
+            engine=ENGINE.get(row["engine"], ""), batch=int(row["batch"]), phase="decode" if decode else "prefill",
             context=float(row["context"]) if decode else 0, isl=int(row["isl"]), memory_utilisation=1.0, **degrees,
         )
     )  # fmt: skip
