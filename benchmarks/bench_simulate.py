@@ -66,26 +66,30 @@ def test_a_thousand_scenarios(benchmark: Any) -> None:
 
 
 FLEETS = {
-    "8, prefix": (8, "prefix", 0), "128, prefix": (128, "prefix", 0), "128, least-loaded": (128, "least-loaded", 0),
-    "128, prefix, 32 ids each": (128, "prefix", 32),
+    "8, prefix": (8, "prefix", 0, 0), "128, prefix": (128, "prefix", 0, 0),
+    "128, least-loaded": (128, "least-loaded", 0, 0), "128, prefix, 32 ids each": (128, "prefix", 32, 0),
+    "128, prefix, half shared": (128, "prefix", 32, 100),
 }  # fmt: skip
-"""Replicas, router, and hash ids of a prompt, that no other has."""
+"""Replicas, router, hash ids of a prompt, and groups that share the first half of them; 0: no other has any."""
 
 
-def crowd(replicas: int, ids: int) -> Requests:
+def crowd(replicas: int, ids: int, groups: int = 0) -> Requests:
     """100,000 requests at 20/s for each replica."""
     drawn = Workload.read(requests=100_000, rate=20.0 * replicas, isl=512, osl=128).draw(0)
     if not ids:
         return drawn
     names = np.arange(100_000 * ids)
+    if groups:
+        group = np.random.default_rng(0).integers(0, groups, 100_000)
+        names.reshape(-1, ids)[:, : ids // 2] = 100_000 * ids + group[:, None] * ids + np.arange(ids // 2)
     return msgspec.structs.replace(drawn, hash_offsets=np.arange(100_001) * ids, hash_ids=names, hash_block=16)
 
 
 @pytest.mark.parametrize("case", FLEETS)
 def test_requests_of_a_fleet(benchmark: Any, case: str) -> None:
     """Target: 500,000 requests/s on 8 to 128 replicas whose router looks at their state; setting up included."""
-    replicas, router, ids = FLEETS[case]
-    requests = crowd(replicas, ids)
+    replicas, router, ids, groups = FLEETS[case]
+    requests = crowd(replicas, ids, groups)
     made = benchmark.pedantic(
         simulate, (replica(), requests), {"replicas": replicas, "router": router}, rounds=3, warmup_rounds=1
     )
@@ -146,8 +150,8 @@ def cost(call: Callable[..., object], *given: Any, **options: Any) -> tuple[floa
 
 
 def fleet(case: str) -> tuple[float, float]:
-    replicas, router, ids = FLEETS[case]
-    return cost(simulate, replica(), crowd(replicas, ids), replicas=replicas, router=router)
+    replicas, router, ids, groups = FLEETS[case]
+    return cost(simulate, replica(), crowd(replicas, ids, groups), replicas=replicas, router=router)
 
 
 def flowing(case: str) -> tuple[float, float]:

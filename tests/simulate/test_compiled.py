@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ridgeline.simulate import abreast, engine, pool, routing, tally, ticks, upkeep
+from ridgeline.simulate import abreast, engine, pool, routers, routing, tally, ticks, upkeep
 from ridgeline.simulate.compiled import _jitted, assembled, compiled
 from ridgeline.simulate.hierarchy import KvTier
 from ridgeline.simulate.settings import Engine
@@ -44,7 +44,7 @@ def test_a_function_takes_only_the_place_of_one_with_its_parameters(monkeypatch:
 
 
 @pytest.mark.parametrize("scheduler", [[], VLLM, SGLANG, SEATWISE, TIERS])
-@pytest.mark.parametrize("behind", [[], [abreast, upkeep, routing], [abreast, tally]])
+@pytest.mark.parametrize("behind", [[], [abreast, upkeep, routers, routing], [abreast, tally]])
 def test_all_that_are_put_together_go_together(scheduler: list[ModuleType], behind: list[ModuleType]) -> None:
     """Whatever comes behind it, all functions of a scheduler are its own."""
     made = vars(assembled(pool, ticks, engine, *scheduler, *behind))
@@ -62,8 +62,8 @@ def test_code_of_one_scheduler_is_not_kept_in_the_place_of_anothers(scheduler: l
     places = [
         getattr(compiled(*modules), name).folder
         for name, modules in (
-            ("route", (pool, ticks, engine, *VLLM, abreast, upkeep, routing)),
-            ("route", (pool, ticks, engine, *scheduler, abreast, upkeep, routing)),
+            ("route", (pool, ticks, engine, *VLLM, abreast, upkeep, routers, routing)),
+            ("route", (pool, ticks, engine, *scheduler, abreast, upkeep, routers, routing)),
             ("go", (pool, ticks, engine, abreast)),
             ("go", (pool, ticks, engine, *VLLM, abreast)),
             ("go", (pool, ticks, engine, *scheduler, abreast)),

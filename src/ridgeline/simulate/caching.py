@@ -209,6 +209,13 @@ def give_run(cache: Cache, b: np.ndarray, count: int) -> None:
     enqueue(cache, b, node)
 
 
+def continues(cache: Cache, node: int, name: int) -> bool:
+    """Whether an id follows a node that only the request has in which it does so: then it may belong to it."""
+    if node <= 0 or cache.nodes[node, USERS] != 1:
+        return False
+    return cache.nodes[node, CONTENT] + cache.nodes[node, SPAN] == name
+
+
 def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
     """Free the blocks of a request that has computed so many tokens, the last block first."""
     blocks = (tokens + b[BLOCK] - 1) // b[BLOCK]
@@ -235,9 +242,13 @@ def give(cache: Cache, b: np.ndarray, job: int, tokens: int) -> None:
             if node > 0:
                 piece = count = matched(cache, node, k, full)
             else:
-                count = unknown(cache, k, full)
-                piece = -enter(cache, b, int(cache.ids[k]), count, 0)
-                tell(cache, b, int(cache.ids[k]), count, True)
+                count, name = unknown(cache, k, full), int(cache.ids[k])
+                tell(cache, b, name, count, True)
+                if at > first and continues(cache, int(cache.held[at - 1]), name):
+                    cache.nodes[cache.held[at - 1], SPAN] += count
+                    k += count
+                    continue
+                piece = -enter(cache, b, name, count, 0)
         cache.held[at] = -piece
         k += count
         at += 1

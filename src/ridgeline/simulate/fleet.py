@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ridgeline.errors import InputError, UnknownNameError
-from ridgeline.simulate import abreast, engine, pool, routing, upkeep
+from ridgeline.simulate import abreast, engine, pool, routers, routing, upkeep
 from ridgeline.simulate.compiled import assembled, compiled
 from ridgeline.simulate.hierarchy import tiered
 from ridgeline.simulate.law import StepLaw
@@ -24,10 +24,10 @@ from ridgeline.simulate.ticks import FAR
 from ridgeline.workload import Requests
 
 ROUTERS = {
-    "round-robin": routing.ROUND_ROBIN,
-    "least-loaded": routing.LEAST_LOADED,
-    "sticky": routing.STICKY,
-    "prefix": routing.PREFIX,
+    "round-robin": routers.ROUND_ROBIN,
+    "least-loaded": routers.LEAST_LOADED,
+    "sticky": routers.STICKY,
+    "prefix": routers.PREFIX,
 }
 MOST = 100_000
 """Replicas beyond which a number is a slip."""
@@ -114,7 +114,7 @@ class Fleet:
         tick = min(law.tick, prefill.law.tick) if prefill else law.tick
         self.router, self.law, self.settings, self.keeping = ROUTERS[router], law.in_ticks(tick), settings, keeping
         self.first_law = prefill.law.in_ticks(tick) if prefill else self.law
-        self.modules = (*settings.modules(), upkeep, routing)
+        self.modules = (*settings.modules(), upkeep, routers, routing)
         total = replicas + first
         largest, fewest = _largest(settings, prefill.engine) if prefill else (settings, 0)
         self.moved = prefill is not None or not keeping.fixed

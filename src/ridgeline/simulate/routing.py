@@ -1,10 +1,4 @@
-"""Several replicas behind a router: who gets a request, and how far each replica must be simulated to decide it.
-
-    round-robin     the next one in turn
-    least-loaded    the one with the fewest requests that have not ended; the first of equals
-    sticky          the one that the session had before; a new session goes to the least loaded
-    prefix          the least of (prompt blocks not found + blocks in use + prompt blocks waiting): prefill and decode
-                    work added up, as Dynamo's KV router does it
+"""Several replicas behind a router (`routers.py`), and how far each must be simulated to decide who gets a request.
 
 Only replicas that are up are asked. Of two pools, requests come to those that prefill, and are handed on to the least
 loaded of those that decode (in turn with round-robin).
@@ -13,8 +7,7 @@ The router knows the exact state at the time of arrival. A replica is advanced o
 before the earliest time at which one of its requests can end, of which `DUE` is a lower bound; for `prefix` as soon as
 it has planned a step that begins before. While all of its requests decode, and there are blocks until one ends, its
 load only grows and what it remembers only shrinks: then it is advanced if it would be chosen for what was known of it,
-until somebody is chosen of whom all is known. Which replicas remember a block is kept by block, a bit for each, so that
-all prompts' hits are found at once.
+until somebody is chosen of whom all is known.
 Where ends start other requests, replicas are advanced in the order of their bounds, so that nobody is ahead of an
 arrival that he could see. Where they share a KV tier, steps are made in the order in which they are planned. The router
 sees blocks in HBM only, not those in tiers. This file is plain Python that `compiled.py` compiles. Knows nothing of why
@@ -28,14 +21,10 @@ from typing import Any
 import numpy as np
 
 from ridgeline.simulate.abreast import (
-    BEFORE_IT,
     DUE,
-    ENDED,
     HANDLED,
-    LATEST,
     LEAST_OUTPUT,
     LEAST_STEP,
-    LOAD,
     PLANS,
     REACHED,
     READY,
@@ -46,7 +35,6 @@ from ridgeline.simulate.abreast import (
     memory_of,
     side_by_side,
 )
-from ridgeline.simulate.caching import BITS
 from ridgeline.simulate.engine import (
     ARRIVAL,
     CAME,
@@ -54,22 +42,19 @@ from ridgeline.simulate.engine import (
     COMING,
     DEALT,
     FULL,
-    HANDED,
     LOADED,
     NEXT,
     NOW,
     PARENT,
-    PARTS,
     PAUSED,
     PREEMPTIONS,
-    PROMPT,
     QUEUED,
     SENT,
     free_sent,
     queue,
 )
 from ridgeline.simulate.following import pop, push, sink
-from ridgeline.simulate.pool import BLOCK, found
+from ridgeline.simulate.routers import PREFIX, ROUND_ROBIN, chosen, remembered, still_remembered
 from ridgeline.simulate.ticks import FAR, Tables
 from ridgeline.simulate.upkeep import (
     EVENT,
@@ -82,14 +67,10 @@ from ridgeline.simulate.upkeep import (
     STARTING,
     STOP,
     TOGETHER,
-    TURN,
-    UP,
     next_event,
     open_requests,
     upkeep,
 )
-
-ROUND_ROBIN, LEAST_LOADED, STICKY, PREFIX = range(4)
 
 
 def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarray, job: int) -> int:
@@ -110,129 +91,6 @@ def in_order(jobs: np.ndarray, links: np.ndarray, heap: np.ndarray, g: np.ndarra
                 sink(jobs, heap, g, i, job)
                 break
     return wanted
-
-
-def lowest(bits: int) -> int:
-    """The place of the lowest bit, of a positive number of 62 bits."""
-    place, width = 0, 32
-    while width > 0:
-        if bits & ((1 << width) - 1) == 0:
-            bits >>= width
-            place += width
-        width >>= 1
-    return place
-
-
-def remembered(a: Replicas, job: int, high: int, deep: np.ndarray) -> None:
-    """How many ids of a prompt each replica up to `high` would find: of those with marks, of all at once."""
-    cache, parts = a.cache, a.boards[0, PARTS]
-    deep[:] = 0
-    first, tokens = cache.place[job], a.jobs[PROMPT, job]
-    most = min((tokens - 1) // (a.boards[0, BLOCK] * parts), cache.ends[job] - first)
-    if most == 0:
-        return
-    for word in range(cache.holders.shape[1]):
-        left = cache.holders[cache.rows[cache.ids[first]], word]
-        k = 1
-        while left != 0:
-            row = cache.rows[cache.ids[first + k]] if k < most else -1
-            still = left & cache.holders[row, word] if row >= 0 else 0
-            gone, begin = left ^ still, word * BITS
-            if gone != 0:
-                for i in range(min(BITS, high - begin)):
-                    deep[begin + i] += (gone >> i & 1) * k
-            while gone != 0 and k < most and row < 0:
-                r = begin + lowest(int(gone))
-                gone &= gone - 1
-                if r < high:
-                    deep[r] = found(memory_of(a, r), a.boards[r], job, tokens) // parts
-            left = still
-            k += 1
-
-
-def still_remembered(a: Replicas, job: int, r: int, deep: int) -> int:
-    """How many of the ids that a replica remembered it has not forgotten since."""
-    cache, parts = a.cache, a.boards[0, PARTS]
-    for k in range(deep):
-        row = cache.rows[cache.ids[cache.place[job] + k]]
-        if row < 0:
-            return found(memory_of(a, r), a.boards[r], job, a.jobs[PROMPT, job]) // parts
-        if not cache.holders[row, r // BITS] >> r % BITS & 1:
-            return k
-    return deep
-
-
-def least_load(fleet: np.ndarray, deep: np.ndarray, parts: int, low: int, high: int) -> int:
-    """The first of the replicas that are up whose load less what it remembers is least; -1: none is up."""
-    least = FAR
-    for r in range(low, high):
-        load = fleet[LOAD, r] - deep[r] * parts
-        least = min(least, load if fleet[STATE, r] == UP else FAR)
-    if least == FAR:
-        return -1
-    r = low
-    while fleet[LOAD, r] - deep[r] * parts != least or fleet[STATE, r] != UP:
-        r += 1
-    return r
-
-
-def fewest_open(fleet: np.ndarray, when: int, low: int, high: int) -> int:
-    """The first of the replicas that are up with the fewest open requests; -1: none is up.
-
-    All were advanced to the time that may have had an end before.
-    """
-    least = FAR
-    for r in range(low, high):
-        load = fleet[HANDLED, r] - (fleet[ENDED, r] if fleet[LATEST, r] <= when else fleet[BEFORE_IT, r])
-        least = min(least, load if fleet[STATE, r] == UP else FAR)
-    if least == FAR:
-        return -1
-    r = low
-    while fleet[STATE, r] != UP or least != (
-        fleet[HANDLED, r] - (fleet[ENDED, r] if fleet[LATEST, r] <= when else fleet[BEFORE_IT, r])
-    ):
-        r += 1
-    return r
-
-
-def chosen(
-    a: Replicas,
-    policy: np.ndarray,
-    session: np.ndarray,
-    home: np.ndarray,
-    deep: np.ndarray,
-    router: int,
-    job: int,
-    when: int,
-    loaded: bool,
-) -> int:
-    """Who gets a request; -1 if nobody is up."""
-    boards, fleet, g = a.boards, a.fleet, a.g
-    low, high = 0, len(boards)
-    if loaded:
-        low = int(policy[PREFILLS])
-        router = ROUND_ROBIN if router == ROUND_ROBIN else LEAST_LOADED
-    elif policy[PREFILLS]:
-        high = int(policy[PREFILLS])
-    if router == PREFIX:
-        return least_load(fleet, deep, int(boards[0, PARTS]), low, high)
-    if router == ROUND_ROBIN:
-        for _ in range(high - low):
-            turn = policy[TURN] if loaded else g[HANDED]
-            if loaded:
-                policy[TURN] += 1
-            else:
-                g[HANDED] += 1
-            r = low + turn % (high - low)
-            if fleet[STATE, r] == UP:
-                return r
-        return -1
-    if router == STICKY and home[session[job]] >= 0 and fleet[STATE, home[session[job]]] == UP:
-        return int(home[session[job]])
-    best = fewest_open(fleet, when, low, high)
-    if router == STICKY and best >= 0:
-        home[session[job]] = best
-    return best
 
 
 def earliest(fleet: np.ndarray, when: int) -> int:

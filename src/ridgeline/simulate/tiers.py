@@ -93,6 +93,11 @@ def lower_of(lower: Lower, r: int) -> Lower:
     )
 
 
+def continues(cache: Cache, node: int, name: int) -> bool:
+    """Whether an id may belong to a node that it follows: here the order in which blocks are noted would be another."""
+    return False
+
+
 def steady(b: np.ndarray) -> bool:
     """Whether what a replica holds can only grow until a request ends: that is not asked here."""
     return False
