@@ -172,11 +172,11 @@ def micro_batches(layout: Layout, seqs: Array) -> Array:
     return namespace(layout.pp, seqs).minimum(layout.pp, namespace(seqs).maximum(seqs, 1 + 0 * seqs))
 
 
-def shard(layout: Layout, seqs: Array) -> Shard:
-    """One device's share of one micro-batch of a step with `seqs` sequences.
+def shard(layout: Layout, seqs: Array, tokens: Array) -> Shard:
+    """One device's share of one micro-batch of a step with `seqs` sequences and so many new tokens.
 
     The fullest attention rank holds at least one sequence, however few there are. Context parallelism divides the cache
-    in decode and the prompt's tokens in prefill; matrices see the tokens divided either way.
+    in decode and the prompt's tokens in prefill; matrices see the tokens divided either way, experts whole tokens.
     """
     tp = 1.0 / layout.tp
     tensors_only = is_one(layout.pp) and is_one(layout.dp) and is_one(layout.cp)
@@ -187,17 +187,18 @@ def shard(layout: Layout, seqs: Array) -> Shard:
         redundant=layout.redundant,
         expert_width=layout.ep / (layout.tp * layout.dp),
         vocab=tp,
-        **({} if tensors_only else _of_sequences(layout, seqs)),
+        **({} if tensors_only else _of_sequences(layout, seqs, tokens)),
     )
 
 
-def _of_sequences(layout: Layout, seqs: Array) -> dict[str, Array]:
+def _of_sequences(layout: Layout, seqs: Array, tokens: Array) -> dict[str, Array]:
     """Shares of sequences, tokens and contexts; without data, context or pipeline parallelism each has all."""
-    xp = namespace(layout.tp, layout.pp, layout.dp, layout.ep, layout.cp, seqs)
+    xp = namespace(layout.tp, layout.pp, layout.dp, layout.ep, layout.cp, seqs, tokens)
     micro = micro_batches(layout, seqs)
     ranks = xp.maximum(xp.minimum(layout.dp + 0 * seqs, seqs / micro), 1.0 + 0 * seqs)
     sequences = 1.0 / (micro * ranks)
-    routed = xp.maximum(1.0 / (micro * layout.cp) + 0.0 * seqs, 1.0 / (xp.maximum(seqs, 1.0 + 0 * seqs) + 0.0 * micro))
+    whole = 1.0 / xp.maximum(tokens, 1.0 + 0 * tokens)
+    routed = xp.maximum(1.0 / (micro * layout.cp) + 0.0 * whole, whole + 0.0 * micro)
     return {
         "sequences": sequences,
         "tokens": sequences / layout.cp,

@@ -88,7 +88,7 @@ def device_memory(
     drafts
         Whether the multi-token-prediction layers are loaded too.
     """
-    share, xp = shard(layout, 1), namespace(layout.dp, seqs)
+    share, xp = shard(layout, 1, 1), namespace(layout.dp, seqs)
     kinds = [layer for layer, _ in model.kinds]
     weights = [layer_weights(layer, share, precision) if layer.stored else 0.0 for layer in kinds]
     caches = [_layer_cache(layer, layout, precision, context) for layer in kinds]

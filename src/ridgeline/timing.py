@@ -124,7 +124,7 @@ def step(
     """
     segments = list(segments)
     seqs, tokens = _sum(s.seqs for s in segments), _sum(s.tokens for s in segments)
-    share = shard(layout, seqs)
+    share = shard(layout, seqs, tokens)
     domain = system.domain.size
     layers: list[LayerTime] = []
     for layer, count in model.kinds:

@@ -119,6 +119,17 @@ def test_cache_read_equals_an_independent_formula(name: str, context: int) -> No
     assert work.kv_read == pytest.approx(kv.total_read(model, float(context), precision.kv_bytes))
 
 
+@pytest.mark.parametrize("name", ["mixtral-8x7b", "llama-3-8b"])
+def test_context_ranks_share_one_prompt(name: str) -> None:
+    """Its tokens, before experts too: a floor with all of them on every rank would not be one."""
+    model = load_model(name)
+    precision = resolve(model, load_system("hgx-h100").value.chip)
+    prompt = Segment(seqs=1.0, new=32768.0, past=0.0, prefill=True)
+    whole = whole_work(model, prompt, precision)
+    one = whole_work(model, prompt, precision, shard(Layout(cp=4), 1.0, prompt.tokens))
+    assert one.total_flop * 4 == pytest.approx(whole.total_flop, rel=1e-3)
+
+
 @given(name=models, tp=st.sampled_from([1, 2, 4, 8]), batch=st.integers(8, 4096))
 def test_shares_of_all_ranks_make_the_whole(name: str, tp: int, batch: int) -> None:
     """FLOPs of tp ranks sum to at least the whole model's, and to exactly that for what is not replicated."""
@@ -126,7 +137,7 @@ def test_shares_of_all_ranks_make_the_whole(name: str, tp: int, batch: int) -> N
     precision = resolve(model, load_system("hgx-h100").value.chip)
     segment = Segment(seqs=float(batch), new=1, past=1000.0)
     whole = whole_work(model, segment, precision)
-    one = whole_work(model, segment, precision, shard(Layout(tp=tp, ep=1), float(batch)))
+    one = whole_work(model, segment, precision, shard(Layout(tp=tp, ep=1), float(batch), float(batch)))
     assert one.total_flop * tp >= whole.total_flop * (1 - 1e-9)
     assert one.weights * tp >= whole.weights * (1 - 1e-9)
     if not any(m.split in ("none", "kv") for layer in model.layers for m in layer.matrices()):

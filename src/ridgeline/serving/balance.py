@@ -59,7 +59,7 @@ def balance(model: Architecture, system: System, precision: Precision, chips: in
     InputError
         If the chip has no rate for a format that is needed.
     """
-    whole = shard(Layout(), 1)
+    whole = shard(Layout(), 1, 1)
 
     def work(batch: float, context: float) -> Work:
         segments = [Segment(seqs=batch, new=1, past=context, sampled=1)]
