@@ -82,9 +82,9 @@ class EngineConstants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     overlap: Array = 0.0
     """Share of messages that hides behind kernels: 1 if two micro-batches take turns."""
 
-    def work_factor(self, prefill: bool) -> float:
-        """Factor on kernels' work in a step."""
-        return self.kernels * self.prefill if prefill else self.kernels
+    def work_factor(self, prefill: bool, mixed: bool = False) -> float:
+        """Factor on kernels' work in a step; with prompts and decodes the larger, so that neither is for free."""
+        return self.kernels * (self.prefill if prefill else max(self.prefill, 1.0) if mixed else 1.0)
 
 
 def spread(metric: str, resting: str, engine: str) -> tuple[float, float]:

@@ -101,6 +101,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     provenance: str
     prefill: bool
     """Whether the step computes prompts only."""
+    mixed: bool = False
+    """Whether it computes prompts and decodes."""
 
     def total(self, engine: EngineConstants) -> Array:
         """Seconds of the step with an engine's constants."""
@@ -108,7 +110,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def parts(self, engine: EngineConstants) -> dict[str, Array]:
         """The same by what the time goes into; of messages, what does not hide behind kernels."""
-        kernels = engine.work_factor(self.prefill) * (self.work + engine.attention * self.attended)
+        kernels = engine.work_factor(self.prefill, self.mixed) * (self.work + engine.attention * self.attended)
         kernels = kernels + engine.scores * self.scored + self.streamed
         launches = engine.launches * self.fixed + engine.quantise * self.narrow + engine.layer * self.small
         device, sent = kernels + launches, engine.messages * self.sent + self.staged + engine.sync * self.meetings
@@ -143,11 +145,12 @@ def terms(
     meetings: Array = 0.0
     layers: Array = 0.0
     expanded: Array = 0.0
-    expands = step.prefill and (engine, chip.vendor) in EXPANDED
+    prompts = any(segment.prefill for segment in step.segments)
+    expands = prompts and (engine, chip.vendor) in EXPANDED
     rings = max(system.domain.dims, 1) if engine in ONE_RING else 1
     resting: set[str] = set()
-    heads = [heads_held(kind, layout, chip, engine, step.prefill) for kind, _ in model.kinds]
-    for layer, held in zip(step.layers, (*heads, *repeat(1.0, len(step.layers) - len(heads))), strict=True):
+    heads = [[heads_held(kind, layout, chip, engine, new) for new in (False, True)] for kind, _ in model.kinds]
+    for layer, held in zip(step.layers, (*heads, *repeat([1.0, 1.0], len(step.layers) - len(heads))), strict=True):
         for operation, time in layer.operations:
             if operation.family == "lookup":
                 work = work + layer.count * time.memory
@@ -177,9 +180,10 @@ def terms(
             fixed = fixed + launches * wide
             seconds = layer.count * kernel_work(constants, math, memory, streamed, depth, operation.scores)
             if family in ATTENTION:
-                attended = attended + held * seconds
+                new = step.prefill or family in PROMPTS
+                attended = attended + held[new] * seconds
                 if family in PROMPTS:
-                    scored = scored + operation.scores * (held * layer.count * SCORE / chip.hbm_bandwidth)
+                    scored = scored + operation.scores * (held[new] * layer.count * SCORE / chip.hbm_bandwidth)
             else:
                 work = work + seconds
         for (message, _), wire in zip(layer.messages, layer.wires, strict=True):
@@ -210,6 +214,7 @@ def terms(
         sequences=step.seqs / layout.dp,
         provenance=max(resting, key=LEVELS.index, default=LEVELS[0]),
         prefill=step.prefill,
+        mixed=prompts and not step.prefill,
     )
 
 

@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ridgeline.engines import LEVELS, engines, place
@@ -84,6 +84,24 @@ def test_prefill_does_not_get_faster_with_more_to_do(case: Case, count: float, l
     base = run(case, count, length, prefill=True).seconds
     for more in (run(case, count * factor, length, prefill=True), run(case, count, length * factor, prefill=True)):
         assert more.seconds >= base * (1 - 1e-12)
+
+
+@given(case=cases(), batch=batches, context=contexts, count=prompts, length=lengths)
+def test_prompts_and_decodes_together_take_no_less(
+    case: Case, batch: float, context: float, count: float, length: float
+) -> None:
+    """Whatever an engine's factor on prefills is, a step is not shortened by sequences that join it.
+
+    But stages and ranks share out the tokens of all sequences evenly: with a decode more, a prompt alone is cut.
+    """
+    assume(case[2].pp == case[2].dp == 1)
+    model, system, layout, engine = load_model(case[0]), load_system(case[1]).value, *case[2:]
+    decodes, prompts = Segment(seqs=batch, new=1, past=context), Segment(seqs=count, new=length, past=0.0, prefill=True)
+    one, other, both = (
+        estimate(step(model, system, layout, each, resolve(model, system.chip)), model, system, layout, engine).seconds
+        for each in ([decodes], [prompts], [decodes, prompts])
+    )
+    assert both >= max(one, other) * (1 - 1e-12)
 
 
 @given(case=cases(), factor=factors, batch=batches, context=contexts)

@@ -208,7 +208,7 @@ def estimate_numbers(found: Estimate, prefix: str) -> Numbers:
         name: Given(getattr(e, name), "1", fitted)
         for name in ("layer", "launches", "quantise", "messages", "attention")
     }
-    given["kernels"] = Given(e.work_factor(t.prefill), "1", fitted)
+    given["kernels"] = Given(e.work_factor(t.prefill, t.mixed), "1", fitted)
     kernels = f"{found.provenance}; NVIDIA AIConfigurator's tables (Apache-2.0), fitted"
     given |= {
         name: Given(getattr(t, name), "s", kernels)
