@@ -333,7 +333,7 @@ def _sample(groups: Sequence[Prepared]) -> tuple[Prepared, np.ndarray, np.ndarra
 
     def terms(which: Callable[[Prepared], Terms]) -> Terms:
         first = which(groups[0])
-        names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill")]
+        names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill", "mixed")]
         columns = {name: join(lambda g, n=name: getattr(which(g), n)) for name in names}
         return msgspec.structs.replace(first, **columns, provenance="")
 
