@@ -66,6 +66,14 @@ def test_one_name_that_is_wrong_is_seen(prompts: list[list[int]], at: int, other
     assert blocks(changed) == in_order(changed)
 
 
+def test_ids_from_another_process_are_of_the_same_types() -> None:
+    """Memory that processes share is read-only, which would have the engine compiled anew."""
+    given = asked([[0, 1], [0, 2]])
+    assert given.hash_offsets is not None
+    given.hash_offsets.flags.writeable = False
+    assert named(given, 16).place.flags.writeable
+
+
 def both(prompts: list[list[int]]) -> Ids:
     """Ids numbered by NumPy, after a look whether those of the one pass are the same."""
     slow, fast = chained(*placed(prompts), 1), numbered(numbering, *placed(prompts), 1)

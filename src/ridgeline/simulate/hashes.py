@@ -71,6 +71,8 @@ def named(requests: Requests, block: int, quick: bool = False) -> Ids:
         return NONE
     if length % block and block % length:
         raise InputError(f"blocks of {block} tokens", f"a divisor or multiple of the {length} tokens of a hash id")
+    if not place.flags.writeable:  # as of another process or a mapped file; that is another type to compiled code
+        place = place.copy()
     if block > length:
         place, ids = _joined(place, ids, block // length)
     parts = max(length // block, 1)
