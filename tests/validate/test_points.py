@@ -221,6 +221,19 @@ def test_prompts_that_a_benchmark_gathers() -> None:
     assert 10 * between.estimate < first.estimate - longer.estimate < 20 * between.estimate
 
 
+def test_lengths_that_a_client_draws() -> None:
+    """InferenceX's requests have nine tenths of the named lengths in the mean, in one pool and in two."""
+    row = {"model": "llama-3-70b", "chip": "h200", "engine": "SGLang", "weight_dtype": "fp8", "batch": "64"}
+    one = row | {"mode": "online", "metric": "tpot_s", "tp": "4", "chips": "4"}
+    two = row | {"mode": "disaggregated", "metric": "tpot_s", "prefill_tp": "4", "decode_tp": "4", "chips": "8"}
+    for each in (one, two):
+        drawn = {"source": "InferenceX (2026)", "isl": "8000", "osl": "1000"}
+        named = {"source": "somebody", "isl": "7200", "osl": "900"}
+        here, there = (predict([each | lengths])[0] for lengths in (drawn, named))
+        assert not here.refused
+        assert here.floor == pytest.approx(there.floor)
+
+
 def test_deepseek_s_own_profile_with_balanced_routing() -> None:
     """Published for DeepSeek-V3 on H800 with routing made even and two micro-batches in turn: each within 10%.
 

@@ -80,7 +80,7 @@ def _usable(paths: Sequence[Path]) -> list[dict[str, str]]:
     """Rows whose speculation is known to be off, and that have a value and, if they are single steps, a batch."""
     every = (row for path in paths for row in read_points(path))
     known = (row for row in every if row.get("mtp") == "0" and row.get("value", "").strip(" 0."))
-    return [row for row in known if row.get("mode") not in STEPS or row.get("batch", "").strip()]
+    return [row for row in known if row.get("mode") not in STEPS or row.get("batch", "").strip(" 0.")]
 
 
 def _prepared(rows: Sequence[dict[str, str]], catalog: str) -> tuple[list[Prepared], list[PreparedPools]]:

@@ -159,7 +159,7 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
         try:
             if apart:
                 most, used = MOST_SEQUENCES.get(engine, np.inf), _utilisation(engine, found)
-                kept = [member for _, members in by_source for member in members]
+                kept = [_drawn(member, source) for source, members in by_source for member in members]
                 yield evaluate_pools(kept, found, engine, most=most, utilisation=used)
             else:
                 yield from _evaluate(by_source, found, engine, 0.0 if balanced else UNEVEN, copies)
@@ -227,6 +227,13 @@ def _attention_dp(number: dict[str, float]) -> dict[str, float]:
     """A layout of tensor parallelism alone as one of attention-data and expert parallelism."""
     ranks = number["tp"] if number["dp"] == number["ep"] == 1.0 else 1.0
     return number | {"tp": 1.0, "dp": ranks, "ep": ranks} if ranks > 1.0 else number
+
+
+def _drawn(member: Member, source: str) -> Member:
+    """A row with the mean lengths of what its benchmark's client draws."""
+    row, key, number = member
+    share = mean_length(source)
+    return row, key, number | {"isl": share * number["isl"], "osl": share * number["osl"]}
 
 
 def _evaluate(
