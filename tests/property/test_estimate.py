@@ -17,6 +17,7 @@ from ridgeline.layout import Layout
 from ridgeline.model import load_model
 from ridgeline.planner.space import layouts
 from ridgeline.precision import resolve
+from ridgeline.serving.point import faster
 from ridgeline.timing import step
 from ridgeline.work import Segment
 
@@ -123,6 +124,15 @@ def test_many_points_are_the_same_call_as_one(case: Case, seed: int) -> None:
         alone = run(case, float(batch[i]), float(context[i]))
         for name in ("floor", "low", "seconds", "high"):
             assert np.broadcast_to(getattr(together, name), 6)[i] == pytest.approx(getattr(alone, name))
+
+
+def test_the_faster_of_two_estimates_keeps_its_parts() -> None:
+    """At each point those of one of them, of prompts and of decodes."""
+    few, many = (("llama-3-8b", "mi300x-8", Layout(tp=tp), "vllm") for tp in (1, 2))
+    for prefill in (False, True):
+        one, other = (run(case, np.array([1.0, 64.0]), 900.0, prefill=prefill) for case in (few, many))
+        found = faster(one, other)
+        assert sum(found.terms.parts(found.engine).values()) == pytest.approx(np.minimum(one.seconds, other.seconds))
 
 
 def test_what_one_model_showed_on_one_system_is_told_of_no_other() -> None:

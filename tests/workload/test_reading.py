@@ -92,6 +92,18 @@ def test_sessions_are_kept_apart(tmp_path: Path) -> None:
     assert len({first, none, other}) == 3
 
 
+def test_hash_ids_of_64_bits_without_a_sign(tmp_path: Path) -> None:
+    """As a 64-bit hash is; wider ones are told apart by their lowest 64 bits."""
+    for names, known in (
+        ([[2**63, 2**64 - 1], [2**63]], [-(2**63), -1, -(2**63)]),
+        ([[2**100 + 7, -3], [7]], [7, -3, 7]),
+    ):
+        text = "".join(json.dumps(row | {"hash_ids": ids}) + "\n" for row, ids in zip(MOONCAKE, names, strict=True))
+        found = read(Trace(path=write(tmp_path, text, "t.jsonl"))).requests.hash_ids
+        assert found is not None
+        assert found.tolist() == known
+
+
 def test_hash_ids_stand_for_blocks(tmp_path: Path) -> None:
     found = read(Trace(path=write(tmp_path, LINES, "t.jsonl"))).requests
     assert found.hash_block == 512

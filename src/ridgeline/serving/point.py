@@ -276,7 +276,7 @@ def faster(one: Estimate, other: Estimate) -> Estimate:
     def choose(a: Array, b: Array) -> Array:
         return xp.where(second, b + 0.0 * one.seconds, a + 0.0 * one.seconds)
 
-    names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill")]
+    names = [name for name in Terms.__struct_fields__ if name not in ("provenance", "prefill", "mixed")]
     parts = {name: choose(getattr(one.terms, name), getattr(other.terms, name)) for name in names}
     return msgspec.structs.replace(
         one,

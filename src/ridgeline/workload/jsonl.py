@@ -62,7 +62,7 @@ def jsonl(text: bytes, found: Columns, line: int, origin: str, sessions: dict[by
     counts = ids = None
     if "hashes" in found.place:
         counts = np.fromiter((len(row.hashes) for row in made), np.int64, len(made))
-        ids = np.fromiter(chain.from_iterable(row.hashes for row in made), np.int64, int(counts.sum()))
+        ids = _hashes([row.hashes for row in made], int(counts.sum()))
     return Rows(
         columns=found,
         line=line + np.array(places[: len(made)], dtype=np.int64),
@@ -71,6 +71,15 @@ def jsonl(text: bytes, found: Columns, line: int, origin: str, sessions: dict[by
         hash_ids=ids,
         cut=cut,
     )
+
+
+def _hashes(rows: list[list[int]], count: int) -> np.ndarray:
+    """Hash ids one after another; of those beyond 63 bits, as unsigned hashes are, the lowest 64 bits."""
+    try:
+        return np.fromiter(chain.from_iterable(rows), np.int64, count)
+    except OverflowError:
+        low = (name & (1 << 64) - 1 for name in chain.from_iterable(rows))
+        return np.fromiter(low, np.uint64, count).view(np.int64)
 
 
 def _decoder(found: Columns) -> msgspec.json.Decoder:
