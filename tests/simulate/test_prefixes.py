@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ridgeline.errors import InputError
 from ridgeline.simulate import numbering, prefixes
 from ridgeline.simulate.hashes import Ids, chained, named, numbered
 from ridgeline.simulate.prefixes import cache_of, watched
@@ -72,6 +74,14 @@ def test_ids_from_another_process_are_of_the_same_types() -> None:
     assert given.hash_offsets is not None
     given.hash_offsets.flags.writeable = False
     assert named(given, 16).place.flags.writeable
+
+
+def test_more_blocks_than_numbers_are_refused() -> None:
+    """In 32 bits they would be others' blocks."""
+    found = named(asked([[0, 1], [0, 2]]), 4)._replace(known=1 << 29)
+    assert found.parts == 4
+    with pytest.raises(InputError, match="536,870,912 hash ids of 4 blocks each: at most"):
+        found.cut()
 
 
 def both(prompts: list[list[int]]) -> Ids:

@@ -19,6 +19,8 @@ from ridgeline.workload import Requests
 
 PART = 1 << 15
 """Ids that are looked at together: what is computed of them stays in a processor's cache."""
+MOST = (1 << 31) - 1
+"""Blocks that are told apart."""
 
 
 class Ids(NamedTuple):
@@ -45,10 +47,18 @@ class Ids(NamedTuple):
         return self.ids[self.begins], self.ids[np.append(self.begins[1:], len(self.ids)) - 1]
 
     def cut(self) -> Ids:
-        """The same with one id for each block."""
+        """The same with one id for each block.
+
+        Raises
+        ------
+        InputError
+            For more different blocks than 32 bits tell apart.
+        """
         place, ids, known, parts, begins, requests, ends = self
         if parts == 1:
             return self
+        if known * parts > MOST:
+            raise InputError(f"{known:,} hash ids of {parts:,} blocks each", f"at most {MOST:,} blocks", "--block-size")
         ids = (ids[:, None] * np.int32(parts) + np.arange(parts, dtype=np.int32)).ravel()
         requests = None if requests is None else np.repeat(requests, parts)
         return Ids(place * parts, ids, known * parts, 1, begins * parts, requests, ends * parts)
