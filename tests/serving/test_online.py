@@ -41,19 +41,18 @@ def test_one_request_waits_for_nothing() -> None:
     assert (alone.ttft, alone.tpot) == (0.06, 0.02)
 
 
+def load(decode: float, prefill: float, concurrency: int, osl: int) -> dict[str, Any]:
+    """Arguments of `online`; a prompt that is alone takes what one of many does."""
+    return {"decode": decode, "prefill": prefill, "alone": prefill, "concurrency": concurrency, "osl": osl}
+
+
 @given(burst=st.floats(0, 1), decode=seconds, prefill=seconds, concurrency=counts, osl=st.integers(2, 5000))
 def test_what_enters_the_first_token_leaves_the_others(
     burst: float, decode: float, prefill: float, concurrency: int, osl: int
 ) -> None:
     """The sum ttft + osl * tpot does not depend on how prompts arrive: prefills are moved, not lost."""
     client = Client(frontend=0.0, per_request=0.0, first=1.0, burst=burst)
-    values: dict[str, Any] = {
-        "decode": decode,
-        "prefill": prefill,
-        "alone": prefill,
-        "concurrency": concurrency,
-        "osl": osl,
-    }
+    values = load(decode, prefill, concurrency, osl)
     burst_sum = served(client, **values).ttft + osl * served(client, **values).tpot
     steady_sum = served(**values).ttft + osl * served(**values).tpot
     assert burst_sum == pytest.approx(steady_sum)
@@ -129,13 +128,7 @@ def test_prompts_of_an_engine_that_looks_for_them_now_and_then(concurrency: int)
     looks = np.ceil(came / steps)
     with_it = np.bincount(looks.astype(int))[looks.astype(int)] - 1
     waits = decode * (looks * steps - came) + prefill * with_it
-    values: dict[str, Any] = {
-        "decode": decode,
-        "prefill": prefill,
-        "alone": prefill,
-        "concurrency": concurrency,
-        "osl": osl,
-    }
+    values = load(decode, prefill, concurrency, osl)
     assert served(**values, poll=steps).ttft - served(**values).ttft == pytest.approx(waits.mean(), rel=0.05)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 
@@ -71,16 +72,38 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     redundant: int = 0
     """Redundant copies of popular experts."""
 
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    benchmark: tuple[Benchmark, ...]
+    @property
+    def mean_length(self) -> float:
+        """Mean length of prompts and answers over what rows say."""
+        return (1.0 + self.shortest) / 2.0
 
 
 @lru_cache(maxsize=1)
-def benchmarks() -> tuple[Benchmark, ...]:
-    """All benchmarks of the catalogue."""
+def _told() -> tuple[dict[str, Any], ...]:
+    """All benchmarks of the catalogue, checked; the shortest names first."""
     text = files("ridgeline.catalog").joinpath("benchmarks.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_File).benchmark
+    found: list[dict[str, Any]] = msgspec.toml.decode(text)["benchmark"]
+    msgspec.convert(found, tuple[Benchmark, ...])
+    return tuple(sorted(found, key=lambda each: len(each["source"])))
+
+
+@lru_cache(maxsize=1024)
+def benchmark(source: str) -> Benchmark:
+    """What is known of a source of rows: of all benchmarks whose name it begins with, the longest has the last word.
+
+    Examples
+    --------
+    >>> of = benchmark("TRT-LLM perf-overview (v1.0) at 1.0")
+    >>> of.attention_dp, of.licence, len(of.requests)
+    (True, 'Apache-2.0', 15)
+    >>> benchmark("InferenceX").mean_length, benchmark("somebody").mean_length
+    (0.9, 1.0)
+    """
+    known: dict[str, Any] = {"source": source, "reference": "", "date": ""}
+    for each in _told():
+        if source.startswith(each["source"]):
+            known |= each
+    return msgspec.convert(known, Benchmark)
 
 
 @lru_cache(maxsize=1024)
@@ -92,10 +115,7 @@ def requests(source: str, isl: float, osl: float) -> float:
     >>> requests("TRT-LLM perf-overview v0.17", 128, 2048), requests("somebody", 128, 2048)
     (3000.0, inf)
     """
-    for benchmark in benchmarks():
-        if source.startswith(benchmark.source):
-            return next((float(n) for i, o, n in benchmark.requests if (i, o) == (isl, osl)), float("inf"))
-    return float("inf")
+    return next((float(n) for i, o, n in benchmark(source).requests if (i, o) == (isl, osl)), float("inf"))
 
 
 @lru_cache(maxsize=1024)
@@ -107,56 +127,8 @@ def equal(source: str) -> float:
     >>> equal("NVIDIA in-house runs"), equal("NVIDIA in-house runs, decimal lengths"), equal("somebody")
     (10.0, 0.0, 0.0)
     """
-    found = next((each for each in benchmarks() if source.startswith(each.source)), None)
-    return 0.0 if found is None or (found.decimal and found.decimal in source) else found.equal
-
-
-@lru_cache(maxsize=1024)
-def mean_length(source: str) -> float:
-    """Mean length of the prompts and answers of a source over what its rows say.
-
-    Examples
-    --------
-    >>> mean_length("InferenceX"), mean_length("somebody")
-    (0.9, 1.0)
-    """
-    return next(((1.0 + each.shortest) / 2.0 for each in benchmarks() if source.startswith(each.source)), 1.0)
-
-
-@lru_cache(maxsize=1024)
-def licence(source: str) -> str:
-    """Licence of what a source publishes; empty where nobody looked it up.
-
-    Examples
-    --------
-    >>> licence("TRT-LLM performance.md"), licence("somebody")
-    ('Apache-2.0', '')
-    """
-    return next((each.licence for each in benchmarks() if source.startswith(each.source) and each.licence), "")
-
-
-@lru_cache(maxsize=1024)
-def attention_dp(source: str) -> bool:
-    """`Benchmark.attention_dp` of a source."""
-    return any(each.attention_dp for each in benchmarks() if source.startswith(each.source))
-
-
-@lru_cache(maxsize=1024)
-def overlapped(source: str) -> bool:
-    """`Benchmark.overlapped` of a source."""
-    return any(each.overlapped for each in benchmarks() if source.startswith(each.source))
-
-
-@lru_cache(maxsize=1024)
-def redundant(source: str) -> int:
-    """`Benchmark.redundant` of a source.
-
-    Examples
-    --------
-    >>> redundant("SGLang large-scale EP blog"), redundant("somebody")
-    (32, 0)
-    """
-    return next((each.redundant for each in benchmarks() if source.startswith(each.source)), 0)
+    found = benchmark(source)
+    return 0.0 if found.decimal and found.decimal in source else found.equal
 
 
 @lru_cache(maxsize=4096)
@@ -168,8 +140,7 @@ def gathering(source: str, engine: str, model: str, isl: float, osl: float, tp: 
     >>> gathering("InferenceX", "trtllm", "llama-3.1-70b", 1024, 1024, 4)
     20.0
     """
-    known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.gather]
-    runs = {(each.engine, each.model, each.isl, each.osl): each for each in known}
+    runs = {(each.engine, each.model, each.isl, each.osl): each for each in benchmark(source).gather}
     found = runs.get((engine, model, int(isl), int(osl)))
     return float(found.steps) if found and tp <= found.tp else 0.0
 
@@ -183,8 +154,7 @@ def holding(source: str, chip: str) -> float:
     >>> holding("dstack H100 vs MI300X Llama-405B", "h100"), holding("somebody", "h100")
     (91680.0, 0.0)
     """
-    known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.holds]
-    return next((float(each.tokens) for each in known if each.chip == chip), 0.0)
+    return next((float(each.tokens) for each in benchmark(source).holds if each.chip == chip), 0.0)
 
 
 @lru_cache(maxsize=4096)
@@ -196,9 +166,8 @@ def polling(source: str, engine: str, generation: str, batch: float) -> float:
     >>> polling("InferenceX", "sglang", "blackwell", 4), polling("InferenceX", "sglang", "hopper", 4)
     (10.0, 0.0)
     """
-    known = [each for benchmark in benchmarks() if source.startswith(benchmark.source) for each in benchmark.poll]
-    found = [each for each in known if (each.engine, each.generation) == (engine, generation) and batch >= each.open]
-    return float(max((each.steps for each in found), default=0))
+    asked = [each for each in benchmark(source).poll if (each.engine, each.generation) == (engine, generation)]
+    return float(max((each.steps for each in asked if batch >= each.open), default=0))
 
 
 @lru_cache(maxsize=4096)
@@ -210,6 +179,4 @@ def campaign(source: str, isl: float) -> str:
     >>> campaign("somebody", 1000), campaign("NVIDIA in-house runs", 1024), campaign("NVIDIA in-house runs", 1000)
     ('somebody', 'NVIDIA in-house runs', 'NVIDIA in-house runs, decimal lengths')
     """
-    if isl and isl % 100 == 0:
-        return next((f"{source}{each.decimal}" for each in benchmarks() if source.startswith(each.source)), source)
-    return source
+    return source + benchmark(source).decimal if isl and isl % 100 == 0 else source

@@ -19,7 +19,7 @@ import msgspec
 from ridgeline.engines import FITTED, Engines, write_engines
 from ridgeline.errors import InputError
 from ridgeline.validate.ablation import FLOOR, TERMS, error, floor_error
-from ridgeline.validate.benchmarks import licence
+from ridgeline.validate.benchmarks import benchmark
 from ridgeline.validate.fit import LEAST, MEASURED, learn, place_of
 from ridgeline.validate.heldout import Errors, add_errors, held_out, spread
 from ridgeline.validate.pools import PreparedPools
@@ -67,7 +67,8 @@ def calibrate(*paths: Path, catalog: str = "") -> Engines:
 def notice(rows: Iterable[dict[str, str]]) -> str:
     """Whose measurements are fitted, how many numbers of each, and under which licence, where it is known."""
     sources = Counter(row.get("source", "") for row in rows)
-    known = [f"{source} {n}{f' ({licence(source)})' if licence(source) else ''}" for source, n in sources.most_common()]
+    under = {source: f" ({benchmark(source).licence})" if benchmark(source).licence else "" for source in sources}
+    known = [f"{source} {n}{under[source]}" for source, n in sources.most_common()]
     return f"fitted to numbers published by others, none of which is contained: {'; '.join(known)}"
 
 

@@ -42,6 +42,8 @@ FEW = 1.3
 WIDER = {"measured steps": 1.0, "pooled": 1.6, "spec sheet only": 2.4}
 """Spread over that of measured kernels: ratio of the kernels' errors on chips and generations left out."""
 
+PREFILL_STATIC, OTHERS = "prefill/static", "online/ttft_s, not vllm"
+"""Keys of `Engines.held_out` of prefills and static batches together, and of TTFT in all engines but vLLM."""
 Error = tuple[float, tuple[str, str]]
 """ln(measured / estimate), and the model and the system it was measured on."""
 Errors = dict[str, dict[str, list[Error]]]
@@ -108,9 +110,9 @@ def _places(errors: Sequence[Error]) -> set[tuple[str, str]]:
 
 
 def held_out(errors: Errors) -> dict[str, HeldOut]:
-    """Errors of held-out rows by mode, metric and engine."""
+    """Errors of held-out rows by mode, metric and engine, and of sets that join some (PREFILL_STATIC, OTHERS)."""
     out: dict[str, HeldOut] = {}
-    for name, by_level in sorted(errors.items()):
+    for name, by_level in sorted((errors | _joined(errors)).items()):
         logs = -np.array([error for found in by_level.values() for error, _ in found])
         off = np.abs(np.expm1(logs))
         if "/" in name and len(logs) >= ENOUGH:
@@ -120,6 +122,20 @@ def held_out(errors: Errors) -> dict[str, HeldOut]:
                 p90_abs_error=round(float(np.quantile(off, 0.9)), 4),
                 bias=round(float(np.expm1(np.median(logs))), 4),
             )
+    return out
+
+
+def _joined(errors: Errors) -> Errors:
+    out: Errors = {}
+    for name, by_level in errors.items():
+        if name.startswith(("prefill/", "static/")) and ", " not in name:
+            joined = PREFILL_STATIC
+        elif name.startswith("online/ttft_s, ") and name != "online/ttft_s, vllm":
+            joined = OTHERS
+        else:
+            continue
+        for resting, found in by_level.items():
+            out.setdefault(joined, {}).setdefault(resting, []).extend(found)
     return out
 
 

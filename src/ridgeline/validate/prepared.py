@@ -27,7 +27,7 @@ from ridgeline.serving.online import met
 from ridgeline.serving.point import CHUNK
 from ridgeline.subject import Subject, subject
 from ridgeline.timing import Step, step
-from ridgeline.validate.benchmarks import attention_dp, campaign, holding, mean_length, overlapped, redundant, requests
+from ridgeline.validate.benchmarks import benchmark, campaign, holding, requests
 from ridgeline.validate.passes import cut, waves
 from ridgeline.validate.pools import MODE, PreparedPools, evaluate_pools
 from ridgeline.validate.row import MOST, NAMES, POOLS, numbers
@@ -144,7 +144,7 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             continue
         can = Divisors.of(found.model)
         kept: list[Member] = []
-        spread = bool(can.experts) and attention_dp(key[5])
+        spread = bool(can.experts) and benchmark(key[5]).attention_dp
         for i, what, given in members:
             number = _attention_dp(given) if spread else given
             try:
@@ -153,7 +153,7 @@ def prepare(rows: Sequence[Mapping[str, str]], catalog: str = "") -> Iterator[Pr
             except InputError as error:
                 yield Refusal(row=i, reason=str(error))
         if kept:
-            copies = redundant(key[5]) if can.experts else 0
+            copies = benchmark(key[5]).redundant if can.experts else 0
             alike.setdefault((id(found), key[2], key[6], copies, key[-1]), (found, []))[1].append((key[5], kept))
     for (_, engine, balanced, copies, apart), (found, by_source) in alike.items():
         try:
@@ -176,7 +176,7 @@ def _manner(notes: str, source: str) -> str:
     """How an engine ran, where a row's notes or its benchmark say so."""
     if "launch bound" in notes:
         return EAGER
-    return OVERLAPPED if "two micro-batches overlapped" in notes or overlapped(source) else ""
+    return OVERLAPPED if "two micro-batches overlapped" in notes or benchmark(source).overlapped else ""
 
 
 def _key(row: Mapping[str, str], isl: float) -> Key:
@@ -232,7 +232,7 @@ def _attention_dp(number: dict[str, float]) -> dict[str, float]:
 def _drawn(member: Member, source: str) -> Member:
     """A row with the mean lengths of what its benchmark's client draws."""
     row, key, number = member
-    share = mean_length(source)
+    share = benchmark(source).mean_length
     return row, key, number | {"isl": share * number["isl"], "osl": share * number["osl"]}
 
 
@@ -249,7 +249,7 @@ def _evaluate(
     online, static = mode == "online", mode == "static"
     who = [source for source, rows in by_source for _ in rows]
     named = n["isl"], n["osl"]
-    drawn = np.array([mean_length(source) for source in who])
+    drawn = np.array([benchmark(source).mean_length for source in who])
     n |= {"isl": drawn * n["isl"], "osl": drawn * n["osl"]}
     layout = msgspec.structs.replace(_layout(n), redundant=copies)
     context = np.where((mode == "decode_step") & (n["context"] > 0), n["context"], n["isl"] + n["osl"] / 2)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from ridgeline.validate.heldout import OTHERS, PREFILL_STATIC
 from ridgeline.validate.points import Prediction
 
 Held = tuple[Mapping[str, str], Prediction, float]
@@ -19,12 +20,12 @@ END_TO_END = "end to end"
 SETS = {
     "online TPOT": "online/tpot_s",
     "online TTFT, vLLM": "online/ttft_s, vllm",
-    "online TTFT, other engines": "",
+    "online TTFT, other engines": OTHERS,
     END_TO_END: "",
     "KV-limited throughput": "online/out_tok_s",
     "throughput at a given concurrency": "",
     "decode step": "decode_step/tpot_s",
-    "prefill and static batches": "",
+    "prefill and static batches": PREFILL_STATIC,
     "separate pools, TPOT": "disaggregated/tpot_s",
     "separate pools, TTFT": "disaggregated/ttft_s",
     "separate pools, throughput": "disaggregated/out_tok_s",
