@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ridgeline.validate.heldout import ENOUGH, Error, Errors, spread
+from ridgeline.validate.heldout import ENOUGH, OTHERS, PREFILL_STATIC, Error, Errors, held_out, spread
 
 
 def interval(errors: list[Error]) -> tuple[float, float]:
@@ -62,3 +62,13 @@ def test_an_engine_has_its_own_interval_from_three_places() -> None:
 
 def test_too_few_errors_make_no_interval() -> None:
     assert spread({"online/tpot_s": {"measured kernels": [(0.1, ("a", "x"))] * (ENOUGH - 1)}}, {}) == {}
+
+
+def test_sets_that_join_modes_or_engines_count_each_row_once() -> None:
+    """The scoreboard's sets of several modes had no held-out error of their own: only their parts had."""
+    where = ("model", "system")
+    part: dict[str, list[Error]] = {"measured kernels": [(0.1, where)] * 6}
+    names = ("prefill/ttft_s", "prefill/ttft_s, vllm", "static/e2e_s", "online/ttft_s, sglang", "online/ttft_s, trtllm")
+    found = held_out(dict.fromkeys((*names, "online/ttft_s, vllm", "online/ttft_s", "ttft_s", "all"), part))
+    assert {name: each.n for name, each in found.items()} == {PREFILL_STATIC: 12, OTHERS: 12}
+    assert found[OTHERS].bias == pytest.approx(np.expm1(-0.1), abs=1e-4)
